@@ -1,0 +1,1 @@
+"""Compares rows: exact, MinHash near-duplicates, clusters, images."""

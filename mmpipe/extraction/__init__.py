@@ -1,0 +1,1 @@
+"""Rewrites one row: pages to text, pages to image candidates, cleaning."""

@@ -1,0 +1,1 @@
+"""Judges one row: signals, rules, judge."""

@@ -1,0 +1,1 @@
+"""Touches weights: language, clip, and the teacher that chats."""

@@ -1,0 +1,1 @@
+"""Chooses among rows: mixing with epochs."""

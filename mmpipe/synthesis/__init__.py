@@ -1,0 +1,1 @@
+"""Makes rows the crawl never had: one file per method."""

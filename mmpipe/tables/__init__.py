@@ -1,0 +1,1 @@
+"""Says what a row is: schemas, lineage columns, removals, and keep, the only place where rows disappear."""
