@@ -1,0 +1,30 @@
+"""Fixtures shared by every room's tests: the generated sample crawl, and the folder of real data where there is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mmpipe.demo.sample_crawl import SampleCrawl
+
+
+@pytest.fixture(scope="session")
+def sample_crawl(tmp_path_factory: pytest.TempPathFactory) -> SampleCrawl:
+    """Two small dumps of 40 pages with at least one page of every fate; read-only, shared by the whole session."""
+    from mmpipe.demo.sample_crawl import write_sample_crawl
+
+    return write_sample_crawl(tmp_path_factory.mktemp("sample_crawl"), pages_per_dump=40)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real pages and images beside the clone; skip, saying where it was sought, if absent."""
+    beside_the_clone = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("MMPIPE_SHARED_DATA", beside_the_clone))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}: put it there or point MMPIPE_SHARED_DATA at it")
+    return folder
