@@ -10,7 +10,15 @@ from mmpipe.tables.columns import Column, Table
 IMAGE_ORIGINS = ("dump", "cache", "fetched", "missing")
 
 #: What became of the bytes when they were read. All but `ok` are removals of the same name.
-DECODE_STATUSES = ("ok", "missing_image", "fetch_refused", "fetch_failed", "not_an_image", "oversized_image", "undecodable_image")
+DECODE_STATUSES = (
+    "ok",
+    "missing_image",
+    "fetch_refused",
+    "fetch_failed",
+    "not_an_image",
+    "oversized_image",
+    "undecodable_image",
+)
 
 IMAGE_CANDIDATES = Table(
     name="image_candidates",
@@ -29,11 +37,17 @@ IMAGE_CANDIDATES = Table(
         Column("figcaption", pl.String, "Text of the enclosing figure's figcaption.", nullable=True),
         Column("image_origin", pl.String, f"One of {', '.join(IMAGE_ORIGINS)}."),
         Column("image_detail", pl.String, "Why the bytes are missing.", nullable=True),
-        Column("image_doc_id", pl.String, "Record of the dump that holds the bytes.", nullable=True,
-               parents=("raw_crawl.doc_id",)),
+        Column(
+            "image_doc_id",
+            pl.String,
+            "Record of the dump that holds the bytes.",
+            nullable=True,
+            parents=("raw_crawl.doc_id",),
+        ),
         Column("image_warc_file", pl.String, "File of that record.", nullable=True, parents=("raw_crawl.warc_file",)),
-        Column("image_warc_offset", pl.Int64, "Offset of that record.", nullable=True,
-               parents=("raw_crawl.warc_offset",)),
+        Column(
+            "image_warc_offset", pl.Int64, "Offset of that record.", nullable=True, parents=("raw_crawl.warc_offset",)
+        ),
         Column("image_sha256", pl.String, "SHA-256 of fetched bytes, their name in the image cache.", nullable=True),
     ),
 )
@@ -79,7 +93,12 @@ FILTERED_IMAGE_PAIRS = Table(
         Column("image_width", pl.Int64, "Pixels.", parents=("image_signals.image_width",)),
         Column("image_height", pl.Int64, "Pixels.", parents=("image_signals.image_height",)),
         Column("phash", pl.String, "Perceptual hash.", parents=("image_signals.phash",)),
-        Column("clip_similarity", pl.Float64, "CLIP similarity of picture and caption.", nullable=True,
-               parents=("image_signals.clip_similarity",)),
+        Column(
+            "clip_similarity",
+            pl.Float64,
+            "CLIP similarity of picture and caption.",
+            nullable=True,
+            parents=("image_signals.clip_similarity",),
+        ),
     ),
 )

@@ -27,7 +27,7 @@ _TEACHER_COLUMNS = (
 
 SYNTHESIZED_INSTRUCTIONS = Table(
     name="synthesized_instructions",
-    description="Instructions a teacher wrote from documents and image pairs, each with its evidence and how it was made.",
+    description="Instructions a teacher wrote from documents and image pairs, with evidence and how each was made.",
     key=("instruction_id",),
     columns=(
         Column("instruction_id", pl.String, "Stable id: hash of method, parents and index."),
@@ -35,12 +35,29 @@ SYNTHESIZED_INSTRUCTIONS = Table(
         Column("method", pl.String, "Synthesis method, the file's name in mmpipe/synthesis."),
         Column("stage", pl.String, "Life-cycle stage of the survey's taxonomy."),
         Column("mode", pl.String, "Mode of the survey's taxonomy."),
-        Column("instruction", pl.String, "What the user asks.", parents=("deduped_corpus.text", "filtered_image_pairs.caption")),
-        Column("context", pl.String, "Passage the answer must rest on; null for image instructions.", nullable=True,
-               parents=("deduped_corpus.text",)),
-        Column("response", pl.String, "The teacher's answer.", parents=("deduped_corpus.text", "filtered_image_pairs.caption")),
+        Column(
+            "instruction",
+            pl.String,
+            "What the user asks.",
+            parents=("deduped_corpus.text", "filtered_image_pairs.caption"),
+        ),
+        Column(
+            "context",
+            pl.String,
+            "Passage the answer must rest on; null for image instructions.",
+            nullable=True,
+            parents=("deduped_corpus.text",),
+        ),
+        Column(
+            "response",
+            pl.String,
+            "The teacher's answer.",
+            parents=("deduped_corpus.text", "filtered_image_pairs.caption"),
+        ),
         Column("evidence", pl.String, "Verbatim passage or caption the answer was grounded in."),
-        Column("images", pl.List(pl.String), "pair_id of each image, in order.", parents=("filtered_image_pairs.pair_id",)),
+        Column(
+            "images", pl.List(pl.String), "pair_id of each image, in order.", parents=("filtered_image_pairs.pair_id",)
+        ),
         Column("parents", pl.List(PARENT), "Rows it was made from."),
         *_TEACHER_COLUMNS,
     ),
@@ -52,7 +69,9 @@ RESPONSES = Table(
     key=("response_id",),
     columns=(
         Column("response_id", pl.String, "Stable id: hash of instruction and sample index."),
-        Column("instruction_id", pl.String, "Instruction answered.", parents=("synthesized_instructions.instruction_id",)),
+        Column(
+            "instruction_id", pl.String, "Instruction answered.", parents=("synthesized_instructions.instruction_id",)
+        ),
         Column("dump", pl.String, "Dump of the instruction.", parents=("synthesized_instructions.dump",)),
         Column("sample_index", pl.Int64, "0, 1, … in the order sampled."),
         Column("response", pl.String, "Text of the response.", parents=("synthesized_instructions.instruction",)),
@@ -71,8 +90,13 @@ JUDGEMENTS = Table(
         Column("instruction_id", pl.String, "Its instruction.", parents=("responses.instruction_id",)),
         Column("dump", pl.String, "Dump of the instruction.", parents=("responses.dump",)),
         Column("criterion", pl.String, "Name of the criterion."),
-        Column("score", pl.Float64, "Score, higher is better; null if the judgement could not be parsed.", nullable=True,
-               parents=("responses.response",)),
+        Column(
+            "score",
+            pl.Float64,
+            "Score, higher is better; null if the judgement could not be parsed.",
+            nullable=True,
+            parents=("responses.response",),
+        ),
         Column("judgement_status", pl.String, "ok or unparsed."),
         Column("judgement", pl.String, "What the judge said, verbatim."),
         *_TEACHER_COLUMNS,
@@ -85,10 +109,18 @@ SFT_DATASET = Table(
     key=("id",),
     columns=(
         Column("id", pl.String, "Id of the instruction.", parents=("synthesized_instructions.instruction_id",)),
-        Column("messages", pl.List(MESSAGE), "Conversation: roles alternate, the last turn is the assistant's.",
-               parents=("synthesized_instructions.instruction", "synthesized_instructions.response")),
-        Column("images", pl.List(IMAGE), "Image files, in the order of their placeholders.",
-               parents=("synthesized_instructions.images",)),
+        Column(
+            "messages",
+            pl.List(MESSAGE),
+            "Conversation: roles alternate, the last turn is the assistant's.",
+            parents=("synthesized_instructions.instruction", "synthesized_instructions.response"),
+        ),
+        Column(
+            "images",
+            pl.List(IMAGE),
+            "Image files, in the order of their placeholders.",
+            parents=("synthesized_instructions.images",),
+        ),
         Column("dump", pl.String, "Dump it comes from.", parents=("synthesized_instructions.dump",)),
         Column("method", pl.String, "Synthesis method.", parents=("synthesized_instructions.method",)),
         Column("parents", pl.List(PARENT), "Rows it was made from.", parents=("synthesized_instructions.parents",)),
@@ -101,14 +133,30 @@ PREFERENCE_DATASET = Table(
     key=("id",),
     columns=(
         Column("id", pl.String, "Hash of instruction, chosen and rejected response."),
-        Column("prompt", pl.List(MESSAGE), "Turns before the answer.", parents=("synthesized_instructions.instruction",)),
-        Column("chosen", pl.List(MESSAGE), "The better answer, one assistant turn.", parents=("responses.response", "judgements.score")),
-        Column("rejected", pl.List(MESSAGE), "The worse answer, one assistant turn.", parents=("responses.response", "judgements.score")),
+        Column(
+            "prompt", pl.List(MESSAGE), "Turns before the answer.", parents=("synthesized_instructions.instruction",)
+        ),
+        Column(
+            "chosen",
+            pl.List(MESSAGE),
+            "The better answer, one assistant turn.",
+            parents=("responses.response", "judgements.score"),
+        ),
+        Column(
+            "rejected",
+            pl.List(MESSAGE),
+            "The worse answer, one assistant turn.",
+            parents=("responses.response", "judgements.score"),
+        ),
         Column("score_chosen", pl.Float64, "Score of the chosen answer.", parents=("judgements.score",)),
         Column("score_rejected", pl.Float64, "Score of the rejected answer.", parents=("judgements.score",)),
         Column("criterion", pl.String, "Criterion of the judge.", parents=("judgements.criterion",)),
-        Column("group_id", pl.String, "Instruction: pairs of one prompt never straddle a split.",
-               parents=("synthesized_instructions.instruction_id",)),
+        Column(
+            "group_id",
+            pl.String,
+            "Instruction: pairs of one prompt never straddle a split.",
+            parents=("synthesized_instructions.instruction_id",),
+        ),
         Column("dump", pl.String, "Dump it comes from.", parents=("responses.dump",)),
         Column("parents", pl.List(PARENT), "Rows it was made from."),
     ),
@@ -120,10 +168,21 @@ PRETRAINING_DATASET = Table(
     key=("sequence_id",),
     columns=(
         Column("sequence_id", pl.String, "Hash of the documents and spans packed into the sequence."),
-        Column("input_ids", pl.List(pl.Int32), "Token ids, end-of-text after each document.", parents=("deduped_corpus.text",)),
-        Column("doc_ids", pl.List(pl.String), "Documents in the sequence, in order.", parents=("deduped_corpus.doc_id",)),
-        Column("doc_lengths", pl.List(pl.Int32), "Tokens of each document in the sequence; sums to its length.",
-               parents=("deduped_corpus.text",)),
+        Column(
+            "input_ids",
+            pl.List(pl.Int32),
+            "Token ids, end-of-text after each document.",
+            parents=("deduped_corpus.text",),
+        ),
+        Column(
+            "doc_ids", pl.List(pl.String), "Documents in the sequence, in order.", parents=("deduped_corpus.doc_id",)
+        ),
+        Column(
+            "doc_lengths",
+            pl.List(pl.Int32),
+            "Tokens of each document in the sequence; sums to its length.",
+            parents=("deduped_corpus.text",),
+        ),
         Column("epoch", pl.Int64, "Pass over the source, from 0."),
         Column("source", pl.String, "Source of the documents: the dump.", parents=("deduped_corpus.dump",)),
         Column("tokenizer", pl.String, "Tokenizer, name and digest."),

@@ -1,4 +1,4 @@
-"""What a removal is: one row and one rule it failed, with the measured value and the limit. All failing rules are kept."""
+"""What a removal is: one row and one rule it failed, with measured value and limit. All failing rules are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def describe_removals(name: str, key: str, judged: str) -> Table:
             Column(key, pl.String, "The row that was removed.", parents=(f"{judged}.{key}",)),
             Column("rule", pl.String, "The rule that took it, `{paper}_{signal}`."),
             Column("signal", pl.String, "The signal the rule limits."),
-            Column("value", pl.Float64, "Measured value; null if it is a word or could not be measured.", nullable=True),
+            Column(
+                "value", pl.Float64, "Measured value; null if it is a word or could not be measured.", nullable=True
+            ),
             Column("value_text", pl.String, "Measured value of a categorical signal.", nullable=True),
             Column("low", pl.Float64, "Lowest value the rule keeps.", nullable=True),
             Column("high", pl.Float64, "Highest value the rule keeps.", nullable=True),

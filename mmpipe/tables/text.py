@@ -37,13 +37,28 @@ EXTRACTED_TEXT = Table(
         Column("charset", pl.String, "Character encoding the bytes were decoded with.", nullable=True),
         Column("title", pl.String, "Title of the page.", nullable=True, parents=("raw_crawl.warc_offset",)),
         Column("date", pl.String, "Publication date the page states, ISO 8601.", nullable=True),
-        Column("text", pl.String, "Main text: no bare URLs, at most two newlines in a row.", nullable=True,
-               parents=("raw_crawl.warc_offset", "raw_crawl.warc_file")),
+        Column(
+            "text",
+            pl.String,
+            "Main text: no bare URLs, at most two newlines in a row.",
+            nullable=True,
+            parents=("raw_crawl.warc_offset", "raw_crawl.warc_file"),
+        ),
         Column("text_chars", pl.Int64, "Characters of text.", nullable=True, parents=("extracted_text.text",)),
-        Column("language", pl.String, "Most likely language, ISO 639 code of lid.176.", nullable=True,
-               parents=("extracted_text.text",)),
-        Column("language_score", pl.Float64, "Probability of that language, 0 to 1.", nullable=True,
-               parents=("extracted_text.text",)),
+        Column(
+            "language",
+            pl.String,
+            "Most likely language, ISO 639 code of lid.176.",
+            nullable=True,
+            parents=("extracted_text.text",),
+        ),
+        Column(
+            "language_score",
+            pl.Float64,
+            "Probability of that language, 0 to 1.",
+            nullable=True,
+            parents=("extracted_text.text",),
+        ),
     ),
 )
 
@@ -58,8 +73,12 @@ TEXT_SIGNALS = Table(
     key=("doc_id",),
     columns=(
         Column("doc_id", pl.String, "Id of the document.", parents=("extracted_text.doc_id",)),
-        Column("extraction_status", pl.String, "Status carried over; all but `ok` are removals of that name.",
-               parents=("extracted_text.extraction_status",)),
+        Column(
+            "extraction_status",
+            pl.String,
+            "Status carried over; all but `ok` are removals of that name.",
+            parents=("extracted_text.extraction_status",),
+        ),
         Column("language", pl.String, "Most likely language.", nullable=True, parents=("extracted_text.language",)),
         _signal("language_score", "Probability of that language, 0 to 1.", "extracted_text.language_score"),
         _signal("url_blocked_domain", "1 if the registered domain is on the blocklist.", "extracted_text.url"),
@@ -123,16 +142,37 @@ TEXT_SIGNATURES = Table(
     columns=(
         Column("doc_id", pl.String, "Id of the document.", parents=("filtered_text.doc_id",)),
         Column("dump", pl.String, "Name of the dump.", parents=("filtered_text.dump",)),
-        Column("exact_hash", pl.String, "128-bit xxh3 of the normalised text, 32 hex digits.",
-               parents=("filtered_text.text",)),
-        Column("minhash", pl.Binary, "MinHash signature: little-endian uint32 per permutation.",
-               parents=("filtered_text.text",)),
-        Column("shingle_count", pl.Int64, "Distinct word shingles; 0 if the text is shorter than one.",
-               parents=("filtered_text.text",)),
-        Column("text_chars", pl.Int64, "Characters of text: the longest document of a cluster is kept.",
-               parents=("filtered_text.text",)),
-        Column("date", pl.String, "Publication date: the earlier of two equally long documents is kept.",
-               nullable=True, parents=("filtered_text.date",)),
+        Column(
+            "exact_hash",
+            pl.String,
+            "128-bit xxh3 of the normalised text, 32 hex digits.",
+            parents=("filtered_text.text",),
+        ),
+        Column(
+            "minhash",
+            pl.Binary,
+            "MinHash signature: little-endian uint32 per permutation.",
+            parents=("filtered_text.text",),
+        ),
+        Column(
+            "shingle_count",
+            pl.Int64,
+            "Distinct word shingles; 0 if the text is shorter than one.",
+            parents=("filtered_text.text",),
+        ),
+        Column(
+            "text_chars",
+            pl.Int64,
+            "Characters of text: the longest document of a cluster is kept.",
+            parents=("filtered_text.text",),
+        ),
+        Column(
+            "date",
+            pl.String,
+            "Publication date: the earlier of two equally long documents is kept.",
+            nullable=True,
+            parents=("filtered_text.date",),
+        ),
     ),
 )
 
@@ -144,11 +184,16 @@ TEXT_DUPLICATES = Table(
         Column("doc_id", pl.String, "Id of the document.", parents=("text_signatures.doc_id",)),
         Column("dump", pl.String, "Its dump.", parents=("text_signatures.dump",)),
         Column("cluster_id", pl.String, "Id of the cluster: the smallest doc_id in it."),
-        Column("kept_doc_id", pl.String, "Id of the document kept for the cluster.",
-               parents=("text_signatures.doc_id",)),
+        Column(
+            "kept_doc_id", pl.String, "Id of the document kept for the cluster.", parents=("text_signatures.doc_id",)
+        ),
         Column("kept_dump", pl.String, "Dump of the kept document.", parents=("text_signatures.dump",)),
         Column("method", pl.String, "exact or minhash: how it was tied to the cluster."),
-        Column("similarity", pl.Float64, "Measured Jaccard similarity of word shingles to the kept document.",
-               parents=("filtered_text.text", "text_signatures.minhash")),
+        Column(
+            "similarity",
+            pl.Float64,
+            "Measured Jaccard similarity of word shingles to the kept document.",
+            parents=("filtered_text.text", "text_signatures.minhash"),
+        ),
     ),
 )

@@ -1,0 +1,232 @@
+"""Makes datasets shard by shard: maps a pure function, commits each shard atomically, resumes at the missing ones."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import xxhash
+
+from mmpipe.errors import InvariantBroken, ShardError
+from mmpipe.storage.commits import Commit, Manifest, write_commit
+from mmpipe.tables.identity import digest_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mmpipe.storage.lake import Dataset
+
+#: Rows of a Parquet row group: small enough to stream, large enough to compress.
+ROW_GROUP_ROWS = 16_384
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Who does the work: `workers` processes on this machine, or tasks of a Ray cluster."""
+
+    workers: int = 1
+    backend: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWork:
+    """One shard to make.
+
+    Attributes:
+        shard: its id.
+        inputs: digest of everything the shard is made from; a change makes the shard stale.
+        arguments: what the shard function is called with; small and picklable (paths, not rows).
+    """
+
+    shard: str
+    inputs: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What a shard function returns.
+
+    Attributes:
+        frame: rows to write.
+        rows_in: rows read.
+        rows_removed: distinct rows removed.
+        removed_by_rule: rows per failing rule.
+        counts: other tallies by name.
+        device_seconds: time spent waiting for a model on its device.
+        accounts_for_rows: whether rows_in = rows written + rows_removed must hold (it need not for a stage that
+            makes new rows or writes removals).
+    """
+
+    frame: pl.DataFrame
+    rows_in: int
+    rows_removed: int = 0
+    removed_by_rule: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
+    device_seconds: float = 0.0
+    accounts_for_rows: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """A dataset after a run: its manifest, and how many shards were already there."""
+
+    manifest: Manifest
+    resumed_shards: int
+    made_shards: int
+
+
+def produce(
+    dataset: Dataset,
+    work: Sequence[ShardWork],
+    function: Callable[..., ShardResult],
+    *,
+    code_version: str,
+    recipe_yaml: str,
+    inputs: Mapping[str, str],
+    engine: Engine,
+) -> Production:
+    """Make the shards of a dataset that are not committed yet, then publish them as its current content.
+
+    A shard whose key (inputs, code version) is committed is not made again. A shard that fails does not stop its
+    neighbours; what they made stays committed, and the next call goes on from there.
+
+    Args:
+        dataset: where to write.
+        work: all shards of the dataset, those already committed included.
+        function: makes one shard from `ShardWork.arguments`; must be importable (it runs in other processes).
+        code_version: digest of the code and recipe section behind the rows.
+        recipe_yaml: the resolved recipe, written beside the dataset.
+        inputs: fingerprint of each dataset read.
+        engine: who does the work.
+
+    Raises:
+        ShardError: at least one shard failed; the message names each, and nothing committed is lost.
+    """
+    with dataset.lock():
+        committed = dataset.find_commits()
+        keys = {item.shard: digest_settings([item.shard, item.inputs, code_version]) for item in work}
+        if len(keys) != len(work):
+            raise ShardError(f"{dataset.label}: two shards have one id; ids must be unique.")
+        missing = [
+            item
+            for item in work
+            if keys[item.shard] not in committed or not dataset.folder.join(committed[keys[item.shard]].file).is_file()
+        ]
+        if len(missing) < len(work):
+            _log.info("%s: %d of %d shards are committed already.", dataset.label, len(work) - len(missing), len(work))
+        made: dict[str, Commit] = {}
+        failures: list[str] = []
+        tasks = [(dataset, item, keys[item.shard], function) for item in missing]
+        for outcome in map_shards(_make_shard, tasks, engine):
+            if isinstance(outcome, Commit):
+                made[outcome.key] = outcome
+                _log.info(
+                    "%s: shard %s committed (%d of %d): %d rows in, %d out, %.1f s of CPU.",
+                    dataset.label, outcome.shard, len(made), len(missing), outcome.rows_in, outcome.rows_out,
+                    outcome.cpu_seconds,
+                )  # fmt: skip
+            else:
+                failures.append(outcome)
+                _log.error("%s: %s", dataset.label, outcome)
+        if failures:
+            raise ShardError(
+                f"{dataset.label}: {len(failures)} of {len(work)} shards failed; {len(committed | made)} are committed "
+                f"and stay. Mend the cause and run again: only the failed shards are made.\n" + "\n".join(failures)
+            )
+        commits = tuple((committed | made)[keys[item.shard]] for item in work)
+        manifest = Manifest(
+            asset=dataset.table.name,
+            dump=dataset.dump,
+            code_version=code_version,
+            recipe=digest_settings(recipe_yaml),
+            inputs=dict(inputs),
+            commits=commits,
+        )
+        return Production(dataset.publish(manifest, recipe_yaml), len(work) - len(missing), len(made))
+
+
+def map_shards(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], engine: Engine) -> Iterator[Any]:
+    """Yield `function(*task)` for every task, as they end, on the engine's workers.
+
+    Raises:
+        ShardError: a worker process was killed (out of memory, or by hand); what others committed stays.
+    """
+    if not tasks:
+        return
+    if engine.backend == "local" and min(engine.workers, len(tasks)) == 1:
+        yield from (function(*task) for task in tasks)
+        return
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    if engine.backend == "ray":
+        from ray.util.joblib import register_ray
+
+        register_ray()
+    settings = {"backend": "ray"} if engine.backend == "ray" else {"backend": "loky", "inner_max_num_threads": 1}
+    with parallel_config(**settings, n_jobs=min(engine.workers, len(tasks)) if engine.backend == "local" else -1):
+        pool = Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
+        try:
+            yield from pool(delayed(function)(*task) for task in tasks)
+        except TerminatedWorkerError as error:
+            raise ShardError(
+                "A worker process was killed (often: out of memory). Committed shards stay; run again, with fewer "
+                f"workers (MMPIPE_WORKERS) if memory was short.\n{error}"
+            ) from error
+
+
+def _make_shard(dataset: Dataset, item: ShardWork, key: str, function: Callable[..., ShardResult]) -> Commit | str:
+    cpu_before = _measure_cpu()
+    try:
+        result = function(*item.arguments)
+        _check_account(dataset.label, item.shard, result)
+        frame = dataset.table.conform(result.frame)
+        return _commit_shard(dataset, item, key, frame, result, cpu_before)
+    except Exception:  # noqa: BLE001  (a bad shard is an exception of its own: produce() raises for all of them)
+        return f"shard {item.shard} failed:\n{traceback.format_exc()}"
+
+
+def _commit_shard(
+    dataset: Dataset, item: ShardWork, key: str, frame: pl.DataFrame, result: ShardResult, cpu_before: float
+) -> Commit:
+    stem = f"{item.shard}-{key}"
+    place = dataset.folder.join(f"part-{stem}.parquet")
+    with place.replace_file() as path:
+        frame.write_parquet(path, compression="zstd", row_group_size=ROW_GROUP_ROWS, statistics=True)
+        written = path.read_bytes()
+    commit = Commit(
+        shard=item.shard,
+        key=key,
+        file=place.name,
+        file_digest=xxhash.xxh3_128_hexdigest(written),
+        rows_in=result.rows_in,
+        rows_out=frame.height,
+        rows_removed=result.rows_removed,
+        removed_by_rule=dict(result.removed_by_rule),
+        counts=dict(result.counts),
+        bytes=len(written),
+        cpu_seconds=round(_measure_cpu() - cpu_before, 3),
+        device_seconds=round(result.device_seconds, 3),
+    )
+    dataset.folder.join("commits", f"{stem}.json").write_text(write_commit(commit))
+    return commit
+
+
+def _check_account(label: str, shard: str, result: ShardResult) -> None:
+    if result.accounts_for_rows and result.rows_in != result.frame.height + result.rows_removed:
+        raise InvariantBroken(
+            f"{label}, shard {shard}: {result.rows_in} rows in, {result.frame.height} out and {result.rows_removed} "
+            f"removed do not add up."
+        )
+
+
+def _measure_cpu() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
