@@ -137,7 +137,7 @@ DEDUPED_CORPUS = Table(
 
 TEXT_SIGNATURES = Table(
     name="text_signatures",
-    description="What deduplication compares: exact hash and MinHash signature of each document, with its rank.",
+    description="What deduplication compares: exact hash and MinHash band keys of each document, and what ranks it.",
     key=("doc_id",),
     columns=(
         Column("doc_id", pl.String, "Id of the document.", parents=("filtered_text.doc_id",)),
@@ -149,15 +149,20 @@ TEXT_SIGNATURES = Table(
             parents=("filtered_text.text",),
         ),
         Column(
-            "minhash",
+            "band_keys",
             pl.Binary,
-            "MinHash signature: little-endian uint32 per permutation.",
+            "Hash of each band of the MinHash signature, little-endian uint64 each; empty if the text has no word.",
             parents=("filtered_text.text",),
+        ),
+        Column(
+            "signature_settings",
+            pl.String,
+            "Digest of shingle, bands, rows and seed: only band keys made with equal settings compare.",
         ),
         Column(
             "shingle_count",
             pl.Int64,
-            "Distinct word shingles; 0 if the text is shorter than one.",
+            "Distinct word shingles (a text shorter than one counts as one); 0 if it has no word.",
             parents=("filtered_text.text",),
         ),
         Column(
@@ -193,7 +198,7 @@ TEXT_DUPLICATES = Table(
             "similarity",
             pl.Float64,
             "Measured Jaccard similarity of word shingles to the kept document.",
-            parents=("filtered_text.text", "text_signatures.minhash"),
+            parents=("filtered_text.text", "text_signatures.band_keys"),
         ),
     ),
 )
