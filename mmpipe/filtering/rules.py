@@ -46,6 +46,10 @@ class Rule:
     dialect: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            limit = getattr(self, name)
+            if limit is not None:  # 50 and 50.0 are one limit and must be one digest
+                object.__setattr__(self, name, float(limit))
         has_range = self.low is not None or self.high is not None
         if has_range == (self.allowed is not None):
             raise RecipeError(

@@ -1,0 +1,316 @@
+"""Loads a recipe: which rules, which limits, which lists, for every lane; and names its parts by digest."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmpipe.errors import RecipeError, name_nearest
+from mmpipe.filtering.image_rules import IMAGE_RULES
+from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
+from mmpipe.filtering.recipe_nodes import compose, fail, read_list, read_mapping, read_settings, read_value
+from mmpipe.filtering.recipe_sections import (
+    DeduplicationSettings,
+    ExtractionSettings,
+    ImageSettings,
+    InstructionSettings,
+    LanguageSettings,
+    ListReference,
+    PretrainingSettings,
+    TextSettings,
+    UrlSettings,
+)
+from mmpipe.filtering.rules import LIMITS, Rule, set_limit
+from mmpipe.filtering.text_rules import TEXT_RULES
+from mmpipe.tables.identity import digest_settings
+
+#: Names that `Recipe.digest_section` knows: what a table's rows may depend on. A changed limit moves `text`, `images`
+#: or `instruction_rules` and nothing else; how a signal is measured has a digest of its own.
+DIGESTED = (
+    "extraction",
+    "signals",
+    "text",
+    "deduplication",
+    "image_signals",
+    "images",
+    "instructions",
+    "instruction_rules",
+    "pretraining",
+)
+
+_RULES = {"text": TEXT_RULES, "images": IMAGE_RULES, "instructions": INSTRUCTION_RULES}
+_LISTS = ("domains", "urls", "strict_subwords", "hard_words", "soft_words")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides what the datasets hold; each section goes to its lane as it is."""
+
+    name: str
+    source: str
+    extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
+    language: LanguageSettings = field(default_factory=LanguageSettings)
+    url: UrlSettings = field(default_factory=UrlSettings)
+    text: TextSettings = field(default_factory=TextSettings)
+    deduplication: DeduplicationSettings = field(default_factory=DeduplicationSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+    instructions: InstructionSettings = field(default_factory=InstructionSettings)
+    pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
+
+    def resolve(self) -> dict[str, Any]:
+        """Return the whole recipe as plain values: what is written as recipe.yaml beside a dataset, and loads again."""
+        sections = {name: _resolve(getattr(self, name)) for name in _SECTIONS}
+        sections["images"].pop("preset")  # its rules are in the list by now
+        return {"name": self.name, "source": self.source, **sections}
+
+    def dump(self) -> str:
+        """Return the resolved recipe as YAML."""
+        return yaml.safe_dump(self.resolve(), sort_keys=False, allow_unicode=True, width=120)
+
+    def digest_section(self, section: str) -> str:
+        """Return the digest of one section (see `DIGESTED`): part of the code version of the assets made by it.
+
+        Limits, settings and the content of lists count; names of files, sources and licences do not.
+
+        Raises:
+            RecipeError: no such section.
+        """
+        if section not in DIGESTED:
+            raise RecipeError(f"Unknown section {section!r} of a recipe.{name_nearest(section, DIGESTED)}")
+        settings: Any
+        match section:
+            case "extraction":
+                settings = [_identify(self.extraction), _identify(self.language)]
+            case "signals":
+                settings = [self.text.dialect, _identify(self.url)]
+            case "text":
+                settings = _identify(self.text.rules)
+            case "image_signals":
+                settings = _identify(replace(self.images, rules=(), preset=None))
+            case "images":
+                settings = _identify(self.images.rules)
+            case "instructions":
+                settings = _identify(replace(self.instructions, rules=()))
+            case "instruction_rules":
+                settings = _identify(self.instructions.rules)
+            case _:
+                settings = _identify(getattr(self, section))
+        return digest_settings(settings)
+
+
+_SECTIONS: dict[str, type] = {
+    "extraction": ExtractionSettings,
+    "language": LanguageSettings,
+    "url": UrlSettings,
+    "text": TextSettings,
+    "deduplication": DeduplicationSettings,
+    "images": ImageSettings,
+    "instructions": InstructionSettings,
+    "pretraining": PretrainingSettings,
+}
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the packaged recipes."""
+    folder = resources.files("mmpipe") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Return a recipe with every rule, limit and list resolved.
+
+    Args:
+        name_or_path: name of a packaged recipe (`refinedweb`) or path of a YAML file. `extends:` in it names a recipe
+            whose sections hold where this one is silent, key by key.
+
+    Raises:
+        RecipeError: no such recipe; or an unknown section, key, rule, limit or word, with file, line and nearest name.
+    """
+    return _load(name_or_path, seen=())
+
+
+def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return the recipe with limits moved, for a what-if.
+
+    Args:
+        recipe: the recipe.
+        overrides: `rule.limit=value`, for example `gopher_word_count.low=80`, `refinedweb_language.allowed=en,de`,
+            `gopher_word_count.high=null`.
+
+    Raises:
+        RecipeError: not of that form, or no such rule in the recipe, limit or number.
+    """
+    for override in overrides:
+        target, equals, word = override.partition("=")
+        name, dot, limit = target.strip().rpartition(".")
+        if not equals or not dot:
+            raise RecipeError(
+                f"{override!r} is not of the form rule.limit=value, for example gopher_word_count.low=80."
+            )
+        known = {rule.name: section for section in _RULES for rule in getattr(recipe, section).rules}
+        if name not in known:
+            raise RecipeError(f"{override!r}: recipe {recipe.name!r} has no rule {name!r}.{name_nearest(name, known)}")
+        settings = getattr(recipe, known[name])
+        rules = set_limit(settings.rules, name, limit, _parse_limit(override, limit, word.strip()))
+        recipe = replace(recipe, **{known[name]: replace(settings, rules=rules)})
+    return recipe
+
+
+def _load(name_or_path: str, seen: tuple[str, ...]) -> Recipe:
+    text, file, folder = _read(name_or_path)
+    if file in seen:
+        raise RecipeError(f"{file}: extends itself by way of {' -> '.join(seen)}.")
+    keys = read_mapping(compose(text, file), file, ("name", "source", "extends", *_SECTIONS))
+    base = None
+    if "extends" in keys:
+        base = _load(_beside(read_value(keys["extends"], file, str), folder), (*seen, file))
+    values: dict[str, Any] = {"name": Path(file).stem, "source": base.source if base else ""}
+    for key in ("name", "source"):
+        if key in keys:
+            values[key] = read_value(keys[key], file, str)
+    for section, cls in _SECTIONS.items():
+        if section in keys:
+            readers = _make_readers(section, folder)
+            values[section] = read_settings(cls, keys[section], file, readers, getattr(base, section, None))
+    images: ImageSettings = values.get("images", ImageSettings())
+    if images.preset:
+        preset = _load(_beside(images.preset, folder), (*seen, file)).images.rules
+        values["images"] = replace(images, rules=_merge(preset, images.rules))
+    return replace(base, **values) if base else Recipe(**values)
+
+
+def _read(name_or_path: str) -> tuple[str, str, Path | None]:
+    """Return the YAML text, its name in messages, and the folder of a file that is not packaged."""
+    if name_or_path.endswith((".yaml", ".yml")):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise RecipeError(f"No recipe at {path}. Packaged recipes: {', '.join(list_recipes())}.")
+        return path.read_text(encoding="utf-8"), str(path), path.parent
+    if name_or_path not in list_recipes():
+        raise RecipeError(f"Unknown recipe {name_or_path!r}.{name_nearest(name_or_path, list_recipes())}")
+    entry = resources.files("mmpipe") / "recipes" / f"{name_or_path}.yaml"
+    return entry.read_text(encoding="utf-8"), f"{name_or_path}.yaml", None
+
+
+def _beside(name_or_path: str, folder: Path | None) -> str:
+    is_path = name_or_path.endswith((".yaml", ".yml"))
+    return str(folder / name_or_path) if folder and is_path else name_or_path
+
+
+def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
+    readers: dict[str, Any] = {}
+    if section in _RULES:
+        readers["rules"] = partial(_read_rules, known=_RULES[section])
+    if section == "url":
+        readers = {name: partial(_read_lists, folder=folder) for name in _LISTS}
+    return readers
+
+
+def _read_rules(node: yaml.Node, file: str, known: Mapping[str, Rule]) -> tuple[Rule, ...]:
+    rules: dict[str, Rule] = {}
+    for item in read_list(node, file):
+        keys = (
+            read_mapping(item, file, ("rule", "source", *LIMITS))
+            if isinstance(item, yaml.MappingNode)
+            else {"rule": item}
+        )
+        if "rule" not in keys:
+            fail(item, file, "an entry is a rule's name or `{rule: name, low: …}`; the name is missing.")
+        name = read_value(keys["rule"], file, str)
+        if name not in known:
+            fail(keys["rule"], file, f"unknown rule {name!r}.{name_nearest(name, known)}")
+        if name in rules:
+            fail(keys["rule"], file, f"rule {name!r} stands twice.")
+        values = {key: read_value(keys[key], file, _LIMIT_TYPES[key]) for key in keys if key != "rule"}
+        try:
+            rules[name] = replace(known[name], **values)
+        except RecipeError as error:
+            fail(item, file, str(error))
+    return tuple(rules.values())
+
+
+_LIMIT_TYPES: dict[str, Any] = {"low": float | None, "high": float | None, "allowed": tuple[str, ...], "source": str}
+
+
+def _read_lists(node: yaml.Node, file: str, folder: Path | None) -> tuple[ListReference, ...]:
+    references = []
+    for item in read_list(node, file):
+        if isinstance(item, yaml.MappingNode):
+            read_mapping(item, file, ("list", "sha256", "licence"))
+            reference = read_settings(ListReference, item, file, {})
+        else:
+            reference = ListReference(list=read_value(item, file, str))
+        try:
+            references.append(_find_list(reference, folder))
+        except RecipeError as error:
+            fail(item, file, str(error))
+    return tuple(references)
+
+
+def _find_list(reference: ListReference, folder: Path | None) -> ListReference:
+    """Return the reference with its place and the digest of its content.
+
+    A digest that is stated is trusted here and checked when the list is read: a list of millions of domains is not read
+    to load a recipe.
+    """
+    if "://" in reference.list:
+        if not reference.sha256:
+            raise RecipeError(f"The list {reference.list} comes from a URL, so its sha256 must be stated beside it.")
+        return replace(reference, path=reference.list)
+    packaged = resources.files("mmpipe") / "recipes" / "lists" / f"{reference.list}.txt"
+    path = Path(str(packaged)) if packaged.is_file() else (folder or Path()) / reference.list
+    if not path.is_file():
+        names = [
+            entry.name.removesuffix(".txt") for entry in (resources.files("mmpipe") / "recipes" / "lists").iterdir()
+        ]
+        raise RecipeError(f"No list {reference.list!r}, packaged or at that path.{name_nearest(reference.list, names)}")
+    sha256 = reference.sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+    return replace(reference, path=str(path), sha256=sha256)
+
+
+def _merge(first: Sequence[Rule], second: Sequence[Rule]) -> tuple[Rule, ...]:
+    return tuple(({rule.name: rule for rule in first} | {rule.name: rule for rule in second}).values())
+
+
+def _parse_limit(override: str, limit: str, word: str) -> Any:
+    if limit == "allowed":
+        return tuple(part.strip() for part in word.split(",") if part.strip())
+    if word in ("null", "none", ""):
+        return None
+    try:
+        return float(word.replace("_", ""))
+    except ValueError:
+        raise RecipeError(f"{override!r}: {word!r} is not a number.") from None
+
+
+def _resolve(value: Any) -> Any:
+    """Return settings as the plain values a recipe is written in."""
+    if isinstance(value, Rule):
+        limits = {"allowed": list(value.allowed)} if value.allowed else {"low": value.low, "high": value.high}
+        return {"rule": value.name, **limits, "source": value.source}
+    if isinstance(value, ListReference):
+        return {"list": value.list, "sha256": value.sha256, "licence": value.licence}
+    if dataclasses.is_dataclass(value):
+        return {item.name: _resolve(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return [_resolve(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _identify(value: Any) -> Any:
+    """Return what of the settings can change a row."""
+    if isinstance(value, Rule):
+        return {key: item for key, item in value.resolve().items() if key != "source"}
+    if isinstance(value, ListReference):
+        return value.sha256
+    if dataclasses.is_dataclass(value):
+        return {item.name: _identify(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    return [_identify(item) for item in value] if isinstance(value, tuple) else value
