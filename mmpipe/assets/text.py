@@ -1,0 +1,21 @@
+"""The text lane in Dagster: each stage of lanes.text with its group, kinds and pool."""
+
+from __future__ import annotations
+
+from mmpipe.assets.stages import Dressing
+from mmpipe.lanes.text import TEXT_LANE
+
+#: How each asset of the lane is shown and scheduled.
+TEXT_DRESSING = {
+    "raw_crawl": Dressing("crawl", ("parquet", "polars", "file")),
+    "extracted_text": Dressing("text", ("parquet", "python")),
+    "text_signals": Dressing("text", ("parquet", "polars", "numpy")),
+    "text_removals": Dressing("text"),
+    "filtered_text": Dressing("text"),
+    "text_signatures": Dressing("text", ("parquet", "numpy")),
+    # the order of dumps has one writer at a time
+    "text_duplicates": Dressing("text", ("parquet", "duckdb"), pool="dedup_index"),
+    "deduped_corpus": Dressing("text"),
+}
+
+TEXT_ASSETS = [(stage, TEXT_DRESSING[stage.table.name]) for stage in TEXT_LANE]

@@ -1,0 +1,256 @@
+"""The image lane, top to bottom: pages → image-text candidates → signals → removals → kept pairs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
+from mmpipe.storage.dumps import read_dump
+from mmpipe.storage.places import Place
+from mmpipe.storage.shards import ShardResult, ShardWork
+from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.identity import digest_settings, make_id
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
+from mmpipe.tables.keep import count_removed_by_rule, keep
+from mmpipe.tables.removals import IMAGE_REMOVALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mmpipe.filtering.recipes import Recipe
+    from mmpipe.lanes.stage import Knobs
+    from mmpipe.storage.lake import Dataset, Lake
+    from mmpipe.storage.shards import Production
+
+
+# image_candidates -----------------------------------------------------------------------------------------------------
+
+
+def find_candidates(run: StageRun) -> Production:
+    """Find every captioned <img> of the dump's pages, and where its bytes are."""
+    assert run.dump is not None
+    crawl = run.read(RAW_CRAWL)
+    root = read_dump(run.lake, run.dump).root
+    # an image may stand in any file of the dump, so every shard depends on the whole index
+    fingerprint = crawl.require_manifest().fingerprint
+    knobs = run.knobs
+    extra = digest_settings([fingerprint, knobs.fetch_images])
+    work = [
+        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, knobs))
+        for item in follow_shards(crawl, extra=extra)
+    ]
+    # a polite fetch keeps its per-host delays in one process
+    return run.write(work, candidates_shard, inputs=fingerprint_inputs(crawl), is_in_process=knobs.fetch_images)
+
+
+def candidates_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, knobs: Knobs) -> ShardResult:
+    """Find the candidates of one shard's pages."""
+    from mmpipe.extraction.decoding import decode_page
+    from mmpipe.extraction.images import find_image_candidates
+    from mmpipe.storage.warc import read_payloads
+
+    index = crawl.read_shard(shard)
+    pages = index.filter((pl.col("kind") == "html") & (pl.col("record_status") == "ok"))
+    urls = dict(pages.select("doc_id", "url").iter_rows())
+    rows = []
+    for doc_id, payload in read_payloads(Place(root), pages, recipe.extraction.max_page_bytes):
+        html = decode_page(payload.body, payload.charset).text
+        for image in find_image_candidates(html, urls[doc_id]):
+            rows.append(
+                {
+                    "pair_id": make_id("pair", doc_id, image.image_url, image.position),
+                    "doc_id": doc_id,
+                    "page_url": urls[doc_id],
+                    "image_url": image.image_url,
+                    "position": image.position,
+                    "caption": image.caption,
+                    "caption_source": image.caption_source,
+                    "alt": image.alt,
+                    "figcaption": image.figcaption,
+                }
+            )
+    schema = {name: IMAGE_CANDIDATES.schema[name] for name in (*rows[0],)} if rows else None
+    found = pl.DataFrame(rows, schema=schema) if rows else IMAGE_CANDIDATES.make_empty()
+    frame = locate_images(found, crawl) if rows else found
+    if knobs.fetch_images and rows:
+        frame = fetch_missing(frame, knobs)
+    frame = frame.with_columns(dump=pl.lit(crawl.dump)).select(IMAGE_CANDIDATES.column_names)
+    origins = frame.get_column("image_origin").value_counts()
+    return ShardResult(frame, pages.height, counts=dict(origins.iter_rows()), accounts_for_rows=False)
+
+
+def locate_images(found: pl.DataFrame, crawl: Dataset) -> pl.DataFrame:
+    """Return the candidates with the record of the dump that holds each image, where one does."""
+    records = (
+        crawl.scan()
+        .filter((pl.col("kind") == "image") & (pl.col("record_status") == "ok"))
+        .select(image_url="url", image_doc_id="doc_id", image_warc_file="warc_file", image_warc_offset="warc_offset")
+        # a dump may hold an image twice; the smallest id is taken, whatever the order of files
+        .sort("image_doc_id")
+        .unique("image_url", keep="first", maintain_order=True)
+        .join(found.lazy().select("image_url").unique(), on="image_url", how="semi")
+        .collect()
+    )
+    is_found = pl.col("image_doc_id").is_not_null()
+    return found.join(records, on="image_url", how="left", maintain_order="left").with_columns(
+        image_origin=pl.when(is_found).then(pl.lit("dump")).otherwise(pl.lit("missing")),
+        image_detail=pl.when(is_found).then(None).otherwise(pl.lit("no record of the dump has this URL")),
+        image_sha256=pl.lit(None, dtype=pl.String),
+    )
+
+
+def fetch_missing(frame: pl.DataFrame, knobs: Knobs) -> pl.DataFrame:
+    """Return the candidates with the images that the dump lacks fetched into the cache, or why they were not."""
+    from mmpipe.storage.image_fetch import ImageFetcher
+
+    wanted = frame.filter(pl.col("image_origin") == "missing").get_column("image_url").unique(maintain_order=True)
+    fetcher = ImageFetcher(Place(knobs.cache_folder).join("images"), contact=knobs.contact)
+    outcomes = pl.DataFrame(
+        [
+            {"image_url": url, "origin": result.origin, "detail": result.detail, "sha256": result.sha256}
+            for url, result in fetcher.fetch(wanted.to_list())
+        ],
+        schema={"image_url": pl.String, "origin": pl.String, "detail": pl.String, "sha256": pl.String},
+    )
+    is_asked = pl.col("origin").is_not_null() & (pl.col("image_origin") == "missing")
+    return (
+        frame.join(outcomes, on="image_url", how="left", maintain_order="left")
+        .with_columns(
+            image_origin=pl.when(is_asked).then("origin").otherwise("image_origin"),
+            image_detail=pl.when(is_asked).then("detail").otherwise("image_detail"),
+            image_sha256=pl.when(is_asked).then("sha256").otherwise("image_sha256"),
+        )
+        .drop("origin", "detail", "sha256")
+    )
+
+
+# image_signals --------------------------------------------------------------------------------------------------------
+
+
+def measure_images(run: StageRun) -> Production:
+    """Measure every picture once: header, pixels, hash, and how well it fits its caption."""
+    from mmpipe.models.clip import ClipModel
+
+    assert run.dump is not None
+    candidates = run.read(IMAGE_CANDIDATES)
+    knobs = run.knobs
+    clip = ClipModel(knobs.clip_weights, device=knobs.device) if knobs.clip_weights else None
+    root = read_dump(run.lake, run.dump).root
+    work = [
+        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, knobs, clip))
+        for item in follow_shards(candidates, extra=clip.digest if clip else "no clip")
+    ]
+    # one process holds the device; decoding runs in its threads
+    return run.write(work, signals_shard, inputs=fingerprint_inputs(candidates), is_in_process=True)
+
+
+def signals_shard(candidates: Dataset, shard: str, root: str, recipe: Recipe, knobs: Knobs, clip: Any) -> ShardResult:
+    """Measure the pictures of one shard."""
+    from mmpipe.filtering.image_signals import measure_pairs
+
+    rows = candidates.read_shard(shard)
+    started = time.monotonic()
+    frame = measure_pairs(
+        rows,
+        read_images(rows, Place(root), Place(knobs.cache_folder), recipe.images.max_image_bytes),
+        clip,
+        batch_size=knobs.batch_size,
+        max_pixels=recipe.images.max_pixels,
+    )
+    statuses = frame.get_column("decode_status").value_counts()
+    elapsed = time.monotonic() - started
+    return ShardResult(frame, rows.height, counts=dict(statuses.iter_rows()), device_seconds=elapsed if clip else 0.0)
+
+
+def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -> Iterator[tuple[str, bytes | None]]:
+    """Yield (pair_id, bytes) of every pair; None where the bytes are missing. A picture used twice is read once."""
+    from mmpipe.storage.warc import read_payloads
+
+    stored = rows.filter(pl.col("image_origin") == "dump")
+    pairs_of = {
+        key[0]: group.get_column("pair_id").to_list()
+        for key, group in stored.group_by("image_doc_id", maintain_order=True)
+    }
+    records = stored.unique("image_doc_id", maintain_order=True).select(
+        doc_id="image_doc_id", warc_file="image_warc_file", warc_offset="image_warc_offset"
+    )
+    for doc_id, payload in read_payloads(root, records, max_bytes):
+        for pair_id in pairs_of[doc_id]:
+            yield pair_id, payload.body
+    for pair_id, sha256 in rows.filter(pl.col("image_origin") != "dump").select("pair_id", "image_sha256").iter_rows():
+        yield pair_id, cache.join("images", sha256[:2], sha256).read_bytes() if sha256 else None
+
+
+# image_removals, filtered_image_pairs ---------------------------------------------------------------------------------
+
+
+def judge_images(run: StageRun) -> Production:
+    """Judge the stored signals, then remove pairs whose picture and caption a passing pair has already."""
+    candidates, signals = run.read(IMAGE_CANDIDATES), run.read(IMAGE_SIGNALS)
+    inputs = fingerprint_inputs(candidates, signals)
+    # one shard: a pair repeats another of the whole dump
+    work = [ShardWork("all", digest_settings(inputs), (candidates, signals, run.recipe))]
+    return run.write(work, judge_pairs, inputs=inputs, is_in_process=True)
+
+
+def judge_pairs(candidates: Dataset, signals: Dataset, recipe: Recipe) -> ShardResult:
+    """Judge all pairs of a dump."""
+    from mmpipe.deduplication.images import find_repeated_pairs
+    from mmpipe.filtering.judge import judge
+
+    rows = signals.scan().collect()
+    removals = judge(rows, recipe.images.rules, key="pair_id", status="decode_status")
+    captions = candidates.scan().select("pair_id", "caption").collect()
+    passing = rows.join(removals, on="pair_id", how="anti").select("pair_id", "phash").join(captions, on="pair_id")
+    removals = pl.concat([removals, find_repeated_pairs(passing)])
+    return ShardResult(
+        removals,
+        rows.height,
+        rows_removed=removals.get_column("pair_id").n_unique(),
+        removed_by_rule=count_removed_by_rule(removals, key="pair_id"),
+        accounts_for_rows=False,
+    )
+
+
+def filter_pairs(run: StageRun) -> Production:
+    """Keep the pairs without removals."""
+    candidates, signals, removals = run.read(IMAGE_CANDIDATES), run.read(IMAGE_SIGNALS), run.read(IMAGE_REMOVALS)
+    fingerprint = removals.require_manifest().fingerprint
+    work = [
+        ShardWork(item.shard, item.inputs, (candidates, signals, removals, item.shard))
+        for item in follow_shards(candidates, signals, extra=fingerprint)
+    ]
+    return run.write(work, filter_pairs_shard, inputs=fingerprint_inputs(candidates, signals, removals))
+
+
+def filter_pairs_shard(candidates: Dataset, signals: Dataset, removals: Dataset, shard: str) -> ShardResult:
+    """Keep the pairs of one shard."""
+    rows = candidates.read_shard(shard).drop("image_detail", "image_sha256")
+    measured = signals.read_shard(shard).drop("decode_status", "decode_detail")
+    pairs = rows.join(measured, on="pair_id", how="left", maintain_order="left")
+    of_shard = removals.scan().join(rows.lazy().select("pair_id"), on="pair_id", how="semi").collect()
+    kept = keep(pairs, of_shard, key="pair_id")
+    frame = kept.frame.select(FILTERED_IMAGE_PAIRS.column_names)
+    return ShardResult(frame, kept.rows_in, kept.rows_removed, kept.removed_by_rule)
+
+
+def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str, max_bytes: int) -> dict[str, bytes]:
+    """Return the bytes of kept pairs by pair_id, read by reference from their dumps or the cache."""
+    found: dict[str, bytes] = {}
+    for (dump,), of_dump in pairs.group_by("dump", maintain_order=True):
+        root = Place(read_dump(lake, str(dump)).root)
+        for pair_id, data in read_images(of_dump, root, Place(cache_folder), max_bytes):
+            if data is not None:
+                found[pair_id] = data
+    return found
+
+
+IMAGE_LANE = (
+    Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates),
+    Stage(IMAGE_SIGNALS, (IMAGE_CANDIDATES,), measure_images, ("image_signals",)),
+    Stage(IMAGE_REMOVALS, (IMAGE_CANDIDATES, IMAGE_SIGNALS), judge_images, ("image_rules",)),
+    Stage(FILTERED_IMAGE_PAIRS, (IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS), filter_pairs),
+)

