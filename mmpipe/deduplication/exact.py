@@ -25,5 +25,6 @@ def find_representatives(ranked: pl.DataFrame) -> pl.Series:
     Args:
         ranked: documents, best first; needs `exact_hash`.
     """
-    first = pl.int_range(pl.len(), dtype=pl.Int64).min().over("exact_hash").alias("representative")
-    return ranked.select(first).get_column("representative")
+    numbered = ranked.select("exact_hash").with_row_index("representative")
+    first = pl.col("representative").min().over("exact_hash").cast(pl.Int64)
+    return numbered.select(first).get_column("representative")

@@ -71,7 +71,7 @@ def make_permutations(count: int, seed: int) -> tuple[NDArray[np.uint32], NDArra
     """
     import numpy as np
 
-    generator = np.random.RandomState(seed)  # noqa: NPY002 - the legacy generator's stream is frozen for ever
+    generator = np.random.RandomState(seed)  # the stream of this old generator is frozen for ever
     multipliers = generator.randint(0, 1 << 31, count, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
     return multipliers, generator.randint(0, 1 << 32, count, dtype=np.uint32)
 
@@ -135,6 +135,8 @@ def _cut_batches(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
     if frame.is_empty():
         return
     running = pl.col("text").str.len_chars().cast(pl.Int64).cum_sum() // _BATCH_CHARACTERS
-    yield from frame.select("doc_id", "dump", "text", "date").with_columns(batch=running).partition_by(
-        "batch", maintain_order=True, include_key=False
+    yield from (
+        frame.select("doc_id", "dump", "text", "date")
+        .with_columns(batch=running)
+        .partition_by("batch", maintain_order=True, include_key=False)
     )

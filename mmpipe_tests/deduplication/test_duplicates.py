@@ -1,0 +1,199 @@
+"""Whole searches for duplicates: who goes, who stays, and that neither order nor shards matter."""
+
+from __future__ import annotations
+
+import random
+
+import polars as pl
+import pytest
+
+from mmpipe.deduplication.duplicates import find_duplicates, removals_of
+from mmpipe.deduplication.minhash import MinHashSettings, sign_documents
+from mmpipe.deduplication.verification import measure_similarities
+from mmpipe.errors import InvariantBroken, SchemaError
+from mmpipe.tables.keep import keep
+from mmpipe.tables.text import TEXT_DUPLICATES
+
+SETTINGS = MinHashSettings(bands=40, rows=6, verify_jaccard=0.7)
+
+
+def write_text(seed: int, words: int = 120) -> list[str]:
+    chooser = random.Random(seed)
+    return [
+        f"{chooser.choice('bcdfgklmnprst')}{chooser.choice('aeiou')}{chooser.randrange(9000):x}x" for _ in range(words)
+    ]
+
+
+def edit_text(words: list[str], seed: int, edits: int) -> list[str]:
+    chooser = random.Random(seed)
+    changed = list(words)
+    for place in chooser.sample(range(len(words)), edits):
+        changed[place] = f"edited{seed}at{place}"
+    return changed
+
+
+def frame_of(texts: dict[str, str], dump: str = "now", dates: dict[str, str] | None = None) -> pl.DataFrame:
+    rows = [(doc_id, dump, text, (dates or {}).get(doc_id)) for doc_id, text in texts.items()]
+    return pl.DataFrame(
+        rows, schema={"doc_id": pl.String, "dump": pl.String, "text": pl.String, "date": pl.String}, orient="row"
+    )
+
+
+def make_corpus(families: int = 30) -> dict[str, str]:
+    """Families of one original, an exact twin, two near-duplicates and one text that is alike but not enough."""
+    texts = {}
+    for family in range(families):
+        original = write_text(family)
+        texts[f"{family:03d}-original"] = " ".join([*original, "longest"])
+        texts[f"{family:03d}-twin"] = "  ".join([*original, "LONGEST"]).replace("  ", "\n", 1)
+        texts[f"{family:03d}-near1"] = " ".join(edit_text(original, 1, 1))
+        texts[f"{family:03d}-near2"] = " ".join(edit_text(original, 2, 2))
+        texts[f"{family:03d}-far"] = " ".join(edit_text(original, 3, 20))
+    return texts
+
+
+def search(texts: dict[str, str], settings: MinHashSettings = SETTINGS) -> pl.DataFrame:
+    frame = frame_of(texts)
+    return find_duplicates(sign_documents(frame, settings), None, frame, settings)
+
+
+def test_rows_in_are_rows_kept_plus_removed_and_the_right_ones_stay() -> None:
+    texts = make_corpus()
+    frame = frame_of(texts)
+    duplicates = search(texts)
+    kept = keep(frame, removals_of(duplicates, SETTINGS), key="doc_id")
+    assert kept.rows_in == kept.frame.height + kept.rows_removed == 150
+    assert kept.removed_by_rule == {"near_duplicate": 60, "exact_duplicate": 30}
+    assert {doc_id[4:] for doc_id in kept.frame["doc_id"]} == {"twin", "far"}  # the twin has more characters
+    TEXT_DUPLICATES.conform(duplicates)
+
+
+def test_every_removed_document_is_as_alike_as_the_limit_to_a_document_that_stays() -> None:
+    duplicates = search(make_corpus())
+    removed = duplicates.filter(pl.col("doc_id") != pl.col("kept_doc_id"))
+    kept = duplicates.filter(pl.col("doc_id") == pl.col("kept_doc_id"))
+    assert removed.height
+    assert removed["similarity"].min() >= 0.7
+    assert set(removed["kept_doc_id"]) <= set(kept["doc_id"])
+    assert (kept["similarity"] == 1.0).all()
+
+
+def test_neither_the_order_of_rows_nor_the_shards_matter() -> None:
+    texts = make_corpus(12)
+    frame = frame_of(texts)
+    expected = search(texts)
+    for seed in range(3):
+        shuffled = frame.sample(fraction=1.0, shuffle=True, seed=seed)
+        shards = [sign_documents(shuffled[begin : begin + 7 + seed], SETTINGS) for begin in range(0, 60, 7 + seed)]
+        found = find_duplicates(pl.concat(shards), None, shuffled, SETTINGS)
+        assert found.equals(expected)
+
+
+def test_a_corpus_without_duplicates_comes_out_unchanged() -> None:
+    texts = {str(seed): " ".join(write_text(seed)) for seed in range(200)}
+    duplicates = search(texts)
+    assert duplicates.is_empty()
+    assert keep(frame_of(texts), removals_of(duplicates, SETTINGS), key="doc_id").frame.height == 200
+
+
+def test_no_document_goes_at_all_from_nothing() -> None:
+    empty = frame_of({})
+    assert find_duplicates(sign_documents(empty, SETTINGS), None, empty, SETTINGS).is_empty()
+
+
+def test_a_document_of_an_earlier_dump_stays_even_if_it_is_shorter_and_later() -> None:
+    words = write_text(1)
+    published = frame_of({"zz": " ".join(words[:-1])}, "first", {"zz": "2024-01-01"})
+    arriving = frame_of({"aa": " ".join(words), "bb": " ".join(write_text(2))}, "second", {"aa": "2001-01-01"})
+    earlier = sign_documents(published, SETTINGS).with_columns(dump_sequence=pl.lit(0))
+    texts = dict(pl.concat([published, arriving]).select("doc_id", "text").iter_rows())
+    duplicates = find_duplicates(
+        sign_documents(arriving, SETTINGS), earlier.lazy(), lambda ids: {i: texts[i] for i in ids}, SETTINGS
+    )
+    assert duplicates.select("doc_id", "kept_doc_id", "kept_dump", "method").rows() == [
+        ("aa", "zz", "first", "minhash")
+    ]
+    # an exact duplicate across dumps, too
+    again = sign_documents(frame_of({"cc": " ".join(words[:-1])}, "third"), SETTINGS)
+    exact = find_duplicates(again, earlier, texts_never_read, SETTINGS)
+    assert exact.select("kept_doc_id", "method", "similarity").rows() == [("zz", "exact", 1.0)]
+
+
+def texts_never_read(ids: list[str]) -> dict[str, str]:
+    raise AssertionError(f"no pair needs its text read: {ids}")
+
+
+def test_the_earliest_dump_is_preferred_among_earlier_ones() -> None:
+    text = " ".join(write_text(1))
+    first = sign_documents(frame_of({"zz": text}, "first"), SETTINGS).with_columns(dump_sequence=pl.lit(0))
+    second = sign_documents(frame_of({"aa": text}, "second"), SETTINGS).with_columns(dump_sequence=pl.lit(1))
+    now = sign_documents(frame_of({"mm": text}), SETTINGS)
+    found = find_duplicates(now, pl.concat([second, first]), texts_never_read, SETTINGS)
+    assert found.select("doc_id", "kept_doc_id").rows() == [("mm", "zz")]
+
+
+def test_the_end_of_a_chain_is_kept_because_nothing_kept_is_like_it() -> None:
+    words = write_text(7, 200)
+    chain = {f"link{step}": " ".join(words[step * 12 : step * 12 + 140]) for step in range(5)}
+    duplicates = search(chain)
+    assert duplicates["cluster_id"].unique().to_list() == ["link0"]
+    assert duplicates.filter(pl.col("doc_id") == pl.col("kept_doc_id")).height > 1
+    assert duplicates["similarity"].min() >= 0.7
+
+
+def test_texts_without_words_are_duplicates_of_exact_twins_only() -> None:
+    texts = {"a": "", "b": "", "c": "!!! ???", "d": "--- !", "e": "!!!  ???"}
+    duplicates = search(texts)
+    assert duplicates.select("doc_id", "kept_doc_id", "method").rows() == [
+        ("a", "a", "exact"),
+        ("b", "a", "exact"),
+        ("c", "e", "exact"),
+        ("e", "e", "exact"),
+    ]
+
+
+def test_without_verification_every_pair_that_shares_a_band_counts() -> None:
+    settings = MinHashSettings(bands=60, rows=2, verify_jaccard=None)
+    words = write_text(1)
+    texts = {"a": " ".join(words), "b": " ".join(edit_text(words, 1, 8))}
+    duplicates = search(texts, settings)
+    assert 0 < duplicates["similarity"].min() < 0.7
+    assert removals_of(duplicates, settings)["high"].to_list() == [None]
+
+
+def test_a_bucket_larger_than_the_hubs_still_loses_no_near_duplicate() -> None:
+    words = write_text(3, 150)
+    # forty texts that all share a band or two, in twenty pairs of near-duplicates
+    texts = {}
+    for pair in range(20):
+        base = edit_text(words, 100 + pair, 12)
+        texts[f"{pair:02d}a"] = " ".join(base)
+        texts[f"{pair:02d}b"] = " ".join(base[:-1])
+    settings = MinHashSettings(bands=200, rows=3, verify_jaccard=0.9)
+    frame = frame_of(texts)
+    signatures = sign_documents(frame, settings)
+    few = find_duplicates(signatures, None, frame, settings, hubs=1)
+    many = find_duplicates(signatures, None, frame, settings, hubs=1000)
+    assert many.filter(pl.col("doc_id") != pl.col("kept_doc_id")).height == 20
+    assert few.equals(many)
+
+
+def test_band_keys_on_disk_give_the_same_answer(tmp_path) -> None:
+    texts = make_corpus(8)
+    frame = frame_of(texts)
+    found = find_duplicates(sign_documents(frame, SETTINGS), None, frame, SETTINGS, scratch=tmp_path / "keys.u64")
+    assert found.equals(search(texts))
+
+
+def test_signatures_of_other_settings_are_refused() -> None:
+    frame = frame_of({"a": "one two three four five six"})
+    other = sign_documents(frame, MinHashSettings(bands=40, rows=6, seed=2)).with_columns(dump_sequence=pl.lit(0))
+    with pytest.raises(SchemaError, match="other MinHash settings"):
+        find_duplicates(sign_documents(frame, SETTINGS), other, frame, SETTINGS)
+
+
+def test_a_missing_text_names_the_document() -> None:
+    with pytest.raises(InvariantBroken, match="first b"):
+        measure_similarities(
+            pl.Series(["a", "b"]), pl.Series([0]).to_numpy(), pl.Series([1]).to_numpy(), frame_of({"a": "x"}), 5
+        )
