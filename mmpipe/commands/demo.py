@@ -1,0 +1,147 @@
+"""`mmpipe demo`: the whole line on a generated crawl or on one's own dump, then what came out and what to open."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.logging import RichHandler
+from rich.panel import Panel
+
+from mmpipe.assets.partitions import DUMPS, validate_dump_name
+from mmpipe.commands.backfill import Plan, run_here
+from mmpipe.commands.loading import is_per_dump, load_definitions, select_assets
+from mmpipe.commands.summary import find_sample_id, print_funnels, print_places, print_samples
+from mmpipe.errors import MmpipeError
+from mmpipe.storage.dumps import Dump, record_dump
+from mmpipe.storage.lake import Lake
+from mmpipe.storage.places import Place
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmpipe.assets.project import Project
+
+SAMPLE_DUMPS = ("sample-2026-40", "sample-2026-44")
+#: What the tiny checkpoint learns from: how many pictures, and the seed of its weights.
+CLIP_PICTURES = 4000
+CLIP_SEED = 7
+
+
+def run_demo(console: Console, project: Project, source: str | None, pages_per_dump: int) -> None:
+    """Run the whole line and print what came out.
+
+    Args:
+        console: where to print.
+        project: whose lake and records are used.
+        source: a dump of one's own (folder, WARC file, path list, URL); None for the generated sample.
+        pages_per_dump: pages of each sample dump.
+
+    Raises:
+        MmpipeError: a run failed; the message names the step and what to do.
+    """
+    import dagster as dg
+
+    started = time.monotonic()
+    _show_progress(console)
+    var = project.folder / "var"
+    prepare_clip(console, var / "weights" / "clip")
+    project.set_environment(os.environ)
+    lake = Lake(os.environ["MMPIPE_LAKE"])
+    dumps = [_find_own_dump(source)] if source else _write_sample(console, var / "sample_crawl", pages_per_dump)
+    definitions = load_definitions(project)
+    keys = select_assets(definitions, ["*"])
+    plan = Plan(
+        per_dump=tuple(key for key in keys if is_per_dump(definitions, key)),
+        over_all=tuple(key for key in keys if not is_per_dump(definitions, key)),
+        dumps=tuple(dump.name for dump in dumps),
+    )
+    with dg.DagsterInstance.get() as instance:
+        for dump in dumps:
+            record_dump(lake, dump)
+            instance.add_dynamic_partitions(str(DUMPS.name), [dump.name])
+        outcomes = run_here(
+            definitions, instance, plan, on_start=lambda dump, _: console.rule(f"[bold]{dump or 'all dumps'}")
+        )
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    console.rule("[bold]what came out")
+    print_funnels(console, lake)
+    print_places(console, lake)
+    print_samples(console, lake)
+    if failed:
+        raise MmpipeError(
+            "\n".join(
+                f"{outcome.dump or 'all dumps'}: {step}: {said}"
+                for outcome in failed
+                for step, said in outcome.failures
+            )
+            + "\nWhat was committed stays; mend the cause and run the demo again."
+        )
+    _say_what_next(console, lake, time.monotonic() - started)
+
+
+def prepare_clip(console: Console, folder: Path) -> None:
+    """Train the demo's CLIP checkpoint on drawn pictures, unless it is there."""
+    if (folder / "open_clip_config.json").is_file():
+        return
+    from mmpipe.demo.picture_specs import list_specs
+    from mmpipe.demo.pictures import describe_picture, draw_picture
+    from mmpipe.models.clip_training import train_tiny_clip
+
+    console.print("Training the demo's tiny CLIP on drawn pictures (once, under a minute) …")
+    specs = list_specs(CLIP_SEED, part="training")[:CLIP_PICTURES]
+    pairs = [(draw_picture(spec), describe_picture(spec, variant)) for variant, spec in enumerate(specs)]
+    train_tiny_clip(pairs, folder, seed=CLIP_SEED)
+
+
+def _write_sample(console: Console, folder: Path, pages_per_dump: int) -> list[Dump]:
+    from mmpipe.demo.sample_crawl import FILE_LIST, write_sample_crawl
+
+    if not all((folder / name / FILE_LIST).is_file() for name in SAMPLE_DUMPS):
+        console.print(f"Writing the sample crawl to {folder} …")
+        write_sample_crawl(folder, dumps=SAMPLE_DUMPS, pages_per_dump=pages_per_dump)
+    return [
+        Dump(name, str(folder / name), tuple(sorted((folder / name / FILE_LIST).read_text().split())))
+        for name in SAMPLE_DUMPS
+    ]
+
+
+def _find_own_dump(source: str) -> Dump:
+    from mmpipe.storage.warc import find_dump_root, list_crawl_files
+
+    place = Place(source if "://" in source else str(Path(source).expanduser().resolve()))
+    name = place.name
+    for suffix in (".gz", ".paths", ".warc", ".wet", ".arc"):
+        name = name.removesuffix(suffix)
+    files = list_crawl_files(place)
+    if not files:
+        raise MmpipeError(
+            f"{source} holds no .warc, .wet or .arc file (.gz or plain). Give a folder, a file or a list."
+        )
+    return Dump(validate_dump_name(name), find_dump_root(place).url, tuple(files))
+
+
+def _show_progress(console: Console) -> None:
+    logger = logging.getLogger("mmpipe")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers = [RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")]
+
+
+def _say_what_next(console: Console, lake: Lake, seconds: float) -> None:
+    removed = find_sample_id(lake)
+    explain = f"\n  .venv/bin/mmpipe explain {removed}   [dim]why this page was removed[/]" if removed else ""
+    console.print(
+        Panel(
+            f"Done in {seconds:.0f} s. Open next:\n\n"
+            "  make dev                            [dim]the web UI on http://127.0.0.1:3000: assets, checks, runs[/]"
+            f"{explain}\n"
+            "  .venv/bin/mmpipe judge --set gopher_word_count.low=100   [dim]what if the limit were another?[/]\n\n"
+            f"The datasets lie in {lake.root}; the released ones load with datasets.load_dataset(folder).",
+            title="mmpipe",
+            title_align="left",
+        )
+    )

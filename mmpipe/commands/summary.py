@@ -1,0 +1,137 @@
+"""Prints what a lake holds: the funnel of each lane, where each dataset lies, and a few rows a person can read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table as RichTable
+
+from mmpipe.storage.commits import FAILED, PASSED
+from mmpipe.storage.dumps import list_dumps
+from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_REMOVALS, IMAGE_SIGNALS
+from mmpipe.tables.instructions import (
+    JUDGEMENTS,
+    PREFERENCE_DATASET,
+    PRETRAINING_DATASET,
+    RESPONSES,
+    SFT_DATASET,
+    SYNTHESIZED_INSTRUCTIONS,
+)
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_SIGNALS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmpipe.storage.commits import Manifest
+    from mmpipe.storage.lake import Dataset, Lake
+    from mmpipe.tables.columns import Table
+
+#: The lanes as people read them; the tables that only measure are left out.
+LANES: dict[str, tuple[Table, ...]] = {
+    "text": (RAW_CRAWL, EXTRACTED_TEXT, TEXT_SIGNALS, TEXT_REMOVALS, FILTERED_TEXT, TEXT_DUPLICATES, DEDUPED_CORPUS),
+    "images": (IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS, FILTERED_IMAGE_PAIRS),
+    "instructions": (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, RESPONSES, JUDGEMENTS),
+    "release": (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET),
+}
+RELEASED = LANES["release"]
+_REASONS = 5
+_MARKS = {PASSED: "[green]passed[/]", FAILED: "[red]failed[/]"}
+
+
+def print_funnels(console: Console, lake: Lake) -> None:
+    """Print one table per lane: rows in, out and removed of each dataset, with the largest reasons."""
+    for lane, tables in LANES.items():
+        grid = RichTable(title=f"{lane} lane", title_justify="left", title_style="bold", expand=True)
+        for name, justify in (("dataset", "left"), ("rows in", "right"), ("out", "right"), ("removed", "right"),
+                              ("why, or what", "left"), ("checks", "left")):  # fmt: skip
+            grid.add_column(name, justify=justify, overflow="fold", ratio=4 if name == "why, or what" else None)  # type: ignore[arg-type]  # rich's literal
+        for dataset in _list_datasets(lake, tables):
+            manifest = dataset.find_manifest()
+            if manifest is not None:
+                grid.add_row(
+                    dataset.label,
+                    f"{manifest.rows_in:,}",
+                    f"{manifest.rows_out:,}",
+                    f"{manifest.rows_removed:,}" if manifest.rows_removed else "",
+                    _name_reasons(manifest),
+                    _MARKS.get(manifest.checks, manifest.checks),
+                )
+        if grid.row_count:
+            console.print(grid)
+
+
+def print_places(console: Console, lake: Lake) -> None:
+    """Print where the released datasets and the corpus lie."""
+    grid = RichTable(title="where the datasets lie", title_justify="left", title_style="bold")
+    grid.add_column("dataset")
+    grid.add_column("rows", justify="right")
+    grid.add_column("folder", overflow="fold")
+    for table in (*RELEASED, DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS):
+        for dataset in _list_datasets(lake, (table,)):
+            manifest = dataset.find_manifest()
+            if manifest is not None:
+                grid.add_row(dataset.label, f"{manifest.rows_out:,}", dataset.folder.url)
+    console.print(grid)
+
+
+def print_samples(console: Console, lake: Lake) -> None:
+    """Print one row each of the SFT and preference datasets and of the corpus."""
+    sft = _read_first(lake.dataset(SFT_DATASET))
+    if sft:
+        images = f"  ({len(sft['images'])} image)" if sft["images"] else ""
+        turns = "\n".join(f"[bold]{turn['role']}[/]  {_cut(turn['content'])}" for turn in sft["messages"])
+        console.print(Panel(turns, title=f"sft_dataset  {sft['id'][:12]}…{images}", title_align="left"))
+    pair = _read_first(lake.dataset(PREFERENCE_DATASET))
+    if pair:
+        said = [
+            *(f"[bold]{turn['role']}[/]  {_cut(turn['content'])}" for turn in pair["prompt"]),
+            f"[bold green]chosen {pair['score_chosen']:g}[/]  {_cut(pair['chosen'][-1]['content'])}",
+            f"[bold red]rejected {pair['score_rejected']:g}[/]  {_cut(pair['rejected'][-1]['content'])}",
+        ]
+        console.print(Panel("\n".join(said), title=f"preference_dataset  {pair['id'][:12]}…", title_align="left"))
+    for dump in lake.list_dumps(DEDUPED_CORPUS)[:1]:
+        document = _read_first(lake.dataset(DEDUPED_CORPUS, dump))
+        if document:
+            said = [f"[dim]{escape(str(document['url']))}[/]", _cut(document["text"], 400)]
+            console.print(Panel("\n".join(said), title=f"deduped_corpus  {document['doc_id']}", title_align="left"))
+
+
+def find_sample_id(lake: Lake) -> str | None:
+    """Return the id of a document that was removed, to try `mmpipe explain` on; None if there is none."""
+    for dump in lake.list_dumps(TEXT_REMOVALS):
+        row = _read_first(lake.dataset(TEXT_REMOVALS, dump), rule="gopher_word_count")
+        if row:
+            return str(row["doc_id"])
+    return None
+
+
+def _list_datasets(lake: Lake, tables: tuple[Table, ...]) -> list[Dataset]:
+    dumps = list_dumps(lake)
+    return [
+        dataset
+        for table in tables
+        for dataset in ([lake.dataset(table)] if table in RELEASED else [lake.dataset(table, dump) for dump in dumps])
+    ]
+
+
+def _name_reasons(manifest: Manifest) -> str:
+    reasons = manifest.removed_by_rule or manifest.counts
+    named = [f"{name} {count:,g}" for name, count in list(reasons.items())[:_REASONS]]
+    more = len(reasons) - len(named)
+    return ", ".join(named) + (f", {more} more" if more > 0 else "")
+
+
+def _read_first(dataset: Dataset, **equal: Any) -> dict[str, Any] | None:
+    manifest = dataset.find_manifest()
+    if manifest is None or manifest.checks == FAILED:
+        return None
+    rows = dataset.scan().filter(**equal).head(1).collect()
+    return rows.row(0, named=True) if rows.height else None
+
+
+def _cut(text: str, limit: int = 600) -> str:
+    return escape(text if len(text) <= limit else text[:limit] + " …")

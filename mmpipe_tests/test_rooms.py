@@ -1,0 +1,84 @@
+"""The house itself: rooms, their charters, who may import what, and how light the door is."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGE = PROJECT / "mmpipe"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "core", "base", "manager", "managers", "handler", "processor"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PROJECT).as_posix())
+def test_every_module_says_in_its_first_line_what_belongs_in_it(path: Path) -> None:
+    said = ast.get_docstring(ast.parse(path.read_text()))
+
+    assert said, f"{path} opens without a line on what belongs in it"
+    assert len(said.splitlines()[0]) > 20
+    assert path.stem not in FORBIDDEN_NAMES
+
+
+def test_rooms_import_downward_only() -> None:
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=PROJECT, capture_output=True, text=True
+    )
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_definitions_load_in_two_seconds_without_weights_or_checks() -> None:
+    script = (
+        "import sys, time\n"
+        "started = time.perf_counter()\n"
+        "import dagster\n"
+        "from mmpipe.definitions import build_definitions\n"
+        "build_definitions({}).resolve_all_asset_keys()\n"
+        "print(time.perf_counter() - started)\n"
+        "heavy = {'torch', 'transformers', 'open_clip', 'great_expectations', 'trafilatura', 'spacy', 'pandas', 'ray',\n"
+        "         'numba', 'duckdb', 'fasttext', 'datasketch', 'matplotlib', 'datasets'}\n"
+        "print(*sorted(heavy & set(sys.modules)))\n"
+    )
+    fastest, loaded = 99.0, ""
+    for _ in range(3):
+        ran = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+        seconds, loaded = ran.stdout.split("\n")[:2]
+        fastest = min(fastest, float(seconds))
+        if fastest < 2:
+            break
+        time.sleep(1)
+
+    assert loaded == ""
+    assert fastest < 2, f"loading the definitions took {fastest:.1f} s at best"
+
+
+def test_every_stage_has_a_contract_and_a_place_in_a_job() -> None:
+    from mmpipe.definitions import build_definitions
+
+    definitions = build_definitions({})
+    names = {key.to_user_string() for key in definitions.resolve_all_asset_keys()}
+    contracts = {path.name.removesuffix(".odcs.yaml") for path in (PROJECT / "data_contracts").glob("*.odcs.yaml")}
+    in_jobs = {
+        key.to_user_string()
+        for job in ("crawl_to_datasets", "release_datasets")
+        for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys
+    }
+
+    assert names == contracts
+    assert names == in_jobs
+
+
+def test_the_tree_in_the_readme_is_the_tree() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    drawn = {line.split()[0] for line in readme.split("```text\n")[1].split("```")[0].splitlines() if line.strip()}
+    rooms = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+
+    assert rooms <= drawn, f"rooms the README does not draw: {sorted(rooms - drawn)}"
+    missing = [name for name in drawn if not list(PROJECT.glob(f"**/{name.rstrip('/')}"))]
+    assert not missing, f"the README draws what is not there: {missing}"
