@@ -10,7 +10,6 @@ import polars as pl
 from mmpipe.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -116,7 +115,7 @@ def select_touching(earlier: pl.LazyFrame, current: pl.DataFrame, settings: MinH
     sorted_keys = stack_band_keys(signed, settings.bands)
     sorted_keys.sort(axis=1)
     touching = [earlier.limit(0).collect()]
-    for batch in _stream(earlier):
+    for batch in earlier.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False):
         is_touching = (
             batch.select(
                 (pl.col("signature_settings") != settings.signature_digest) | pl.col("exact_hash").is_in(exact_hashes)
@@ -134,14 +133,3 @@ def select_touching(earlier: pl.LazyFrame, current: pl.DataFrame, settings: MinH
             undecided, keys = (undecided[~shares], keys[~shares]) if shares.any() else (undecided, keys)
         touching.append(batch.filter(pl.Series(is_touching)))
     return pl.concat(touching)
-
-
-def _stream(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    begin = 0
-    while True:
-        batch = frame.slice(begin, _BATCH_ROWS).collect()
-        if batch.height:
-            yield batch
-        if batch.height < _BATCH_ROWS:
-            return
-        begin += batch.height

@@ -101,9 +101,10 @@ def _load_with_transformers(name: str, path: Path, *, allow_download: bool) -> A
         tried = (
             "as a folder" if path.is_dir() else "in the local hub cache" + (" or on the hub" if allow_download else "")
         )
+        said = str(error).splitlines()[0]
         raise WeightsNotFound(
-            f"Tokenizer {name!r} was not found {tried}. Give a folder or a GGUF file that exists, fetch it once with "
-            f"`hf download {name}`, allow the download, or leave the name out for the embedded one. ({str(error).splitlines()[0]})"
+            f"Tokenizer {name!r} was not found {tried} ({said}). Give a folder or a GGUF file that exists, fetch it "
+            f"once with `hf download {name}`, allow the download, or leave the name out for the embedded one."
         ) from error
 
 

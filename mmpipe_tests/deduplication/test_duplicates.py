@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -178,11 +179,30 @@ def test_a_bucket_larger_than_the_hubs_still_loses_no_near_duplicate() -> None:
     assert few.equals(many)
 
 
-def test_band_keys_on_disk_give_the_same_answer(tmp_path) -> None:
+def test_band_keys_on_disk_give_the_same_answer(tmp_path: Path) -> None:
     texts = make_corpus(8)
     frame = frame_of(texts)
     found = find_duplicates(sign_documents(frame, SETTINGS), None, frame, SETTINGS, scratch=tmp_path / "keys.u64")
     assert found.equals(search(texts))
+
+
+def test_earlier_signatures_are_streamed_and_only_those_that_touch_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmpipe.deduplication.bands._BATCH_ROWS", 16)
+    texts = frame_of(make_corpus(20))
+    is_published = pl.col("doc_id").str.contains("original|far")
+    earlier = sign_documents(texts.filter(is_published), SETTINGS).with_columns(dump_sequence=pl.lit(0))
+    for part in range(4):
+        earlier[part * 10 : part * 10 + 10].write_parquet(tmp_path / f"{part}.parquet")
+    lazy = pl.scan_parquet(tmp_path / "*.parquet")
+    joined = lazy.join(pl.LazyFrame({"doc_id": ["000-original"]}), on="doc_id", how="anti")
+    found = find_duplicates(sign_documents(texts.filter(~is_published), SETTINGS), joined, texts, SETTINGS)
+    assert found.height == 60
+    kept = found.filter(pl.col("doc_id").str.starts_with("000")).get_column("kept_doc_id").unique().to_list()
+    assert kept == ["000-twin"]  # its original is not published, so the best of this dump stays
+    others = found.filter(~pl.col("doc_id").str.starts_with("000"))
+    assert others.select((pl.col("kept_doc_id") == pl.col("doc_id").str.head(3) + "-original").all()).item()
 
 
 def test_signatures_of_other_settings_are_refused() -> None:
