@@ -130,10 +130,10 @@ def write_article(genre: Genre, known: Mapping[str, str], dice: Dice, *, topic: 
     """Return an article of the genre: each section keeps a random share of its items, in order, in paragraphs."""
     facts = fill_slots(genre.slots, dice, known)
     joint = "" if language in ("ja", "zh") else " "
-    title = expand(dice.pick(genre.titles), facts, dice)
+    title = _capitalise(expand(dice.pick(genre.titles), facts, dice))
     sections = []
     for section in genre.sections:
-        kept = [item for item in section.items if item[0].startswith("!") or dice.chance(0.8)]
+        kept = [item for item in section.items if item[0].startswith("!") or dice.chance(0.92)]
         sentences = [_capitalise(expand(dice.pick(item).lstrip("! "), facts, dice)) for item in kept]
         paragraphs = []
         while sentences:

@@ -164,7 +164,7 @@ Our guide, {guide}, told us that the roof leaks [whenever the wind turns west|af
 The museum lives on gifts and on the work of [twenty|thirty-five|a dozen] helpers, and the town pays for the heating.
 / Without its [two dozen|forty] helpers the house would have to close, since the town pays only for heating and light.
 
-[Plans for a new wing|A plan to move the library] were turned down in {recent}, to the relief of [many neighbours|the
+[Plans for a new wing|Ideas for a glass roof] were turned down in {recent}, to the relief of [many neighbours|the
 bats in the loft].
 / In {recent} the trustees dropped the plan for a glass extension because [it would have cost too much|no one liked
 it].
