@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from mmpipe.demo.grammar import Article, Dice, expand, write_article
 from mmpipe.demo.names import make_known_facts
-from mmpipe.demo.topics.everyday import ANIMAL, FORUM, NEWS, REVIEW
+from mmpipe.demo.topics.crafts import CRAFT, DRAWING
+from mmpipe.demo.topics.everyday import FORUM, NEWS, REVIEW
+from mmpipe.demo.topics.growing import GARDEN, RECIPE
 from mmpipe.demo.topics.landmarks import LANDMARK, MUSEUM
-from mmpipe.demo.topics.landscapes import RIVER, WALK
-from mmpipe.demo.topics.making import CRAFT, DRAWING, GARDEN, RECIPE
+from mmpipe.demo.topics.landscapes import ANIMAL, RIVER, WALK
 from mmpipe.demo.topics.people import INVENTOR, MATCH, OBSERVATORY
 
 #: Every kind of English article, in the order in which they take turns.

@@ -1,4 +1,4 @@
-"""Articles on invented rivers and islands, and on walks between them."""
+"""Articles on invented rivers and animals, and on walks among them."""
 
 from __future__ import annotations
 
@@ -161,5 +161,69 @@ Bring water, since the spring marked on older maps [has dried up|is on private l
 The path is kept up by the [ramblers of {place3}|{county1} path society], who are thankful for any [help|news of
 fallen trees].
 / If you find a broken stile, write to the path society in {place3}; they [answer quickly|mended one within a week].
+""",
+)
+
+ANIMAL = parse_genre(
+    "animal",
+    ("The {name}", "{name}: [how it lives|habits and habitat]", "On the trail of the {name}"),
+    {
+        "kind": ("warbler", "owl", "vole", "newt", "moth", "hare", "crane", "lizard", "beetle", "bat", "otter"),
+        "colour": ("ash", "copper", "violet", "pale", "rust", "olive", "silver"),
+        "name": ("{colour}-[backed|throated|footed] {kind}", "{last1}'s {kind}", "{place1} {kind}"),
+        "length": (3, 88),
+        "weight": (6, 940),
+        "young": (2, 9),
+        "age": (3, 22),
+        "pairs": (90, 7600),
+        "food": ("seeds and beetles", "small snails", "the larvae of crane flies", "berries", "spiders", "pond weed"),
+        "home": ("wet meadows", "old quarries", "birch woods", "reed beds", "dry stone walls", "high moorland"),
+    },
+    """
+==
+! The {name} is {length} centimetres long and weighs about {weight} grams.
+/ With a length of {length} centimetres and a weight of {weight} grams, the {name} is easily [overlooked|recognised].
+
+It lives in {home}, mainly in {county1} and [locally|here and there] in {county2}.
+/ You will find it in {home}, above all in {county1}, rarely [elsewhere|anywhere else].
+
+The first to describe it was {person1}, a [vicar|country doctor] in {place1}, in a paper of {year2}.
+/ It was described in {year2} by {person1} of {place1}, who at first took it for [a young one of another kind|a
+hybrid].
+
+Males have a [dark band|white spot] on the [breast|tail], which fades [in autumn|with age]; females are plainer.
+/ The sexes look alike, except that the male shows a [bright|dark] patch behind the [eye|ear] in spring.
+
+== Food and habits | Way of life
+! It feeds on {food}, which it [seeks at dusk|finds by smell|collects in the early morning].
+/ Its diet consists of {food}, and in hard winters of [bark|whatever it can find].
+
+In {month1} one can hear its call, a [soft double note|dry rattle], repeated for [minutes|half an hour] on end.
+/ Its voice, a [low whistle|series of clicks], is heard most often [after rain|before sunrise] in {month1}.
+
+It is active [by night|at dawn], and spends the rest of the day in [a hollow|a nest of moss] close to water.
+/ By day it [sleeps|hides] under [roots|flat stones], often several together for warmth.
+
+== Breeding | Raising the young
+A pair raises {young} young each year, in a nest that both partners [line with wool|build within three days].
+/ Each year {young} young are born, blind and [naked|helpless], and both parents [feed|guard] them for [four|six]
+weeks.
+
+In the wild it reaches an age of {age} years; the oldest known one lived near {place2}.
+/ The record age is {age} years, held by an animal that was marked near {place2}.
+
+Its enemies are [foxes|crows|pike] and, more and more, [cats|traffic].
+/ Many fall victim to [cats|mowing machines], and in some years [floods|late snow] destroy most nests.
+
+== Protection | How many are left | Counting them
+! A count in {recent} found {pairs} pairs, [a third fewer|slightly more] than ten years before.
+/ In {recent} volunteers counted {pairs} pairs, which is [more|fewer] than had been feared.
+
+{person2} of the nature society in {place3} asks farmers to mow [after the middle of July|in strips].
+/ The nature society of {place3}, led by {person2}, has bought [two ponds|eleven hectares] where it is left in peace.
+
+If you see one, keep a distance of [twenty|fifty] metres and write down place and time for the atlas.
+/ Sightings are welcome at the society's office, best of all with [a drawing|an exact place], [even|also] if
+uncertain.
 """,
 )

@@ -1,100 +1,8 @@
-"""Articles that tell how to make something: recipes, crafts, drawings and gardens."""
+"""Articles on crafts and drawing lessons."""
 
 from __future__ import annotations
 
 from mmpipe.demo.grammar import parse_genre
-
-RECIPE = parse_genre(
-    "recipe",
-    ("{dish} from {place1}", "How to make {dish}", "{dish}: an old recipe, step by step"),
-    {
-        "main": (
-            "Leek",
-            "Walnut",
-            "Barley",
-            "Plum",
-            "Smoked Trout",
-            "Pumpkin",
-            "Chestnut",
-            "Beetroot",
-            "Rye",
-            "Apricot",
-        ),
-        "form": ("Pie", "Dumplings", "Soup", "Bread", "Pudding", "Tart", "Stew", "Fritters", "Loaf"),
-        "dish": "{main} {form}",
-        "flour": (150, 620),
-        "butter": (40, 240),
-        "minutes": (18, 95),
-        "heat": (150, 230),
-        "serves": (2, 10),
-        "rest": (15, 80),
-        "spice": ("nutmeg", "caraway", "dried thyme", "cardamom", "juniper", "smoked paprika", "lemon peel"),
-        "side": (
-            "a cucumber salad",
-            "pickled onions",
-            "a spoon of sour cream",
-            "stewed pears",
-            "plain boiled potatoes",
-        ),
-    },
-    """
-==
-! {dish} is the dish that people in {place1} cook on the [first cold evening|eve of the fair], and this version serves
-{serves}.
-/ This recipe for {dish} serves {serves} people and comes from {place1}, where [every family|each farm] has its own
-way.
-
-I learnt it from {person1}, who [cooked for the ferrymen|ran the station kitchen] and never [weighed|wrote down]
-anything.
-/ {person1}, my neighbour [for years|in {place2}], dictated it to me while [peeling|stirring], so forgive the odd
-measure.
-
-The oldest written version stands in a household book of {year2}, between a cure for [hiccups|rust] and a list of
-debts.
-/ It is first mentioned in {year2}, in a letter that complains of [the price of butter|a burnt crust].
-
-== What you need | Ingredients
-! Take {flour} grams of flour, {butter} grams of cold butter, [two|three] eggs, a good pinch of salt and some {spice}.
-/ You need {flour} grams of flour, {butter} grams of butter, [one egg|two eggs], salt, {spice} and a [little|splash
-of] milk.
-
-Choose [firm|ripe but firm|small] produce for the filling; what is too [wet|old] will make the whole thing heavy.
-/ The filling should be [dry to the touch|cut small], for nothing spoils the dish so surely as too much water.
-
-If you cannot find {spice}, use [a bay leaf|black pepper] instead, though purists from {place3} will [object|sigh].
-/ Some cooks replace the {spice} with [mustard|honey]; I have tried it and [went back|was pleasantly surprised].
-
-== Method | Step by step | How it is done
-Rub the butter into the flour with your fingertips until it looks like [coarse sand|oatmeal], then add the eggs.
-/ Begin with flour and butter: work them together quickly, so that your hands do not [warm|melt] the fat.
-
-! Let the dough rest for {rest} minutes in a cool place under a damp cloth.
-/ Cover the bowl and leave it alone for {rest} minutes, [however impatient you are|on a cold windowsill].
-
-Meanwhile fry [one onion|two shallots] slowly until [golden|soft], and let everything cool before you go on.
-/ While you wait, soften [an onion|a leek] in the [smallest|heaviest] pan you own; it must not brown.
-
-Put the two together, [press the edges with a fork|brush the top with milk], and do not worry if it looks
-[rough|uneven].
-/ Now fill, fold and seal; [a fork|a wet thumb] does the job better than any gadget sold for it.
-
-! Cook it for {minutes} minutes at {heat} degrees, until the top is [brown|crisp] and a knife comes out clean.
-/ It goes into the oven at {heat} degrees for {minutes} minutes; turn it once if yours [is hotter at the back|burns].
-
-Wait [ten|five] minutes before you cut it, or the [steam|juice] will run out and the bottom turn soft.
-/ The hardest part is to wait [ten|fifteen] minutes before cutting, but it [pays|matters].
-
-== To serve | Keeping it | At the table
-Serve it with {side}, as {person2} does at the inn on the {river1}.
-/ At the inn by the {river1} it comes with {side} and a [glass of cider|pot of black tea].
-
-It keeps for [three|four] days in the cold and can be warmed, though [never|preferably not] in a microwave oven.
-/ What is left over tastes even better on the [second|next] day, [fried in slices|cold, with mustard].
-
-Children like it [without the {spice}|in small pieces], and a vegan version works with [rapeseed oil|oat cream].
-/ For a larger party double everything except the salt, and bake it in [two|three] tins.
-""",
-)
 
 CRAFT = parse_genre(
     "craft",
@@ -116,6 +24,8 @@ CRAFT = parse_genre(
         ),
         "hours": (3, 40),
         "price": (12, 190),
+        "distance": (14, 2200),
+        "income": (18, 460),
         "tool": ("a bone folder", "a hooked knife", "a brass needle", "a wooden mallet", "a pair of round pliers"),
         "mistake": ("working too fast", "buying too many tools", "skipping the test piece", "pulling too hard"),
         "length": (20, 180),
@@ -148,6 +58,13 @@ Store it [damp|dry] and away from [sunlight|the radiator], because it turns [bri
 / A [shoe box|jar] with a lid keeps everything [clean|supple] over the summer.
 
 == The work itself | Getting started | Step by step
+The pattern for this piece goes back to {person4} of {place4}, who sold {distance} of them between {year3} and
+{year4}.
+/ An old [sample book|photograph] of {year3}, kept in {place4}, shows the same piece made by {person4} in
+[willow|red].
+/ I copied the shape from a stall in {place4}, where {first4} {last4} has shown such work every {month2} since
+{recent}.
+
 Begin by marking the middle, for every later measure [depends on it|starts from there].
 / Mark the centre first; if that is wrong, [nothing will be right|you will notice too late].
 
@@ -167,6 +84,12 @@ When it begins to look [uneven|crooked], stop, undo the last [row|step], and go 
 A thin coat of [linseed oil|beeswax|starch] brings out the colour and keeps [moths|moisture] away.
 / Rub the finished piece with [beeswax|a wool cloth] and let it dry for [two days|a night].
 
+Selling is another matter: at the fair in {county1} I took {income} crowns in two days and gave [half|most] of it to
+{first2}.
+/ A shop in {place3} asked for [a dozen|twenty] pieces at {income} crowns each; I declined, and [do not regret
+it|sleep well].
+/ In {county1} such things fetch up to {income} crowns, more if {last2}'s mark is [burnt|pressed] into the base.
+
 My third piece now stands in the library of {place4}, and I am [absurdly|a little] proud of it.
 / I gave the [best|second] one to my [aunt|landlord], who has used it every day since {recent}.
 
@@ -185,7 +108,8 @@ DRAWING = parse_genre(
     {
         "number": (2, 400),
         "paper": (80, 320),
-        "pupils": (7, 34),
+        "pupils": (29, 34),
+        "visitors": (60, 3400),
         "minutes": (20, 75),
         "medium": ("poster paint", "felt pens", "cut paper", "wax crayons", "chalk", "coloured pencils", "linocut"),
         "school": ("primary school in {place1}", "evening class at {place1}", "art room of the {place1} library"),
@@ -201,6 +125,7 @@ The class has {pupils} pupils, and their pictures are shown on this page [with t
 We work with {medium} on plain paper, because a simple shape in one strong colour [says|teaches] more than a crowded
 sheet.
 / Only {medium} and plain paper are used, so that everybody looks at [form|edges] and colour and nothing else.
+/ Why {medium}, one colour and no lines? Because, as {first1} likes to say, {place3} was not [drawn|painted] in a day.
 
 {person4}, who could not come because of [a cold|the snow|a late train], sent [a postcard|two sheets] from {place3}
 instead.
@@ -211,15 +136,18 @@ instead.
 == What to do | The exercise
 Choose one shape: a circle, a square, a star, a heart, or whatever [you can draw with your eyes shut|comes to mind].
 / Pick a single shape and stay with it, since [mixing|changing] shapes is the subject of [lesson nine|another day].
+/ Today's shape is yours to choose; {first2} took a ring, {first3} a cross, and [both|neither] came out as planned.
 
 Decide how many there will be, from one to four, and leave enough room [between them|at the edges].
 / Four shapes are plenty; with more than that the eye [stops counting|sees a pattern] instead of things.
+/ How many? {first4} says two, because one is [lonely|a dot] and three are [a crowd|a pattern].
 
 ! The paper should weigh at least {paper} grams per square metre, or it will [buckle|tear] when it gets wet.
 / Use paper of {paper} grams; thinner sheets [curl|wrinkle] as soon as the colour dries.
 
 A shape turned a little to one side looks [alive|as if it were falling], while an upright one looks [calm|stern].
 / Try turning the shape slightly and notice how [quickly|strangely] the picture begins to move.
+/ Draw it {day1} times on scrap paper, as {first4} did, before you [dare|begin] the real one.
 
 Leave the first sheet to dry for [ten|twenty] minutes on the [stove|line|floor] and start a second one in the
 meantime.
@@ -233,6 +161,7 @@ If the {medium} runs out, ask {first3} at table [two|five], who keeps the [spare
 == Talking about the pictures | Looking together
 Afterwards we hang up the sheets and each child says in one sentence what can be seen, [nothing more|no stories yet].
 / At the end every pupil describes a neighbour's sheet: how many, which shape, which colour, on what ground.
+/ On {weekday} all the sheets hung in the window facing {last4} Street, and [passers-by|the postman] counted along.
 
 {first2} said that a dark shape on a pale ground looks nearer, and [nobody could disagree|the class tested it at
 once].
@@ -241,88 +170,18 @@ once].
 {person3}, a [painter|sign writer] from {place2}, visited us in {month1} and brought samples of [old|hand-made] paper.
 / In {month1} {person3} came from {place2} to show how signs were [painted|lettered] before {year4}.
 
+The sheet that was liked best, by {first1} from {place3}, shows one shape only and is now kept in [a drawer|the hall].
+/ Two sheets were sent to the exhibition in {place4}, where {visitors} people saw them between {day1} and {day2}
+{month2}.
+/ {last3} measured all sheets and found that the shapes cover between {day1} and {pupils} per cent of the
+[paper|ground].
+
 Parents often ask what this is good for; the answer is that it trains [careful looking|a steady hand] and plain words.
 / Such exercises look childish, but they train [the eye|attention], and the words for what one sees come by
 themselves.
+/ People in {county1} have taught in this way since {year3}; it costs [little|nothing], and it [lasts|sticks].
 
 The next lesson is about [shadows|overlapping|stripes], and we need [old newspapers|empty jars] for it.
 / For the coming week please collect [leaves|bottle caps], which will be our [stamps|models].
-""",
-)
-
-GARDEN = parse_genre(
-    "garden",
-    (
-        "Growing {plant} in a [small garden|cold climate|raised bed]",
-        "{plant}: from seed to table",
-        "A year with {plant}",
-    ),
-    {
-        "plant": (
-            "runner beans",
-            "black currants",
-            "garlic",
-            "sweet peas",
-            "rhubarb",
-            "tomatoes",
-            "lavender",
-            "leeks",
-            "pumpkins",
-            "asparagus",
-            "dahlias",
-            "parsnips",
-        ),
-        "depth": (1, 14),
-        "spacing": (8, 120),
-        "days": (7, 34),
-        "yield": (2, 19),
-        "pest": ("slugs", "aphids", "pigeons", "leaf miners", "voles", "flea beetles"),
-        "cure": ("a ring of crushed eggshells", "fine netting", "soapy water", "a border of marigolds", "wood ash"),
-    },
-    """
-==
-! Of all the things I grow, {plant} give me the most pleasure, with about {yield} kilograms from a single bed.
-/ A single bed of {plant} yields some {yield} kilograms in a good year, which is [ample|more than enough] for two.
-
-My plot lies on the edge of {place1}, on [heavy clay|light sand|stony ground], and faces [east|south-west].
-/ I garden near {place1}, where the soil is [clay|sand] and late frosts are [common|feared] until the middle of May.
-
-The variety I [trust|prefer] is called '{first2} {last3}' and was bred at {place3} in {year4}.
-/ Seedsmen offer dozens of kinds, but I stay with '{last3}'s Early', [raised|bred] in {place3} in {year4}.
-
-== Sowing and planting | The start | Getting them into the ground
-! Sow or set them {depth} centimetres deep and {spacing} centimetres apart, as soon as the soil [is dry enough|warms
-up].
-/ They want a distance of {spacing} centimetres and a depth of {depth}; [crowding|shallow planting] is the usual
-error.
-
-Water once, thoroughly, and then not again until the first leaves show after about {days} days.
-/ After roughly {days} days the first green appears; until then [resist|avoid] watering more than [once|twice].
-
-Before that I dig in [two barrows|one barrow] of compost that has lain for [a year|eighteen months].
-/ Compost makes all the difference, and mine rests [a full year|two winters] before it is spread.
-
-== Care through the season | Summer work | Keeping them healthy
-The worst enemy here is {pest}, against which {cure} has [worked best|proved its worth] for me.
-/ Where {pest} are a plague, try {cure}; it is [cheaper than|as good as] anything sold in bottles.
-
-Weed by hand in the first month, since the roots lie [close to the surface|nearer the top than you think].
-/ A hoe does more harm than good near the stems, so [kneel down|use your fingers] and pull the weeds.
-
-In dry weeks give each plant [one can|half a can] in the [morning|evening], at the root and never over the leaves.
-/ They are thirsty in {month1}, and a mulch of [straw|grass cuttings] saves half the water.
-
-My neighbour {person1} swears by [music|nettle tea|full moon], and I must admit that her plants are [taller|earlier].
-/ {person1}, next door, feeds hers with [nettle|comfrey] brew, which smells so bad that [even|the] cats stay away.
-
-== Harvest | When they are ready | Picking and storing
-You can begin to pick in {month2}, and the more you [take|cut], the more [will follow|they give].
-/ The harvest starts in {month2} and goes on until the first [hard frost|storms].
-
-What we cannot eat fresh goes [into jars|to the freezer], or to the [school kitchen|food bank] in {place2}.
-/ Surplus is [dried on racks|bottled] in the shed, and a basket goes to {place2} every {weekday}.
-
-Save seed only from the [strongest|earliest] plants, and write the year on the [packet|jar] at once.
-/ I keep seed in paper bags [marked|labelled] with the year, for after [four|three] years few will sprout.
 """,
 )
