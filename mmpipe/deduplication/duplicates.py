@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from mmpipe.deduplication.bands import DEFAULT_HUBS, find_candidates, select_touching, stack_band_keys
+from mmpipe.deduplication.bands import DEFAULT_HUBS, select_touching, stack_band_keys, stream_signed
 from mmpipe.deduplication.clusters import find_clusters
 from mmpipe.deduplication.exact import find_representatives
+from mmpipe.deduplication.near_duplicates import NearDuplicates, find_near_duplicates
 from mmpipe.deduplication.survivors import choose_survivors, rank_documents
-from mmpipe.deduplication.verification import Texts, measure_similarities
 from mmpipe.errors import SchemaError
 from mmpipe.tables.removals import describe_removals
 from mmpipe.tables.text import TEXT_DUPLICATES
@@ -23,12 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmpipe.deduplication.minhash import MinHashSettings
+    from mmpipe.deduplication.verification import Texts
 
 _REMOVALS = describe_removals("text_duplicates", "doc_id", "text_signatures")
 
 
 def find_duplicates(
-    current: pl.DataFrame,
+    current: pl.DataFrame | pl.LazyFrame,
     earlier: pl.DataFrame | pl.LazyFrame | None,
     texts: Texts,
     settings: MinHashSettings,
@@ -46,27 +46,47 @@ def find_duplicates(
     The result depends on the documents alone, not on their order or on how they were sharded.
 
     Args:
-        current: TEXT_SIGNATURES of this dump.
+        current: TEXT_SIGNATURES of this dump. Of a lazy frame only the columns beside `band_keys` are held.
         earlier: TEXT_SIGNATURES of the documents kept by earlier dumps, with `dump_sequence` (the dump's place in the
             order of dumps); None if there are none. A lazy frame is streamed.
         texts: where the texts of documents to compare come from, by id, in this dump and earlier ones.
         settings: those the signatures were made with; the limit may differ.
         hubs: how many documents of a bucket each other one is compared with (`bands.DEFAULT_HUBS`).
-        scratch: a file to lay the band keys in instead of memory; the caller removes it.
+        scratch: a folder to lay band keys in instead of memory (3.6 KB per document at 450 bands, twice that with
+            earlier dumps); the caller makes and removes it.
 
     Raises:
         SchemaError: signatures were made with other settings.
         InvariantBroken: a text is missing.
     """
-    ranked = _rank_with_earlier(current, earlier, settings)
-    has_words = (ranked.get_column("shingle_count") > 0).to_numpy()
-    is_published = ranked.get_column("is_published").to_numpy()
+    signatures = current.lazy()
+    arriving = signatures.select(pl.exclude("band_keys")).collect()
+    _refuse_other_settings(arriving, settings)
+    keys, columns = stack_band_keys(
+        stream_signed(signatures), settings.bands, _count_signed(arriving), _name_file(scratch, "band_keys")
+    )
+    if earlier is None:
+        touching = signatures.limit(0).collect().with_columns(dump_sequence=pl.lit(0, dtype=pl.Int64))
+    else:
+        hashes = arriving.get_column("exact_hash")
+        touching = select_touching(earlier.lazy(), keys, hashes, settings, _name_file(scratch, "sorted_band_keys"))
+        _refuse_other_settings(touching, settings)
+    touching_keys, touching_columns = stack_band_keys(
+        stream_signed(touching.lazy()), settings.bands, _count_signed(touching)
+    )
+    columns = pl.concat([columns, touching_columns.with_columns(pl.col("column") + columns.height)])
+    ranked = _rank_together(arriving, touching, columns)
     representatives = find_representatives(ranked).to_numpy()
-    # of exact duplicates only the best is compared; what is published is always compared
-    is_compared = has_words & (is_published | (representatives == np.arange(ranked.height)))
-    keys = stack_band_keys(ranked.select("band_keys").filter(pl.Series(is_compared)), settings.bands, scratch)
-    search = _Search(keys, np.flatnonzero(is_compared), is_published, ranked.get_column("doc_id"), texts, settings)
-    return _describe_duplicates(ranked, representatives, search.find_pairs(hubs))
+    # of exact duplicates only the best is compared, except that what is published always is
+    is_representative = pl.Series(representatives == np.arange(ranked.height))
+    is_compared = pl.col("column").is_not_null() & (pl.col("is_published") | is_representative)
+    compared = (
+        ranked.with_row_index("rank")
+        .filter(is_compared)
+        .select(pl.col("rank").cast(pl.Int64), pl.col("column").cast(pl.Int64), "doc_id", "is_published")
+    )
+    pairs = find_near_duplicates((keys, touching_keys), compared, texts, settings, hubs=hubs)
+    return _describe_duplicates(ranked, representatives, pairs)
 
 
 def removals_of(duplicates: pl.DataFrame, settings: MinHashSettings) -> pl.DataFrame:
@@ -94,27 +114,21 @@ def removals_of(duplicates: pl.DataFrame, settings: MinHashSettings) -> pl.DataF
     )
 
 
-def _rank_with_earlier(
-    current: pl.DataFrame, earlier: pl.DataFrame | pl.LazyFrame | None, settings: MinHashSettings
-) -> pl.DataFrame:
-    """Return this dump's signatures and the earlier ones that touch them, best document first."""
-    this_dump = current.with_columns(
-        pl.lit(None, dtype=pl.Int64).alias("dump_sequence"), is_published=pl.lit(value=False)
-    )
-    if earlier is None:
-        documents = this_dump
-    else:
-        touching = select_touching(earlier.lazy(), current, settings)
-        documents = pl.concat(
-            [
-                touching.with_columns(pl.col("dump_sequence").cast(pl.Int64), is_published=pl.lit(value=True)).select(
-                    this_dump.columns
-                ),
-                this_dump,
-            ]
-        )
-    _refuse_other_settings(documents, settings)
-    return rank_documents(documents)
+def _rank_together(arriving: pl.DataFrame, touching: pl.DataFrame, columns: pl.DataFrame) -> pl.DataFrame:
+    """Return this dump's documents and the earlier ones that touch them, best first, with their `column` of keys."""
+    published = touching.with_columns(pl.col("dump_sequence").cast(pl.Int64), is_published=pl.lit(value=True))
+    # this dump comes after all earlier ones, and ranking puts nulls last
+    now = arriving.with_columns(pl.lit(None, dtype=pl.Int64).alias("dump_sequence"), is_published=pl.lit(value=False))
+    documents = pl.concat([published.select(now.columns), now])
+    return rank_documents(documents.join(columns, on="doc_id", how="left"))
+
+
+def _count_signed(signatures: pl.DataFrame) -> int:
+    return int((signatures.get_column("shingle_count") > 0).sum())
+
+
+def _name_file(scratch: Path | None, name: str) -> Path | None:
+    return scratch / f"{name}.u64" if scratch is not None else None
 
 
 def _refuse_other_settings(documents: pl.DataFrame, settings: MinHashSettings) -> None:
@@ -127,59 +141,9 @@ def _refuse_other_settings(documents: pl.DataFrame, settings: MinHashSettings) -
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Near-duplicate pairs of documents by rank, with their similarity."""
-
-    better: NDArray[np.int64]
-    worse: NDArray[np.int64]
-    similarities: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """The search for near-duplicate pairs among the compared documents; `keys` has a column for each of them."""
-
-    keys: NDArray[np.uint64]
-    compared: NDArray[np.int64]
-    is_published: NDArray[np.bool_]
-    doc_ids: pl.Series
-    texts: Texts
-    settings: MinHashSettings
-
-    def find_pairs(self, hubs: int) -> _Pairs:
-        """Return all near-duplicate pairs that candidates and verification give.
-
-        Where a bucket was too large to pair all of it, the search is made again among the documents that stay, until
-        it gives no new pair: documents that were compared only with hubs that went are then compared with others.
-        """
-        count = self.doc_ids.len()
-        searched = np.arange(len(self.compared))
-        known = np.empty(0, dtype=np.uint64)
-        found = _Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
-        while True:
-            better, worse, is_cut = find_candidates(self.keys, searched, self.is_published[self.compared], hubs=hubs)
-            codes = better.astype(np.uint64) * np.uint64(len(self.compared)) + worse.astype(np.uint64)
-            is_new = ~np.isin(codes, known)
-            found = self._verify(found, self.compared[better[is_new]], self.compared[worse[is_new]])
-            if not (is_cut and is_new.any()):
-                return found
-            known = np.union1d(known, codes)
-            keepers, _ = choose_survivors(count, found.better, found.worse, found.similarities)
-            searched = np.flatnonzero(keepers[self.compared] == self.compared)
-
-    def _verify(self, found: _Pairs, better: NDArray[np.int64], worse: NDArray[np.int64]) -> _Pairs:
-        similarities = measure_similarities(self.doc_ids, better, worse, self.texts, self.settings.shingle_words)
-        limit = self.settings.verify_jaccard
-        is_near = similarities >= limit if limit is not None else np.ones(len(similarities), dtype=np.bool_)
-        return _Pairs(
-            np.concatenate([found.better, better[is_near]]),
-            np.concatenate([found.worse, worse[is_near]]),
-            np.concatenate([found.similarities, similarities[is_near]]),
-        )
-
-
-def _describe_duplicates(ranked: pl.DataFrame, representatives: NDArray[np.int64], pairs: _Pairs) -> pl.DataFrame:
+def _describe_duplicates(
+    ranked: pl.DataFrame, representatives: NDArray[np.int64], pairs: NearDuplicates
+) -> pl.DataFrame:
     every = np.arange(ranked.height)
     keepers, similarities = choose_survivors(ranked.height, pairs.better, pairs.worse, pairs.similarities)
     # an exact duplicate shares the fate of its representative, and has its shingles

@@ -83,5 +83,5 @@ def _fold_character(character: str, category: str) -> str:
     folded = character.casefold()
     folded = folded if len(folded) == 1 else character.lower()
     bare = "".join(part for part in unicodedata.normalize("NFD", folded) if not _is_optional_mark(part))
-    bare = unicodedata.normalize("NFC", bare)  # Hangul syllables come apart under NFD and are put together again
+    # what still comes apart (Hangul syllables, letters with a mark that counts) stays as it is
     return bare if len(bare) == 1 else folded[0]

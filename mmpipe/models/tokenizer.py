@@ -92,15 +92,16 @@ def _load_with_transformers(name: str, path: Path, *, allow_download: bool) -> A
 
     if path.is_file() and path.suffix != ".gguf":
         raise ConfigurationError(f"Tokenizer {name!r} is a file but no GGUF file. Name its folder instead.")
+    if not path.exists() and (path.is_absolute() or path.suffix == ".gguf" or name.startswith(".")):
+        raise WeightsNotFound(f"Tokenizer {name!r}: there is no such file or folder.")
     try:
         if path.is_file():
             return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True)
         is_local = path.is_dir() or not allow_download
         return AutoTokenizer.from_pretrained(str(path) if path.is_dir() else name, local_files_only=is_local)
     except (OSError, ValueError) as error:
-        tried = (
-            "as a folder" if path.is_dir() else "in the local hub cache" + (" or on the hub" if allow_download else "")
-        )
+        hub = "in the local hub cache or on the hub" if allow_download else "in the local hub cache"
+        tried = "as a folder" if path.is_dir() else hub
         said = str(error).splitlines()[0]
         raise WeightsNotFound(
             f"Tokenizer {name!r} was not found {tried} ({said}). Give a folder or a GGUF file that exists, fetch it "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mmpipe.deduplication.duplicates import find_duplicates, removals_of
 from mmpipe.deduplication.minhash import MinHashSettings, sign_documents
+from mmpipe.deduplication.near_duplicates import find_near_duplicates
 from mmpipe.deduplication.verification import measure_similarities
 from mmpipe.errors import InvariantBroken, SchemaError
 from mmpipe.tables.keep import keep
@@ -120,6 +122,12 @@ def test_a_document_of_an_earlier_dump_stays_even_if_it_is_shorter_and_later() -
     assert exact.select("kept_doc_id", "method", "similarity").rows() == [("zz", "exact", 1.0)]
 
 
+def test_a_text_without_words_is_found_again_in_an_earlier_dump() -> None:
+    earlier = sign_documents(frame_of({"zz": "***"}, "first"), SETTINGS).with_columns(dump_sequence=pl.lit(0))
+    found = find_duplicates(sign_documents(frame_of({"aa": "***"}), SETTINGS), earlier, texts_never_read, SETTINGS)
+    assert found.select("doc_id", "kept_doc_id", "method").rows() == [("aa", "zz", "exact")]
+
+
 def texts_never_read(ids: list[str]) -> dict[str, str]:
     raise AssertionError(f"no pair needs its text read: {ids}")
 
@@ -162,28 +170,53 @@ def test_without_verification_every_pair_that_shares_a_band_counts() -> None:
     assert removals_of(duplicates, settings)["high"].to_list() == [None]
 
 
-def test_a_bucket_larger_than_the_hubs_still_loses_no_near_duplicate() -> None:
-    words = write_text(3, 150)
-    # forty texts that all share a band or two, in twenty pairs of near-duplicates
+@pytest.mark.parametrize("hubs", [1, 3, 16, 1000])
+def test_a_bucket_larger_than_the_hubs_loses_no_near_duplicate(hubs: int) -> None:
     texts = {}
-    for pair in range(20):
-        base = edit_text(words, 100 + pair, 12)
-        texts[f"{pair:02d}a"] = " ".join(base)
-        texts[f"{pair:02d}b"] = " ".join(base[:-1])
-    settings = MinHashSettings(bands=200, rows=3, verify_jaccard=0.9)
-    frame = frame_of(texts)
-    signatures = sign_documents(frame, settings)
-    few = find_duplicates(signatures, None, frame, settings, hubs=1)
-    many = find_duplicates(signatures, None, frame, settings, hubs=1000)
-    assert many.filter(pl.col("doc_id") != pl.col("kept_doc_id")).height == 20
-    assert few.equals(many)
+    for pair in range(60):  # all in one bucket, sixty pairs that have nothing in common
+        words = write_text(pair)
+        texts[f"{pair:02d}a"] = " ".join(words)
+        texts[f"{pair:02d}b"] = " ".join(words[:-1])
+    keys = np.zeros((1, 120), dtype=np.uint64)
+    compared = (
+        pl.DataFrame({"doc_id": list(texts), "is_published": False})
+        .with_row_index("rank")
+        .with_columns(column=pl.col("rank"))
+    )
+    found = find_near_duplicates([keys], compared, frame_of(texts), SETTINGS, hubs=hubs)
+    order = np.argsort(found.worse)
+    assert found.better[order].tolist() == list(range(0, 120, 2))
+    assert found.worse[order].tolist() == list(range(1, 120, 2))
 
 
-def test_band_keys_on_disk_give_the_same_answer(tmp_path: Path) -> None:
-    texts = make_corpus(8)
-    frame = frame_of(texts)
-    found = find_duplicates(sign_documents(frame, SETTINGS), None, frame, SETTINGS, scratch=tmp_path / "keys.u64")
-    assert found.equals(search(texts))
+def test_a_bucket_is_never_paired_in_full_beyond_the_most_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmpipe.deduplication.near_duplicates.MOST_HUBS", 4)
+    texts = frame_of({f"{seed:03d}": " ".join(write_text(seed)) for seed in range(100)})
+    asked: list[int] = []
+
+    def count_pairs(doc_ids: object, left: np.ndarray, *_: object) -> np.ndarray:
+        asked.append(len(left))
+        return np.zeros(len(left))
+
+    monkeypatch.setattr("mmpipe.deduplication.near_duplicates.measure_similarities", count_pairs)
+    compared = pl.DataFrame({"doc_id": texts["doc_id"], "is_published": False})
+    compared = compared.with_row_index("rank").with_columns(column=pl.col("rank"))
+    find_near_duplicates([np.zeros((1, 100), dtype=np.uint64)], compared, texts, SETTINGS, hubs=2)
+    assert sum(asked) == 99 + 98 + 97 + 96
+
+
+def test_band_keys_on_disk_give_the_same_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = frame_of(make_corpus(8))
+    signatures = sign_documents(frame, SETTINGS)
+    half = signatures.filter(pl.col("doc_id").str.ends_with("original")).with_columns(dump_sequence=pl.lit(0))
+    rest = signatures.filter(~pl.col("doc_id").str.ends_with("original"))
+    expected = find_duplicates(rest, half, frame, SETTINGS)
+    assert expected.height == 24
+    monkeypatch.setattr("mmpipe.deduplication.bands._BATCH_ROWS", 7)
+    rest.write_parquet(tmp_path / "signatures.parquet", row_group_size=5)
+    scan = pl.scan_parquet(tmp_path / "signatures.parquet")
+    assert find_duplicates(scan, half.lazy(), frame, SETTINGS, scratch=tmp_path).equals(expected)
+    assert (tmp_path / "band_keys.u64").stat().st_size == rest.height * SETTINGS.bands * 8
 
 
 def test_earlier_signatures_are_streamed_and_only_those_that_touch_matter(

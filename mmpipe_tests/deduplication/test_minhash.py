@@ -129,7 +129,7 @@ def test_recall_at_jaccard_0_9_is_what_the_bands_promise(bands: int, rows: int, 
     keys = unpack_band_keys(signed["band_keys"], bands)
     recall = (keys[evens] == keys[evens + 1]).any(axis=1).mean()
     assert low <= recall <= high
-    better, worse, _ = find_candidates(keys.T, np.arange(2 * pairs), np.zeros(2 * pairs, dtype=bool))
+    better, worse, _ = find_candidates([keys.T], np.arange(2 * pairs), np.zeros(2 * pairs, dtype=bool))
     assert len(better) == ((keys[evens] == keys[evens + 1]).any(axis=1)).sum()
     assert (better % 2 == 0).all()
     assert (worse == better + 1).all()

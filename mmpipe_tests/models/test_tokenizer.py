@@ -53,6 +53,9 @@ def test_a_name_that_is_nowhere_fails_at_once_with_the_next_step() -> None:
 def test_a_folder_without_tokenizer_and_a_file_of_another_kind(tmp_path) -> None:
     with pytest.raises(WeightsNotFound, match="as a folder"):
         load_tokenizer(str(tmp_path))
+    for missing in (str(tmp_path / "nowhere"), "./nowhere", "nowhere.gguf"):
+        with pytest.raises(WeightsNotFound, match="no such file or folder"):
+            load_tokenizer(missing)
     (tmp_path / "model.bin").write_bytes(b"x")
     with pytest.raises(ConfigurationError, match="no GGUF"):
         load_tokenizer(str(tmp_path / "model.bin"))
