@@ -1,0 +1,287 @@
+"""The command line: names the commands and their options, prints what they return, turns errors into one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mmpipe.assets.project import Project, find_project
+from mmpipe.errors import ConfigurationError, MmpipeError
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From a raw crawl dump to trainer-ready multimodal datasets, with every row's fate explainable.",
+)
+crawl_commands = typer.Typer(no_args_is_help=True, help="Add a crawl dump, or list the dumps.")
+commands.add_typer(crawl_commands, name="crawl")
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def app() -> None:
+    """Run a command; an error raised on purpose is one line and exit code 1, Ctrl-C is 130."""
+    try:
+        commands()
+    except MmpipeError as error:
+        _err.print(f"[bold red]error:[/] {_escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _open_project() -> Project:
+    project = find_project()
+    project.set_environment(os.environ)
+    return project
+
+
+@commands.command()
+def demo(
+    dump: Annotated[str | None, typer.Option(help="Folder, WARC file or path list of your own; else a sample.")] = None,
+    pages: Annotated[int, typer.Option(help="Pages of each sample dump.", min=40)] = 300,
+) -> None:
+    """Run the whole line on a sample crawl, or on your own dump, and show what came out."""
+    from mmpipe.commands.demo import run_demo
+
+    run_demo(_out, _open_project(), dump, pages)
+
+
+@commands.command()
+def dev(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. There is no login: keep it a loopback.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the web UI; 0 picks a free one.", min=0, max=65535)] = 3000,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name the UI is reached by, as through a proxy. May repeat.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="A UI that shows and launches nothing.")] = False,
+) -> None:
+    """Run the web UI and the daemon (sensors, backfills, automation) until Ctrl-C.
+
+    Requests that another site's page makes are refused.
+    """
+    from mmpipe.commands.dev import is_loopback, run_dev
+
+    if not is_loopback(host):
+        _err.print(
+            f"[yellow]{host} can be reached from other machines, and the UI has no login: put a proxy before it.[/]"
+        )
+    run_dev(
+        _open_project(),
+        host=host,
+        port=port,
+        allow_hosts=allow_host or [],
+        is_read_only=read_only,
+        report=lambda url: _out.print(f"Web UI: [bold]{url}[/]   (Ctrl-C ends it)"),
+    )
+
+
+@crawl_commands.command("add")
+def crawl_add(
+    name: Annotated[str, typer.Argument(help="Name of the dump: letters, digits, '.', '_', '-'.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="A folder, a URL prefix, a path list (warc.paths, warc.paths.gz), or WARC files."),
+    ],
+    base_url: Annotated[str | None, typer.Option(help="Where the paths of a path list begin.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Take only the first so many files.", min=1)] = None,
+) -> None:
+    """Make a dump known: its files are checked and recorded, none is copied.
+
+    Common Crawl: mmpipe crawl add CC-MAIN-2024-22 warc.paths.gz --base-url https://data.commoncrawl.org --limit 2
+    """
+    import dagster as dg
+
+    from mmpipe.commands.crawl import add_dump, find_dump_files
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    dump = find_dump_files(name, sources, base_url=base_url, limit=limit)
+    with dg.DagsterInstance.get() as instance:
+        add_dump(Lake(os.environ["MMPIPE_LAKE"]), instance, dump)
+    _out.print(
+        f"{dump.name}: {len(dump.files)} files below {dump.root}. Run it: mmpipe backfill all --partitions {name}"
+    )
+
+
+@crawl_commands.command("list")
+def crawl_list() -> None:
+    """List the dumps that were added, by hand or by the sensor."""
+    import dagster as dg
+
+    from mmpipe.commands.crawl import list_known_dumps
+    from mmpipe.commands.printing import print_dumps
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    with dg.DagsterInstance.get() as instance:
+        print_dumps(_out, list_known_dumps(Lake(os.environ["MMPIPE_LAKE"]), instance))
+
+
+@commands.command()
+def backfill(
+    assets: Annotated[
+        list[str],
+        typer.Argument(help="Asset names; all; group:text; NAME+ (and what follows); +NAME (and its sources)."),
+    ],
+    partitions: Annotated[str, typer.Option(help="Dumps by name, with commas between.")] = "",
+    first: Annotated[str | None, typer.Option("--from", help="First dump of a range, in the order of names.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last dump of the range.")] = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Dumps that lack one of the assets.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Dumps whose last run of one of the assets failed.")] = False,
+    failed_checks: Annotated[
+        bool, typer.Option("--failed-checks", help="Dumps of which one of the assets failed a blocking check.")
+    ] = False,
+    all_dumps: Annotated[bool, typer.Option("--all", help="Every dump.")] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(envvar="MMPIPE_SERVER", help="URL of a web server; else that of `mmpipe dev`, if it runs."),
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Run in this process even if a server runs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the runs log.")] = False,
+) -> None:
+    """Materialize assets for some or all dumps, then assets over all dumps.
+
+    A running server does it as one asset backfill that this command follows; without one, each dump is a run in this
+    process, in the order of names. The exit code is 1 if one failed.
+    """
+    import dagster as dg
+
+    from mmpipe.commands.backfill import Which, plan_backfill
+    from mmpipe.commands.loading import load_definitions
+    from mmpipe.commands.printing import follow_on_server, print_plan, run_with_progress
+    from mmpipe.commands.server import find_server
+    from mmpipe.storage.lake import Lake
+
+    project = _open_project()
+    states = {Which.MISSING: missing, Which.FAILED: failed, Which.FAILED_CHECKS: failed_checks, Which.ALL: all_dumps}
+    chosen = [which for which, is_set in states.items() if is_set]
+    if len(chosen) > 1:
+        raise ConfigurationError("Give only one of --missing, --failed, --failed-checks and --all.")
+    names = [name.strip() for name in partitions.split(",") if name.strip()]
+    defs = load_definitions(project)
+    with dg.DagsterInstance.get() as instance:
+        plan = plan_backfill(
+            defs,
+            instance,
+            Lake(os.environ["MMPIPE_LAKE"]),
+            assets,
+            partitions=names,
+            first=first,
+            last=last,
+            which=chosen[0] if chosen else None,
+        )
+        url = None if here else find_server(server, Path(os.environ["MMPIPE_STATE"]))
+        print_plan(_out, plan, url)
+        if dry_run or plan.is_empty:
+            return
+        is_success = (
+            follow_on_server(_out, url, plan)
+            if url
+            else run_with_progress(_out, defs, instance, plan, is_verbose=verbose)
+        )
+    if not is_success:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="End stuck runs, free their slots, remove orphaned files.")
+    ] = False,
+) -> None:
+    """Look for stuck runs, held slots, orphaned files, clashing versions, missing weights, and a full disk."""
+    import dagster as dg
+
+    from mmpipe.commands.doctor import examine
+    from mmpipe.commands.printing import print_findings
+
+    project = _open_project()
+    with dg.DagsterInstance.get() as instance:
+        left = print_findings(_out, examine(project, instance, os.environ), is_mending=fix)
+    if left:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def explain(
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="A doc_id, pair_id, instruction_id, …, or a URL.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell the fate of a row at every stage, with measured values and the limits they broke."""
+    from mmpipe.commands.explain import explain as find_fates
+    from mmpipe.commands.printing import print_fate
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    fates = find_fates(Lake(os.environ["MMPIPE_LAKE"]), wanted)
+    if as_json:
+        typer.echo(json.dumps([fate.to_json() for fate in fates], indent=1, ensure_ascii=False))
+        return
+    for fate in fates:
+        print_fate(_out, fate)
+
+
+@commands.command()
+def trace(
+    row_id: Annotated[str, typer.Argument(metavar="ID", help="Id of any published row, such as one of sft_dataset.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Walk from a row back to the crawl records it was made from."""
+    from mmpipe.commands.printing import print_origin
+    from mmpipe.commands.trace import trace as find_origin
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    origin = find_origin(Lake(os.environ["MMPIPE_LAKE"]), row_id)
+    if as_json:
+        typer.echo(json.dumps(origin.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print_origin(_out, origin)
+
+
+@commands.command()
+def judge(
+    recipe: Annotated[str | None, typer.Option(help="Recipe to judge by; else the project's (MMPIPE_RECIPE).")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="rule.limit=value, as gopher_word_count.low=80. May repeat.")
+    ] = None,
+    lane: Annotated[str, typer.Option(help="text or images.")] = "text",
+    dump: Annotated[str | None, typer.Option(help="One dump; else all.")] = None,
+) -> None:
+    """Ask what other limits would keep: judges the stored signals again in seconds, and writes nothing."""
+    from mmpipe.commands.judge import judge_again
+    from mmpipe.commands.printing import print_what_if
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    answer = judge_again(
+        Lake(os.environ["MMPIPE_LAKE"]),
+        lane=lane,
+        dump=dump,
+        current=os.environ["MMPIPE_RECIPE"],
+        recipe=recipe,
+        overrides=overrides or [],
+    )
+    print_what_if(_out, answer)
+
+
+if __name__ == "__main__":
+    app()

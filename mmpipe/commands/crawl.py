@@ -1,0 +1,128 @@
+"""`mmpipe crawl add` and `crawl list`: makes a dump known from a folder, files, a URL prefix or a path list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmpipe.assets.partitions import DUMPS, validate_dump_name
+from mmpipe.errors import ConfigurationError
+from mmpipe.storage.arrivals import read_file_list
+from mmpipe.storage.dumps import Dump, list_dumps, read_dump, record_dump
+from mmpipe.storage.places import Place
+from mmpipe.storage.warc import list_crawl_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dagster import DagsterInstance
+
+    from mmpipe.storage.lake import Lake
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDump:
+    """A dump in the list of dumps."""
+
+    name: str
+    root: str
+    files: int
+    is_partition: bool
+
+
+def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, limit: int | None) -> Dump:
+    """Return the dump that sources make.
+
+    Args:
+        name: its name.
+        sources: one folder or URL prefix to list; one path list (`warc.paths`, `warc.paths.gz`), with paths relative
+            to `base_url` or else to the list's own folder; or WARC files by path or URL.
+        base_url: where the paths of a list begin.
+        limit: take the first so many files only.
+
+    Raises:
+        ConfigurationError: the name cannot be a partition, a source is not there, or no crawl file is in it.
+    """
+    validate_dump_name(name)
+    is_list = len(sources) == 1 and sources[0].removesuffix(".gz").endswith(".paths")
+    if base_url is not None and not is_list:
+        raise ConfigurationError(
+            "--base-url goes with a path list: mmpipe crawl add NAME warc.paths.gz --base-url URL."
+        )
+    if is_list:
+        root, files = _read_list(sources[0], base_url)
+    elif len(sources) == 1 and not _is_file(sources[0]):
+        root = _make_absolute(sources[0])
+        files = list(list_crawl_files(Place(root)))
+    else:
+        root, files = _split_root([_make_absolute(source) for source in sources])
+    files = files[:limit]
+    if not files:
+        raise ConfigurationError(
+            f"No crawl file in {', '.join(sources)}: mmpipe reads .warc, .warc.gz, .wet.gz, .arc.gz and their kin."
+        )
+    _require_files(Place(root), files)
+    return Dump(name, root, tuple(files))
+
+
+def add_dump(lake: Lake, instance: DagsterInstance, dump: Dump) -> None:
+    """Record a dump, then make it a partition: a partition without a record could not be read."""
+    record_dump(lake, dump)
+    instance.add_dynamic_partitions(str(DUMPS.name), [dump.name])
+
+
+def list_known_dumps(lake: Lake, instance: DagsterInstance) -> list[ListedDump]:
+    """Return every dump that has a record, sorted by name."""
+    partitions = set(instance.get_dynamic_partitions(str(DUMPS.name)))
+    dumps = [read_dump(lake, name) for name in list_dumps(lake)]
+    return [ListedDump(dump.name, dump.root, len(dump.files), dump.name in partitions) for dump in dumps]
+
+
+def _read_list(source: str, base_url: str | None) -> tuple[str, list[str]]:
+    place = Place(_make_absolute(source))
+    if not place.is_file():
+        raise ConfigurationError(f"The path list {source} is not there.")
+    try:
+        listed = read_file_list(place)
+    except (ValueError, EOFError, OSError) as error:
+        raise ConfigurationError(f"The path list {source} cannot be read: {error}.") from error
+    folder = place.url.rpartition("/")[0]
+    return _make_absolute(base_url) if base_url else folder, [item.path for item in listed]
+
+
+def _split_root(sources: Sequence[str]) -> tuple[str, list[str]]:
+    folders = [source.rpartition("/")[0].split("/") for source in sources]
+    shared = []
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    root = "/".join(shared)
+    if root.endswith((":/", ":")) or (not root and any("://" in source for source in sources)):
+        raise ConfigurationError("The files of one dump must lie on one host. Add them as several dumps.")
+    return root or "/", [source.removeprefix(root).lstrip("/") for source in sources]
+
+
+def _require_files(root: Place, files: Sequence[str]) -> None:
+    # a list of a whole crawl has 90,000 lines: on a remote store, the ends stand for the rest
+    sought = files if root.local_path is not None else (*files[:3], *files[-1:])
+    missing = [path for path in sought if not root.join(path).is_file()]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ConfigurationError(
+            f"Not there below {root.url}: {', '.join(missing[:3])}{more}. Check the path or --base-url."
+        )
+
+
+def _is_file(source: str) -> bool:
+    place = Place(_make_absolute(source))
+    if place.is_file():
+        return True
+    if not place.exists() and place.local_path is not None:
+        raise ConfigurationError(f"{source} is not there.")
+    return False
+
+
+def _make_absolute(source: str) -> str:
+    local = Place(source).local_path
+    return source.rstrip("/") if local is None else str(local.absolute())

@@ -1,0 +1,171 @@
+"""`mmpipe dev`: the web UI, the daemon and one code server for both, on the loopback, until interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from mmpipe.commands.guard import LOOPBACK
+from mmpipe.errors import ConfigurationError, MmpipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mmpipe.assets.project import Project
+
+#: Seconds until the UI must answer, and seconds a service has to end.
+START_SECONDS, END_SECONDS = 120.0, 30.0
+
+
+class ServiceEnded(MmpipeError):
+    """A service of `mmpipe dev` that could not start, or ended by itself."""
+
+
+def run_dev(
+    project: Project,
+    *,
+    host: str,
+    port: int,
+    allow_hosts: Sequence[str],
+    is_read_only: bool,
+    report: Callable[[str], None],
+) -> None:
+    """Run the services until SIGINT or SIGTERM, then end all of them.
+
+    Args:
+        project: its environment must be set already.
+        host: address of the UI; only a loopback address is safe without a proxy that asks who is there.
+        port: port of the UI; 0 picks a free one.
+        allow_hosts: further names under which the UI may be reached.
+        is_read_only: a UI that launches and changes nothing.
+        report: gets one line when the UI answers.
+
+    Raises:
+        ConfigurationError: the port is taken, or another daemon runs on the same state.
+        ServiceEnded: a service ended by itself; its last words are above on the terminal.
+    """
+    from dagster import DagsterInstance
+    from dagster._cli.proxy_server_manager import ProxyServerManager
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+    port = port or find_free_port(host)
+    _require_free(host, port)
+    state = Path(os.environ["MMPIPE_STATE"])
+    for folder in (state, Path(os.environ["MMPIPE_LAKE"]), Path(os.environ["MMPIPE_CRAWL"])):
+        if "://" not in str(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    os.environ["DAGSTER_IS_DEV_CLI"] = "1"  # the UI says "local deployment" and offers to reload code
+    os.chdir(project.folder)
+    with ExitStack() as stack:
+        stack.enter_context(_interrupt_on_sigterm())
+        instance = stack.enter_context(DagsterInstance.get())
+        servers = ProxyServerManager(
+            instance, WorkspaceFileTarget(paths=[str(project.folder / "workspace.yaml")]), "WARNING"
+        )
+        stack.enter_context(servers)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmpipe-dev-")))
+        workspace = scratch / "workspace.yaml"
+        # JSON is YAML
+        workspace.write_text(json.dumps({"load_from": list(servers.get_code_server_specs())}))
+        service = [sys.executable, "-m", "mmpipe.commands.services"]
+        serve = [*service, "web", "--workspace", str(workspace), "--host", host, "--port", str(port)]
+        serve += [part for name in allow_hosts for part in ("--allow-host", name)]
+        serve += ["--read-only"] if is_read_only else []
+        services = {
+            "web server": serve,
+            "daemon": [*service, "daemon", "--workspace", str(workspace)],
+        }
+        processes: dict[str, subprocess.Popen[bytes]] = {}
+        stack.callback(end_processes, processes)
+        for name, command in services.items():
+            # sessions of their own: Ctrl-C reaches only us, and we end them in order
+            processes[name] = subprocess.Popen(command, start_new_session=True)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        _wait_until_served(url, processes)
+        record = state / "server.json"
+        record.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        stack.callback(record.unlink, missing_ok=True)
+        report(url)
+        try:
+            while True:
+                _require_running(processes)
+                time.sleep(1)
+        except KeyboardInterrupt:
+            return
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    return host in LOOPBACK or host.startswith("127.")
+
+
+def find_free_port(host: str) -> int:
+    """Return a port nobody listens on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} of {host} cannot be used ({error.strerror}). Choose --port."
+            ) from error
+
+
+def _wait_until_served(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        _require_running(processes)
+        try:
+            with urlopen(f"{url}/server_info", timeout=2):  # noqa: S310  (our own address)
+                return
+        except (URLError, TimeoutError, ConnectionError):
+            time.sleep(0.3)
+    raise ServiceEnded(f"The web server did not answer at {url} within {START_SECONDS:.0f} s.")
+
+
+def _require_running(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in processes.items():
+        if process.poll() is not None:
+            raise ServiceEnded(
+                f"The {name} ended by itself with exit code {process.returncode}; see its messages above."
+            )
+
+
+def end_processes(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Interrupt every process, wait for it, and kill what does not end."""
+    for process in processes.values():
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + END_SECONDS
+    for process in processes.values():
+        try:
+            process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _interrupt_on_sigterm() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

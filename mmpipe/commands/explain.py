@@ -1,0 +1,253 @@
+"""`mmpipe explain`: the fate of a document, pair or instruction at every stage, with values and limits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.commands.lookup import Found, find_id, find_url, read_rows
+from mmpipe.storage.commits import FAILED
+from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
+from mmpipe.tables.instructions import (
+    JUDGEMENTS,
+    PREFERENCE_DATASET,
+    PRETRAINING_DATASET,
+    RESPONSES,
+    SFT_DATASET,
+    SYNTHESIZED_INSTRUCTIONS,
+)
+from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_SIGNALS
+
+if TYPE_CHECKING:
+    from mmpipe.storage.lake import Lake
+    from mmpipe.tables.columns import Table
+
+#: Characters of a long value that are shown.
+SHOWN_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one stage did with the row.
+
+    Attributes:
+        asset: the stage.
+        fate: one line: kept, removed by which rules, not made yet, …
+        values: columns of its row, or measured values with their limits.
+        rows: further rows, such as removals, duplicates or what was made from it.
+    """
+
+    asset: str
+    fate: str
+    values: dict[str, Any] = field(default_factory=dict)
+    rows: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """The fate of one row.
+
+    Attributes:
+        kind: document, pair, instruction, or the asset's name for any other row.
+        id: its id.
+        dump: its dump, None for a row of a dataset over all dumps.
+        verdict: one sentence: how far it came.
+        steps: what every stage did with it, in the order of the line.
+    """
+
+    kind: str
+    id: str
+    dump: str | None
+    verdict: str
+    steps: tuple[Step, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+def explain(lake: Lake, wanted: str) -> list[Fate]:
+    """Return the fate of what an id names, or of every record of a URL.
+
+    Raises:
+        RowNotFound: nothing published has it.
+    """
+    found = find_url(lake, wanted) if "://" in wanted else [find_id(lake, wanted)]
+    return [_explain_found(lake, item) for item in found]
+
+
+def _explain_found(lake: Lake, found: Found) -> Fate:
+    row = found.row
+    if "response_id" in row or found.table.name == PREFERENCE_DATASET.name:
+        # a response, a judgement and a preference pair share the fate of their instruction
+        instruction = row.get("instruction_id") or row["group_id"]
+        return _explain_instruction(lake, found.dump or row["dump"], instruction)
+    if "instruction_id" in row:
+        return _explain_instruction(lake, found.dump or row["dump"], row["instruction_id"])
+    if found.table.name == SFT_DATASET.name:
+        return _explain_instruction(lake, row["dump"], row["id"])
+    if "pair_id" in row:
+        return _explain_pair(lake, str(found.dump), row["pair_id"])
+    if "doc_id" in row:
+        return _explain_document(lake, str(found.dump), row["doc_id"])
+    key = found.table.key[0]
+    return Fate(found.table.name, row[key], found.dump, f"stands in {found.table.name}", (_show(found),))
+
+
+def _show(found: Found) -> Step:
+    return Step(found.table.name, "is there", shorten(found.row))
+
+
+def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
+    look = _Look(lake, dump, pl.col("doc_id") == doc_id)
+    steps = [
+        look.at(RAW_CRAWL, lambda row: f"{row['record_status']}, {row['kind']}"),
+        look.at(EXTRACTED_TEXT, lambda row: row["extraction_status"]),
+        look.at(TEXT_SIGNALS, lambda _: "measured"),
+        look.at_removals(TEXT_REMOVALS),
+        look.at(FILTERED_TEXT, lambda _: "kept", absent="not in it"),
+        look.at(TEXT_DUPLICATES, _describe_duplicate, absent="no near-duplicate found"),
+        look.at(DEDUPED_CORPUS, lambda _: "kept", absent="not in it"),
+        look.at_all(IMAGE_CANDIDATES, ("pair_id", "image_url", "caption"), "pairs on this page"),
+        look.made_from(doc_id),
+        _count_pretraining(lake, doc_id),
+    ]
+    return Fate("document", doc_id, dump, _conclude(steps, (FILTERED_TEXT, DEDUPED_CORPUS)), tuple(steps))
+
+
+def _explain_pair(lake: Lake, dump: str, pair_id: str) -> Fate:
+    look = _Look(lake, dump, pl.col("pair_id") == pair_id)
+    steps = [
+        look.at(IMAGE_CANDIDATES, lambda row: f"bytes: {row['image_origin']}"),
+        look.at(IMAGE_SIGNALS, lambda row: row["decode_status"]),
+        look.at_removals(IMAGE_REMOVALS),
+        look.at(FILTERED_IMAGE_PAIRS, lambda _: "kept", absent="not in it"),
+        look.made_from(pair_id),
+    ]
+    return Fate("pair", pair_id, dump, _conclude(steps, (FILTERED_IMAGE_PAIRS,)), tuple(steps))
+
+
+def _explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
+    look = _Look(lake, dump, pl.col("instruction_id") == instruction_id)
+    released = _Look(lake, None, pl.col("id") == instruction_id)
+    pairs = _Look(lake, None, pl.col("group_id") == instruction_id)
+    steps = [
+        look.at(SYNTHESIZED_INSTRUCTIONS, lambda row: f"by {row['method']}, teacher {row['teacher']}"),
+        look.at_removals(INSTRUCTION_REMOVALS),
+        look.at_all(RESPONSES, ("response_id", "sample_index", "finish_reason", "response"), "responses"),
+        look.at_all(JUDGEMENTS, ("response_id", "criterion", "score", "judgement_status"), "judgements"),
+        released.at(SFT_DATASET, lambda _: "kept", absent="not in it"),
+        pairs.at_all(PREFERENCE_DATASET, ("id", "score_chosen", "score_rejected"), "preference pairs"),
+    ]
+    return Fate("instruction", instruction_id, dump, _conclude(steps, (SFT_DATASET,)), tuple(steps))
+
+
+class _Look:
+    """Looks up one row in one table after the other."""
+
+    def __init__(self, lake: Lake, dump: str | None, wanted: pl.Expr) -> None:
+        self._lake, self._dump, self._wanted = lake, dump, wanted
+
+    def _read(self, table: Table) -> tuple[list[dict[str, Any]] | None, str]:
+        dataset = self._lake.dataset(table, self._dump)
+        manifest = dataset.find_manifest()
+        refused = manifest is not None and manifest.checks == FAILED
+        return read_rows(dataset, self._wanted), " (the dataset is refused: its checks failed)" if refused else ""
+
+    def at(self, table: Table, describe: Any, absent: str = "no row") -> Step:
+        rows, note = self._read(table)
+        if rows is None:
+            return Step(table.name, "not made yet")
+        if not rows:
+            return Step(table.name, absent + note)
+        return Step(table.name, str(describe(rows[0])) + note, shorten(rows[0]))
+
+    def at_all(self, table: Table, columns: tuple[str, ...], noun: str) -> Step:
+        rows, note = self._read(table)
+        if rows is None:
+            return Step(table.name, "not made yet")
+        shown = tuple(shorten({name: row[name] for name in columns}) for row in rows)
+        return Step(table.name, f"{len(rows)} {noun}{note}", rows=shown)
+
+    def at_removals(self, table: Table) -> Step:
+        rows, note = self._read(table)
+        if rows is None:
+            return Step(table.name, "not made yet")
+        if not rows:
+            return Step(table.name, "passed every rule" + note)
+        broken = tuple({"rule": row["rule"], "measured": _measured(row), "limit": describe_limit(row)} for row in rows)
+        return Step(table.name, f"removed by {', '.join(row['rule'] for row in rows)}{note}", rows=broken)
+
+    def made_from(self, parent: str) -> Step:
+        is_parent = pl.col("parents").list.eval(pl.element().struct.field("id") == parent).list.any()
+        look = _Look(self._lake, self._dump, is_parent)
+        return look.at_all(SYNTHESIZED_INSTRUCTIONS, ("instruction_id", "method", "instruction"), "made from it")
+
+
+def _count_pretraining(lake: Lake, doc_id: str) -> Step:
+    dataset = lake.dataset(PRETRAINING_DATASET)
+    if dataset.find_manifest() is None:
+        return Step(PRETRAINING_DATASET.name, "not made yet")
+    rows = read_rows(dataset, pl.col("doc_ids").list.contains(doc_id)) or []
+    return Step(PRETRAINING_DATASET.name, f"in {len(rows)} sequences")
+
+
+def _describe_duplicate(row: dict[str, Any]) -> str:
+    if row["kept_doc_id"] == row["doc_id"]:
+        return f"kept for its cluster {row['cluster_id']}"
+    return f"repeats {row['kept_doc_id']} of {row['kept_dump']} ({row['method']}, similarity {row['similarity']:.3f})"
+
+
+def _measured(row: dict[str, Any]) -> float | str | None:
+    value: float | str | None = row["value_text"] if row["value_text"] is not None else row["value"]
+    return value
+
+
+def describe_limit(row: dict[str, Any]) -> str:
+    """Return the limit of a removal as people write it."""
+    if row["allowed"] is not None:
+        return f"one of {', '.join(row['allowed'])}"
+    below = f"{row['low']:g} <= " if row["low"] is not None else ""
+    above = f" <= {row['high']:g}" if row["high"] is not None else ""
+    return f"{below}{row['signal']}{above}" if below or above else "readable"
+
+
+def _conclude(steps: list[Step], ends: tuple[Table, ...]) -> str:
+    kept = [step.asset for step in steps if step.fate == "kept" and step.asset in {table.name for table in ends}]
+    removed = [step for step in steps if step.fate.startswith("removed by")]
+    repeated = [step for step in steps if step.fate.startswith("repeats ")]
+    if removed:
+        return f"{removed[0].asset}: {removed[0].fate}"
+    if repeated and DEDUPED_CORPUS.name not in kept:
+        return f"removed as a duplicate: {repeated[0].fate}"
+    if kept:
+        return f"kept, up to {kept[-1]}"
+    last = [step.asset for step in steps if step.values]
+    return f"came as far as {last[-1]}" if last else "nothing is known of it"
+
+
+def shorten(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose values can be shown: long text cut, bytes counted."""
+    return {name: _shorten_value(value) for name, value in row.items()}
+
+
+def _shorten_value(value: Any) -> Any:
+    match value:
+        case bytes():
+            return f"{len(value)} bytes"
+        case str() if len(value) > SHOWN_CHARS:
+            return f"{value[:SHOWN_CHARS]}… ({len(value)} characters)"
+        case list():
+            return [_shorten_value(item) for item in value[:20]] + (
+                [f"… {len(value)} in all"] if len(value) > 20 else []
+            )
+        case dict():
+            return shorten(value)
+        case int() | float() | bool() | None | str():
+            return value
+        case _:
+            return str(value)

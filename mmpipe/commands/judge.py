@@ -1,0 +1,92 @@
+"""`mmpipe judge`: what if a limit were moved? Judges stored signals again, compares the funnels, writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mmpipe.errors import ConfigurationError, DatasetNotReady, name_nearest
+from mmpipe.filtering.judge import Funnel, count_funnel
+from mmpipe.filtering.recipes import apply_overrides, load_recipe
+from mmpipe.tables.images import IMAGE_SIGNALS
+from mmpipe.tables.text import TEXT_SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmpipe.filtering.recipes import Recipe
+    from mmpipe.filtering.rules import Rule
+    from mmpipe.storage.lake import Lake
+    from mmpipe.tables.columns import Table
+
+#: Lanes whose signals are stored: the table, and the column that says whether a row could be read.
+LANES: dict[str, tuple[Table, str]] = {
+    "text": (TEXT_SIGNALS, "extraction_status"),
+    "images": (IMAGE_SIGNALS, "decode_status"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """Two funnels over the same stored signals."""
+
+    lane: str
+    dumps: tuple[str, ...]
+    before: Funnel
+    after: Funnel
+    limits_before: dict[str, str]
+    limits_after: dict[str, str]
+
+    def list_rules(self) -> list[str]:
+        """Return the names of all rules of both funnels, those that take most (after) first."""
+        names = dict.fromkeys((*self.after.removed_by_rule, *self.before.removed_by_rule))
+        moved = [name for name in (*self.limits_after, *self.limits_before) if self.has_moved(name)]
+        return list(dict.fromkeys((*names, *moved)))
+
+    def has_moved(self, rule: str) -> bool:
+        """Whether the limit of a rule differs, or only one of the recipes has it."""
+        return self.limits_before.get(rule) != self.limits_after.get(rule)
+
+
+def judge_again(
+    lake: Lake, *, lane: str, dump: str | None, current: str, recipe: str | None, overrides: Sequence[str]
+) -> WhatIf:
+    """Return what a recipe, with some limits moved, would make of signals that are stored.
+
+    Args:
+        lake: where the signals are.
+        lane: text or images.
+        dump: one dump, or None for all that have signals.
+        current: recipe of the project: what is compared with.
+        recipe: recipe to judge by; None for the current one.
+        overrides: `rule.limit=value`.
+
+    Raises:
+        ConfigurationError: an unknown lane; RecipeError for a recipe, rule or limit.
+        DatasetNotReady: no signals are stored.
+    """
+    if lane not in LANES:
+        raise ConfigurationError(f"Unknown lane {lane!r}.{name_nearest(lane, LANES)}")
+    table, status = LANES[lane]
+    dumps = lake.list_dumps(table) if dump is None else [dump]
+    if not dumps:
+        raise DatasetNotReady(
+            f"No {table.name} is stored in {lake.root}. Materialize it: mmpipe backfill {table.name} --all."
+        )
+    signals = pl.concat([lake.dataset(table, name).scan() for name in dumps])
+    before = _list_rules(load_recipe(current), lane)
+    after = _list_rules(apply_overrides(load_recipe(recipe or current), overrides), lane)
+    return WhatIf(
+        lane,
+        tuple(dumps),
+        count_funnel(signals, before, key=table.key[0], status=status),
+        count_funnel(signals, after, key=table.key[0], status=status),
+        {rule.name: rule.describe() for rule in before},
+        {rule.name: rule.describe() for rule in after},
+    )
+
+
+def _list_rules(recipe: Recipe, lane: str) -> tuple[Rule, ...]:
+    return recipe.text.rules if lane == "text" else recipe.images.rules

@@ -1,0 +1,107 @@
+"""Finds rows by id in published datasets, those whose checks failed included: it must be possible to ask why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.errors import MmpipeError
+from mmpipe.storage.dumps import list_dumps
+from mmpipe.storage.lake import scan_files
+from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
+from mmpipe.tables.instructions import (
+    JUDGEMENTS,
+    PREFERENCE_DATASET,
+    PRETRAINING_DATASET,
+    RESPONSES,
+    SFT_DATASET,
+    SYNTHESIZED_INSTRUCTIONS,
+)
+from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.text import (
+    DEDUPED_CORPUS,
+    EXTRACTED_TEXT,
+    FILTERED_TEXT,
+    TEXT_DUPLICATES,
+    TEXT_SIGNALS,
+    TEXT_SIGNATURES,
+)
+
+if TYPE_CHECKING:
+    from mmpipe.storage.lake import Dataset, Lake
+    from mmpipe.tables.columns import Table
+
+#: Published over all dumps; every other table is published per dump.
+OVER_ALL_DUMPS = (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET)
+
+#: Every published table, in the order of the line.
+TABLES = (
+    RAW_CRAWL, EXTRACTED_TEXT, TEXT_SIGNALS, TEXT_REMOVALS, FILTERED_TEXT, TEXT_SIGNATURES, TEXT_DUPLICATES,
+    DEDUPED_CORPUS, IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS, FILTERED_IMAGE_PAIRS, SYNTHESIZED_INSTRUCTIONS,
+    INSTRUCTION_REMOVALS, RESPONSES, JUDGEMENTS, *OVER_ALL_DUMPS,
+)  # fmt: skip
+
+
+class RowNotFound(MmpipeError):
+    """An id or URL that stands in no published dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row, where it stands."""
+
+    table: Table
+    dump: str | None
+    row: dict[str, Any]
+
+
+def read_rows(dataset: Dataset, wanted: pl.Expr, limit: int | None = None) -> list[dict[str, Any]] | None:
+    """Return the rows of a dataset for which an expression holds; None if the dataset is not published yet."""
+    manifest = dataset.find_manifest()
+    if manifest is None:
+        return None
+    frame = scan_files([dataset.folder.join(commit.file) for commit in manifest.commits], dataset.table).filter(wanted)
+    return (frame if limit is None else frame.head(limit)).collect(engine="streaming").to_dicts()
+
+
+def find_rows(lake: Lake, table: Table, wanted: pl.Expr, limit: int | None = None) -> list[Found]:
+    """Return the rows of a table, in any dump, for which an expression holds."""
+    dumps = [None] if table in OVER_ALL_DUMPS else list_dumps(lake)
+    return [
+        Found(table, dump, row) for dump in dumps for row in read_rows(lake.dataset(table, dump), wanted, limit) or ()
+    ]
+
+
+def find_id(lake: Lake, row_id: str) -> Found:
+    """Return the row that an id names, in the first table of the line that it is the key of.
+
+    Raises:
+        RowNotFound: there is none.
+    """
+    for table in TABLES:
+        if len(table.key) == 1:
+            found = find_rows(lake, table, pl.col(table.key[0]) == row_id, limit=1)
+            if found:
+                return found[0]
+    known = ", ".join(list_dumps(lake)) or "none"
+    raise RowNotFound(
+        f"No published dataset in {lake.root} has a row {row_id!r} (dumps: {known}). Ids are the doc_id, pair_id, "
+        f"instruction_id, … of a row, or the URL of a page or image."
+    )
+
+
+def find_url(lake: Lake, url: str) -> list[Found]:
+    """Return the records of a URL in every dump, or else the image pairs of that image URL.
+
+    Raises:
+        RowNotFound: there are none.
+    """
+    found = find_rows(lake, RAW_CRAWL, pl.col("url") == url) or find_rows(
+        lake, IMAGE_CANDIDATES, pl.col("image_url") == url
+    )
+    if not found:
+        raise RowNotFound(f"No record and no image pair of {url} in {lake.root}. The URL must be as in the crawl.")
+    return found

@@ -1,0 +1,226 @@
+"""Prints what the commands return: tables, trees and progress, with rich."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.tree import Tree
+
+from mmpipe.commands.backfill import run_here
+from mmpipe.commands.server import follow_backfill, launch_backfill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import dagster as dg
+    from rich.console import Console
+
+    from mmpipe.commands.backfill import Outcome, Plan
+    from mmpipe.commands.crawl import ListedDump
+    from mmpipe.commands.doctor import Finding
+    from mmpipe.commands.explain import Fate, Step
+    from mmpipe.commands.judge import WhatIf
+    from mmpipe.commands.server import BackfillProgress
+    from mmpipe.commands.trace import Origin
+
+_COLORS = {"success": "green", "failed": "red", "skipped": "yellow"}
+
+
+def print_dumps(console: Console, dumps: Sequence[ListedDump]) -> None:
+    """Print the known dumps."""
+    if not dumps:
+        console.print("No dump was added yet. Add one: mmpipe crawl add NAME FOLDER, or drop one into MMPIPE_CRAWL.")
+        return
+    grid = _make_grid("dump", "files", "root", "partition")
+    for dump in dumps:
+        grid.add_row(dump.name, str(dump.files), escape(dump.root), "yes" if dump.is_partition else "[yellow]no[/]")
+    console.print(grid)
+
+
+# backfill -------------------------------------------------------------------------------------------------------------
+
+
+def print_plan(console: Console, plan: Plan, url: str | None) -> None:
+    """Print what a backfill will run, and where."""
+    if plan.is_empty:
+        console.print("Nothing to run: no dump is in that state.")
+        return
+    where = f"through {url}" if url else "in this process"
+    if plan.dumps:
+        console.print(f"{_join(plan.per_dump)} for {len(plan.dumps)} dumps: {', '.join(plan.dumps)} ({where})")
+    if plan.over_all:
+        console.print(f"{_join(plan.over_all)} over all dumps ({where})")
+
+
+def _join(keys: Sequence[dg.AssetKey]) -> str:
+    return ", ".join(key.to_user_string() for key in keys)
+
+
+def run_with_progress(
+    console: Console, defs: dg.Definitions, instance: dg.DagsterInstance, plan: Plan, *, is_verbose: bool
+) -> bool:
+    """Run a plan in this process with a progress bar; print the summary; return whether all went well."""
+    runs = len(plan.dumps) + bool(plan.over_all)
+    with _make_progress(console) as progress:
+        task = progress.add_task("", total=runs)
+        started: list[str] = []
+
+        def show(dump: str | None, _: str) -> None:
+            progress.update(task, completed=len(started), description=dump or "over all dumps")
+            started.append(dump or "over all dumps")
+
+        outcomes = run_here(defs, instance, plan, on_start=show, log_level="INFO" if is_verbose else "CRITICAL")
+        progress.update(task, completed=runs, description="done")
+    print_outcomes(console, outcomes)
+    return all(outcome.status == "success" for outcome in outcomes)
+
+
+def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print one row per run, and what every failed step died of."""
+    grid = _make_grid("dump", "status", "seconds", "run", "what failed")
+    for outcome in outcomes:
+        color = _COLORS[outcome.status]
+        why = "\n".join(f"[bold]{step}[/]: {escape(message)}" for step, message in outcome.failures)
+        grid.add_row(
+            outcome.dump or "over all dumps",
+            f"[{color}]{outcome.status}[/]",
+            f"{outcome.seconds:.1f}",
+            outcome.run_id[:8],
+            why or ("a dump before it failed" if outcome.status == "skipped" else ""),
+        )
+    console.print(grid)
+
+
+def follow_on_server(console: Console, url: str, plan: Plan) -> bool:
+    """Launch a plan on a server, show its progress until it ends, print the summary; return whether all went well."""
+    backfill_id = launch_backfill(url, plan)
+    console.print(f"Backfill {backfill_id}: {url}/runs/b/{backfill_id} (Ctrl-C stops following, not the backfill)")
+    with _make_progress(console) as progress:
+        task = progress.add_task("waiting for the daemon", total=None)
+        for seen in follow_backfill(url, backfill_id):
+            total = sum(asset.targeted for asset in seen.assets)
+            done = sum(asset.made + asset.failed for asset in seen.assets)
+            running = [asset.asset for asset in seen.assets if asset.running]
+            progress.update(task, total=total or None, completed=done, description=", ".join(running) or seen.status)
+    _print_server_outcome(console, seen)
+    return seen.is_success
+
+
+def _print_server_outcome(console: Console, seen: BackfillProgress) -> None:
+    grid = _make_grid("asset", "wanted", "made", "failed")
+    for asset in seen.assets:
+        failed = f"[red]{asset.failed}[/]" if asset.failed else "0"
+        grid.add_row(asset.asset, str(asset.targeted), str(asset.made), failed)
+    console.print(grid)
+    console.print(f"{seen.status}{': ' + escape(seen.error) if seen.error else ''}")
+
+
+# doctor, explain, trace, judge ----------------------------------------------------------------------------------------
+
+
+def print_findings(console: Console, findings: Iterable[Finding], *, is_mending: bool) -> int:
+    """Print what the doctor finds, mend what can be mended if asked, and return how much is still wrong."""
+    left = mendable = 0
+    for finding in findings:
+        mark = "[red]wrong[/]" if finding.is_wrong else "[green]well [/]"
+        if finding.is_wrong and finding.mend is not None and is_mending:
+            finding.mend()
+            mark = "[yellow]mended[/]"
+        elif finding.is_wrong:
+            left += 1
+            mendable += finding.mend is not None
+        console.print(f"{mark} {finding.check}: {escape(finding.message)}")
+    if mendable:
+        console.print(f"\n{mendable} of {left} can be mended here: mmpipe doctor --fix")
+    return left
+
+
+def print_fate(console: Console, fate: Fate) -> None:
+    """Print the fate of a row as a tree, one branch per stage."""
+    tree = Tree(f"[bold]{fate.kind} {fate.id}[/]{f' of {fate.dump}' if fate.dump else ''}: {escape(fate.verdict)}")
+    for step in fate.steps:
+        branch = tree.add(f"[bold]{step.asset}[/]: {_color_fate(step)}")
+        if step.values:
+            branch.add(_make_values(step.values))
+        if step.rows:
+            grid = _make_grid(*step.rows[0])
+            for row in step.rows:
+                grid.add_row(*(escape(_write(value)) for value in row.values()))
+            branch.add(grid)
+    console.print(tree)
+
+
+def _color_fate(step: Step) -> str:
+    text = escape(step.fate)
+    if step.fate.startswith(("removed", "repeats")):
+        return f"[red]{text}[/]"
+    return f"[green]{text}[/]" if step.fate.startswith(("kept", "passed")) else text
+
+
+def _make_values(values: dict[str, Any]) -> Group:
+    return Group(*(f"[dim]{name}[/] {escape(_write(value))}" for name, value in values.items() if value is not None))
+
+
+def _write(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def print_origin(console: Console, origin: Origin) -> None:
+    """Print where a row comes from as a tree, down to the records of the crawl."""
+    console.print(_grow(None, origin))
+    console.print(f"{len({record.id for record in origin.list_records()})} crawl records")
+
+
+def _grow(tree: Tree | None, origin: Origin) -> Tree:
+    made_by = ", ".join(f"{name} {_write(value)}" for name, value in origin.made_by.items() if value is not None)
+    label = (
+        f"[bold]{origin.asset}[/] {origin.id}{f' of {origin.dump}' if origin.dump else ''}  [dim]{escape(made_by)}[/]"
+    )
+    branch = Tree(label) if tree is None else tree.add(label)
+    for parent in origin.parents:
+        _grow(branch, parent)
+    return branch
+
+
+def print_what_if(console: Console, answer: WhatIf) -> None:
+    """Print two funnels side by side, moved limits marked."""
+    before, after = answer.before, answer.after
+    grid = _make_grid("", "limit", "before", "after", "change")
+    grid.add_row("rows", "", f"{before.rows_in:,}", f"{after.rows_in:,}", "")
+    grid.add_row(
+        "[bold]kept[/]", "", f"{before.rows_kept:,}", f"{after.rows_kept:,}", _sign(before.rows_kept, after.rows_kept)
+    )
+    grid.add_row("removed", "", f"{before.rows_removed:,}", f"{after.rows_removed:,}", "")
+    for rule in answer.list_rules():
+        old, new = before.removed_by_rule.get(rule, 0), after.removed_by_rule.get(rule, 0)
+        limit_before, limit_after = answer.limits_before.get(rule, "—"), answer.limits_after.get(rule, "—")
+        limit = f"{limit_before} → [bold]{limit_after}[/]" if answer.has_moved(rule) else limit_after
+        grid.add_row(f"  {rule}", limit, f"{old:,}", f"{new:,}", _sign(old, new))
+    console.print(f"{answer.lane} of {', '.join(answer.dumps)}; nothing was written")
+    console.print(grid)
+
+
+def _sign(before: int, after: int) -> str:
+    return f"{after - before:+,}" if after != before else ""
+
+
+def _make_grid(*columns: str) -> Table:
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    return grid
+
+
+def _make_progress(console: Console) -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)

@@ -1,0 +1,89 @@
+"""`mmpipe trace`: walks from a training row back to the crawl records it was made from, with file, offset and URL."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from mmpipe.commands.explain import shorten
+from mmpipe.commands.lookup import TABLES, Found, RowNotFound, find_id, find_rows
+from mmpipe.tables.crawl import RAW_CRAWL
+
+if TYPE_CHECKING:
+    from mmpipe.storage.lake import Lake
+
+_BY_NAME = {table.name: table for table in TABLES}
+#: Columns that say what a row was made by, worth showing on the way back.
+_SHOWN = (
+    "url", "page_url", "image_url", "warc_file", "warc_offset", "warc_length", "crawled_at", "method", "teacher",
+    "prompt_version", "seed", "criterion", "score",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One row and the rows it was made from."""
+
+    asset: str
+    id: str
+    dump: str | None
+    made_by: dict[str, Any]
+    parents: tuple[Origin, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    def list_records(self) -> list[Origin]:
+        """Return the crawl records at the end of the walk."""
+        if self.asset == RAW_CRAWL.name:
+            return [self]
+        return [record for parent in self.parents for record in parent.list_records()]
+
+
+def trace(lake: Lake, row_id: str) -> Origin:
+    """Return a row with everything it was made from, down to records of the crawl.
+
+    Raises:
+        RowNotFound: nothing published has it, or a parent is gone (a dump that was materialized again).
+    """
+    return _walk(lake, find_id(lake, row_id))
+
+
+def _walk(lake: Lake, found: Found) -> Origin:
+    shown = shorten({name: found.row[name] for name in _SHOWN if name in found.row})
+    parents = tuple(_walk(lake, _find_parent(lake, found, *parent)) for parent in list_parents(found))
+    return Origin(found.table.name, found.row[found.table.key[0]], found.dump, shown, parents)
+
+
+def list_parents(found: Found) -> list[tuple[str, str]]:
+    """Return the table and id of every row that a row was made from; none for a record of the crawl."""
+    row = found.row
+    if found.table.name == RAW_CRAWL.name:
+        return []
+    if "parents" in row:
+        return [(parent["table"], parent["id"]) for parent in row["parents"]]
+    if "doc_ids" in row:
+        return [(RAW_CRAWL.name, doc_id) for doc_id in dict.fromkeys(row["doc_ids"])]
+    for key, table, column in (
+        ("judgement_id", "responses", "response_id"),
+        ("response_id", "synthesized_instructions", "instruction_id"),
+    ):
+        if key in row:
+            return [(table, row[column])]
+    # a pair rests on its page and on the record of its image; everything else on one record
+    records = [row["doc_id"], row.get("image_doc_id")]
+    return [(RAW_CRAWL.name, doc_id) for doc_id in records if doc_id is not None]
+
+
+def _find_parent(lake: Lake, child: Found, table_name: str, row_id: str) -> Found:
+    import polars as pl
+
+    table = _BY_NAME[table_name]
+    found = find_rows(lake, table, pl.col(table.key[0]) == row_id, limit=1)
+    if not found:
+        raise RowNotFound(
+            f"{child.table.name} {child.row[child.table.key[0]]} was made from {table_name} {row_id}, which is not "
+            f"there any more. Materialize {child.table.name} again."
+        )
+    return found[0]

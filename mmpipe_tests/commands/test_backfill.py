@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from mmpipe.assets.project import find_project
+from mmpipe.commands.backfill import Which, plan_backfill, run_here
+from mmpipe.commands.loading import load_definitions, select_assets
+from mmpipe.errors import ConfigurationError
+from mmpipe_tests.commands.conftest import TinyProject
+
+
+@pytest.fixture
+def defs(tiny: TinyProject) -> dg.Definitions:
+    return load_definitions(find_project())
+
+
+def names(keys) -> list[str]:
+    return [key.to_user_string() for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "selected"),
+    [
+        (["*"], ["raw_crawl", "text_signals", "sft_dataset"]),
+        (["all"], ["raw_crawl", "text_signals", "sft_dataset"]),
+        (["group:text"], ["raw_crawl", "text_signals"]),
+        (["text_signals+"], ["text_signals", "sft_dataset"]),
+        (["+text_signals"], ["raw_crawl", "text_signals"]),
+        (["sft_dataset", "raw_crawl"], ["raw_crawl", "sft_dataset"]),
+    ],
+)
+def test_selections_come_parents_first(defs: dg.Definitions, wanted: list[str], selected: list[str]) -> None:
+    assert names(select_assets(defs, wanted)) == selected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"), [("text_signal", "'text_signals'"), ("group:txt", "'text'"), ("+raw_craw", "'raw_crawl'")]
+)
+def test_unknown_names_get_the_nearest(defs: dg.Definitions, wanted: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        select_assets(defs, [wanted])
+
+
+def test_ranges_follow_names_not_the_order_of_adding(defs, tiny, instance) -> None:
+    tiny.add(instance, "d04", "d06", "d10", "d05")
+    plan = plan_backfill(defs, instance, tiny.lake, ["raw_crawl"], first="d04", last="d05")
+    assert plan.dumps == ("d04", "d05")
+    assert plan_backfill(defs, instance, tiny.lake, ["raw_crawl"], last="d06").dumps == ("d04", "d05", "d06")
+
+
+def test_per_dump_assets_need_a_word_about_dumps(defs, tiny, instance) -> None:
+    tiny.add(instance, "d1")
+    with pytest.raises(ConfigurationError, match="say which"):
+        plan_backfill(defs, instance, tiny.lake, ["raw_crawl"])
+    with pytest.raises(ConfigurationError, match="Known names: d1"):
+        plan_backfill(defs, instance, tiny.lake, ["raw_crawl"], partitions=["d2"])
+    with pytest.raises(ConfigurationError, match="one way"):
+        plan_backfill(defs, instance, tiny.lake, ["raw_crawl"], partitions=["d1"], which=Which.ALL)
+    assert names(plan_backfill(defs, instance, tiny.lake, ["sft_dataset"]).over_all) == ["sft_dataset"]
+
+
+def test_a_dump_that_fails_does_not_stop_the_next_but_what_is_over_all(defs, tiny, instance) -> None:
+    tiny.add(instance, "d1", "d2", "d3")
+    broken = tiny.folder / "var" / "lake" / "break-d2"
+    broken.touch()
+    plan = plan_backfill(defs, instance, tiny.lake, ["*"], which=Which.ALL)
+    outcomes = run_here(defs, instance, plan, log_level="CRITICAL")
+    assert [(outcome.dump, outcome.status) for outcome in outcomes] == [
+        ("d1", "success"), ("d2", "failed"), ("d3", "success"), (None, "skipped"),
+    ]  # fmt: skip
+    assert outcomes[1].failures == (("text_signals", "ValueError: a cause of its own"),)
+    assert plan_backfill(defs, instance, tiny.lake, ["*"], which=Which.FAILED).dumps == ("d2",)
+    assert plan_backfill(defs, instance, tiny.lake, ["*"], which=Which.MISSING).dumps == ("d2",)
+
+    broken.unlink()
+    again = run_here(defs, instance, plan_backfill(defs, instance, tiny.lake, ["*"], which=Which.FAILED))
+    assert [outcome.status for outcome in again] == ["success", "success"]
+    assert tiny.count_runs("text_signals-d1") == 1
+    nothing = plan_backfill(defs, instance, tiny.lake, ["*"], which=Which.MISSING)
+    assert nothing.is_empty
+
+
+def test_failed_blocking_checks_stop_what_follows_in_the_run(defs, tiny, instance) -> None:
+    tiny.add(instance, "d1")
+    (tiny.folder / "var" / "lake" / "verdict.json").write_text("false")
+    outcomes = run_here(defs, instance, plan_backfill(defs, instance, tiny.lake, ["*"], which=Which.ALL))
+    assert [outcome.status for outcome in outcomes] == ["failed", "skipped"]
+    assert tiny.count_runs("text_signals-d1") == 0
+
+
+def test_the_command_prints_a_summary_and_exits_by_it(tiny, instance) -> None:
+    tiny.add(instance, "d1", "d2")
+    ran = tiny.run("backfill", "all", "--all")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "over all dumps" in ran.stdout
+    (tiny.folder / "var" / "lake" / "break-d1").touch()
+    ran = tiny.run("backfill", "text_signals", "--partitions", "d1")
+    assert ran.returncode == 1
+    assert "a cause of its own" in ran.stdout
+    ran = tiny.run("backfill", "text_signal", "--all")
+    assert ran.returncode == 1
+    assert ran.stderr.strip() == "error: Unknown asset 'text_signal'. Did you mean 'text_signals'?"
+    ran = tiny.run("backfill", "all", "--all", "--dry-run", "--server", "http://127.0.0.1:9")
+    assert ran.returncode == 1
+    assert "does not answer" in ran.stderr
