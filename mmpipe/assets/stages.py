@@ -80,8 +80,13 @@ def build_asset(
         dataset = run.read(stage.table)
         manifest = production.manifest
         context.log.info(
-            f"{dataset.label}: {manifest.rows_in} rows in, {manifest.rows_out} out, {manifest.rows_removed} removed; "
-            f"{production.made_shards} shards made, {production.resumed_shards} were committed already."
+            "%s: %d rows in, %d out, %d removed; %d shards made, %d were committed already.",
+            dataset.label,
+            manifest.rows_in,
+            manifest.rows_out,
+            manifest.rows_removed,
+            production.made_shards,
+            production.resumed_shards,
         )
         return dg.MaterializeResult(
             metadata=describe_production(dataset, production, recipe),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Dataset, Lake
+    from mmpipe.storage.payloads import Payload
     from mmpipe.storage.shards import Production
 
 
@@ -48,38 +49,45 @@ def find_candidates(run: StageRun) -> Production:
 
 def candidates_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, knobs: Knobs) -> ShardResult:
     """Find the candidates of one shard's pages."""
-    from mmpipe.extraction.decoding import decode_page
-    from mmpipe.extraction.images import find_image_candidates
     from mmpipe.storage.warc import read_payloads
 
     index = crawl.read_shard(shard)
     pages = index.filter((pl.col("kind") == "html") & (pl.col("record_status") == "ok"))
-    urls = dict(pages.select("doc_id", "url").iter_rows())
-    rows = []
-    for doc_id, payload in read_payloads(Place(root), pages, recipe.extraction.max_page_bytes):
-        html = decode_page(payload.body, payload.charset).text
-        for image in find_image_candidates(html, urls[doc_id]):
-            rows.append(
-                {
-                    "pair_id": make_id("pair", doc_id, image.image_url, image.position),
-                    "doc_id": doc_id,
-                    "page_url": urls[doc_id],
-                    "image_url": image.image_url,
-                    "position": image.position,
-                    "caption": image.caption,
-                    "caption_source": image.caption_source,
-                    "alt": image.alt,
-                    "figcaption": image.figcaption,
-                }
-            )
-    schema = {name: IMAGE_CANDIDATES.schema[name] for name in (*rows[0],)} if rows else None
-    found = pl.DataFrame(rows, schema=schema) if rows else IMAGE_CANDIDATES.make_empty()
-    frame = locate_images(found, crawl) if rows else found
-    if knobs.fetch_images and rows:
+    found = pl.DataFrame(
+        list(_list_candidates(read_payloads(Place(root), pages, recipe.extraction.max_page_bytes), pages)),
+        schema={
+            name: IMAGE_CANDIDATES.schema[name]
+            for name in ("pair_id", "doc_id", "page_url", "image_url", "position", "caption", "caption_source", "alt",
+                         "figcaption")
+        },
+    )  # fmt: skip
+    frame = locate_images(found, crawl)
+    if knobs.fetch_images:
         frame = fetch_missing(frame, knobs)
     frame = frame.with_columns(dump=pl.lit(crawl.dump)).select(IMAGE_CANDIDATES.column_names)
     origins = frame.get_column("image_origin").value_counts()
     return ShardResult(frame, pages.height, counts=dict(origins.iter_rows()), accounts_for_rows=False)
+
+
+def _list_candidates(payloads: Iterator[tuple[str, Payload]], pages: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    from mmpipe.extraction.decoding import decode_page
+    from mmpipe.extraction.images import find_image_candidates
+
+    urls = dict(pages.select("doc_id", "url").iter_rows())
+    for doc_id, payload in payloads:
+        html = decode_page(payload.body, payload.charset).text
+        for image in find_image_candidates(html, urls[doc_id]):
+            yield {
+                "pair_id": make_id("pair", doc_id, image.image_url, image.position),
+                "doc_id": doc_id,
+                "page_url": urls[doc_id],
+                "image_url": image.image_url,
+                "position": image.position,
+                "caption": image.caption,
+                "caption_source": image.caption_source,
+                "alt": image.alt,
+                "figcaption": image.figcaption,
+            }
 
 
 def locate_images(found: pl.DataFrame, crawl: Dataset) -> pl.DataFrame:
@@ -239,13 +247,14 @@ def filter_pairs_shard(candidates: Dataset, signals: Dataset, removals: Dataset,
 
 def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str, max_bytes: int) -> dict[str, bytes]:
     """Return the bytes of kept pairs by pair_id, read by reference from their dumps or the cache."""
-    found: dict[str, bytes] = {}
-    for (dump,), of_dump in pairs.group_by("dump", maintain_order=True):
-        root = Place(read_dump(lake, str(dump)).root)
-        for pair_id, data in read_images(of_dump, root, Place(cache_folder), max_bytes):
-            if data is not None:
-                found[pair_id] = data
-    return found
+    return {
+        pair_id: data
+        for (dump,), of_dump in pairs.group_by("dump", maintain_order=True)
+        for pair_id, data in read_images(
+            of_dump, Place(read_dump(lake, str(dump)).root), Place(cache_folder), max_bytes
+        )
+        if data is not None
+    }
 
 
 IMAGE_LANE = (

@@ -1,4 +1,4 @@
-"""What a stage is: one table, the tables it is made from, the recipe section behind it, and the function that makes it."""
+"""What a stage is: one table, the tables it is made from, the parts of the recipe behind it, and how it is made."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ def read_dump(lake: Lake, name: str) -> Dump:
     place = _place(lake, name)
     if not place.is_file():
         raise DatasetNotReady(
-            f"No dump {name!r} was added.{name_nearest(name, list_dumps(lake))} Add it: mmpipe crawl add {name} PATH_OR_URL."
+            f"No dump {name!r} was added.{name_nearest(name, list_dumps(lake))} "
+            f"Add it: mmpipe crawl add {name} PATH_OR_URL."
         )
     stored = json.loads(place.read_text())
     return Dump(stored["name"], stored["root"], tuple(stored["files"]))

@@ -27,13 +27,18 @@ def test_what_is_written_is_read_back(folder: Place) -> None:
     assert list(folder.list_files()) == []
 
 
+def write_half(file: Place) -> None:
+    with file.replace_file() as temporary:
+        temporary.write_text("ne")
+        raise OSError("disk full")
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
     file = Place(str(tmp_path / "file.txt"))
     file.write_text("old")
 
-    with pytest.raises(OSError, match="disk full"), file.replace_file() as temporary:
-        temporary.write_text("ne")
-        raise OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        write_half(file)
 
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
