@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -146,6 +146,28 @@ def write_article(genre: Genre, known: Mapping[str, str], dice: Dice, *, topic: 
         if paragraphs:
             sections.append((heading, tuple(paragraphs)))
     return Article(topic, language, title, tuple(sections))
+
+
+def edit_article(article: Article, dice: Dice, share: float) -> Article:
+    """Return the article with about that share of its words (at least one) replaced or left out."""
+    paragraphs_before = article.paragraphs
+    word_count = sum(len(paragraph.split()) for paragraph in paragraphs_before)
+    chosen = set(dice.sample(range(word_count), max(1, round(share * word_count))))
+    position = 0
+    sections = []
+    for heading, paragraphs in article.sections:
+        edited = []
+        for paragraph in paragraphs:
+            words = []
+            for word in paragraph.split():
+                if position not in chosen:
+                    words.append(word)
+                elif dice.chance(0.7):
+                    words.append(dice.pick(("quite", "indeed", "perhaps", "nearby", "still", "former", "local")))
+                position += 1
+            edited.append(" ".join(words))
+        sections.append((heading, tuple(edited)))
+    return replace(article, sections=tuple(sections))
 
 
 def _capitalise(sentence: str) -> str:

@@ -95,7 +95,7 @@ def _write_page(writer: WarcWriter, file_name: str, page: PlannedPage) -> list[S
             continue
         picture_reply = HttpReply(picture.url, reply.crawled_at, picture.content, picture.content_type)
         offset, length = writer.write_response(picture_reply)
-        fate, kind = f"picture_{picture.fate}", "image"
+        fate, kind = f"picture_{picture.fate}", "html" if picture.fate == "html_as_image" else "image"
         records.append(
             SampleRecord(
                 picture.url, fate, "ok", kind, file_name, offset, length, language=None, text=None, repeats=None

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mmpipe.demo.flawed_pages import FLAWS, HEAVY_FLAWS, write_duplicate_paragraphs
-from mmpipe.demo.grammar import Article, Dice
+from mmpipe.demo.grammar import Article, Dice, edit_article
 from mmpipe.demo.languages import LANGUAGES, write_foreign_article
 from mmpipe.demo.names import WORDS_FOR_SITES, make_known_facts
 from mmpipe.demo.page_templates import LAYOUTS, Page, render_article, render_page
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: Shares of a dump's pages; what is left are articles in English that no other page repeats.
 _FLAWED, _FOREIGN, _NEAR_COPIES, _COPIES, _EVERGREEN, _WITH_PICTURES = 0.2, 0.14, 0.08, 0.02, 0.2, 0.5
+
+#: Shares of words that near-copies differ in. Five shingles of five words go with each word, so that the Jaccard
+#: similarity to the first text is about 0.95, 0.90, 0.86, 0.82 and 0.67: the last should not count as a duplicate.
+_EDITED_SHARES = (0.005, 0.01, 0.015, 0.018, 0.04)
 
 #: URLs that a URL filter should stop, though their text is harmless.
 _BAD_URLS = {
@@ -106,7 +110,8 @@ class PagePlanner:
     def make_last_page(self) -> PlannedPage:
         """Return the page at whose middle the dump's last file breaks off."""
         article = write_english_article(f"{self._seed}/{self._dump}/cut", 0)
-        return replace(self._make_article_page("cut_record", article), record_status="corrupt_record", pictures=())
+        page = self._make_article_page("cut_record", article)
+        return replace(page, record_status="truncated_record", pictures=())
 
     def _count(self, share: float) -> int:
         return max(1, round(self._page_count * share))
@@ -173,7 +178,8 @@ class PagePlanner:
                     body = body[: len(body) * 2 // 3]
                 elif fate == "empty_record":
                     body = b""
-                pages.append(replace(page, reply=replace(page.reply, body=body), record_status=fate))
+                kind = "html" if fate == "truncated_record" else "other"
+                pages.append(replace(page, reply=replace(page.reply, body=body), record_status=fate, kind=kind))
             for status, reason in ((404, "Not Found"), (500, "Internal Server Error"), (301, "Moved Permanently")):
                 url = self._make_url(f"gone {status} {number}", self._dice)
                 html = self._render(reason, "en", f"<p>{status} {reason}</p>", url, layout="main", dice=self._dice)
@@ -193,7 +199,7 @@ class PagePlanner:
             earlier = evergreens.get(number)
             url = earlier if number % 2 == 0 else None
             if earlier and number % 4 == 1:
-                article = edit_article(article, Dice("edit", self._seed, self._dump, number), share=0.02)
+                article = edit_article(article, Dice("edit", self._seed, self._dump, number), share=0.015)
             page = self._make_article_page("repeated_dump" if earlier else "evergreen", article, url=url)
             pages.append(replace(page, repeats=earlier))
             evergreens.setdefault(number, page.reply.url)
@@ -206,7 +212,7 @@ class PagePlanner:
         url = None
         if fate == "near_copy":
             dice = Dice("edit", self._seed, self._dump, number)
-            article = edit_article(article, dice, share=0.01 + 0.01 * (number % 4))
+            article = edit_article(article, dice, share=_EDITED_SHARES[number % len(_EDITED_SHARES)])
         elif number % 2:
             url = f"{first.reply.url}?print=1"
         return replace(self._make_article_page(fate, article, url=url), repeats=first.reply.url)
@@ -214,7 +220,7 @@ class PagePlanner:
     def _make_article_page(
         self, fate: str, article: Article, *, url: str | None = None, meta_charset: str | None = "utf-8"
     ) -> PlannedPage:
-        dice = Dice("layout", self._seed, self._dump, fate, article.topic)
+        dice = Dice("page", self._seed, self._dump, fate, article.topic)
         url = url or self._make_url(article.title, dice)
         pictures, base = [], None
         if self._pictures_left > 0:
@@ -222,7 +228,9 @@ class PagePlanner:
             base = f"https://{url.split('/')[2]}/" if dice.chance(0.15) else None
             pictures = [self._pictures.take(url, base) for _ in range(1 + dice.chance(0.3))]
         body_html = render_article(article, [picture.html for picture in pictures])
-        layout = LAYOUTS[self._pages_made % len(LAYOUTS)]
+        # An article keeps its author, date and layout wherever it is copied to, so that copies give the same text.
+        dice = Dice("look", self._seed, article.topic)
+        layout = dice.pick(LAYOUTS)
         html = self._render(
             article.title, article.language, body_html, url, layout=layout, dice=dice, charset=meta_charset, base=base
         )
@@ -267,28 +275,6 @@ class PagePlanner:
         host = f"{dice.pick(WORDS_FOR_SITES)}-{dice.pick(WORDS_FOR_SITES)}.example"
         folder = dice.pick(("", "articles/", "2026/10/", "blog/", "en/stories/"))
         return f"https://{dice.pick(('www.', ''))}{host}/{folder}{_make_slug(title)}-{dice.number(100, 99999)}"
-
-
-def edit_article(article: Article, dice: Dice, share: float) -> Article:
-    """Return the article with about that share of its words (at least one) replaced or left out."""
-    paragraphs_before = article.paragraphs
-    word_count = sum(len(paragraph.split()) for paragraph in paragraphs_before)
-    chosen = set(dice.sample(range(word_count), max(1, round(share * word_count))))
-    position = 0
-    sections = []
-    for heading, paragraphs in article.sections:
-        edited = []
-        for paragraph in paragraphs:
-            words = []
-            for word in paragraph.split():
-                if position not in chosen:
-                    words.append(word)
-                elif dice.chance(0.7):
-                    words.append(dice.pick(("quite", "indeed", "perhaps", "nearby", "still", "former", "local")))
-                position += 1
-            edited.append(" ".join(words))
-        sections.append((heading, tuple(edited)))
-    return replace(article, sections=tuple(sections))
 
 
 def _make_slug(title: str) -> str:
