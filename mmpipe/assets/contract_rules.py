@@ -150,14 +150,11 @@ class QualityReader:
             ContractError: a rule names an unknown key, metric, expectation, argument or column, or lacks an id,
                 a severity or a bound.
         """
-        holder: Any = self._marked.data
-        for step in at:
-            holder = holder[step]
-        for index, item in enumerate(holder.get("quality") or []):
-            kind = item.get("type", "library") if isinstance(item, dict) else "library"
+        for index, item in enumerate(self._marked.require_list(*at, "quality")):
+            kind = str(item.get("type", "library")) if isinstance(item, dict) else "library"
             if kind not in _KEYS_OF_TYPE:
                 raise self._marked.complain(
-                    f"unknown type {kind!r} of a quality rule.{name_nearest(str(kind), _KEYS_OF_TYPE)}",
+                    f"unknown type {kind!r} of a quality rule.{name_nearest(kind, _KEYS_OF_TYPE)}",
                     *at, "quality", index, "type",
                 )  # fmt: skip
             place = (*at, "quality", index)
@@ -193,11 +190,16 @@ class QualityReader:
         if len(operators) != 1:
             raise self._marked.complain(f"a rule needs exactly one of {', '.join(_OPERATORS)}.", *at)
         operator, bound = operators[0], item[operators[0]]
-        is_range = operator in ("mustBeBetween", "mustNotBeBetween")
-        if is_range != isinstance(bound, list) or (is_range and len(bound) != 2):
-            raise self._marked.complain(
-                f"{operator} takes {'two numbers' if is_range else 'one value'}.", *at, operator
-            )
+        if operator in ("mustBeBetween", "mustNotBeBetween"):
+            if not isinstance(bound, list) or len(bound) != 2:
+                raise self._marked.complain(f"{operator} takes two numbers.", *at, operator)
+            for index in range(2):
+                self._marked.require_number(*at, operator, index)
+        elif operator in ("mustBe", "mustNotBe"):
+            if isinstance(bound, list | dict) or bound is None:
+                raise self._marked.complain(f"{operator} takes one value.", *at, operator)
+        else:
+            self._marked.require_number(*at, operator)
         return operator, bound
 
     def _read_query(self, item: dict[str, Any], at: tuple[str | int, ...], column: str | None) -> Any:
@@ -214,13 +216,15 @@ class QualityReader:
         return UNEXPECTED_ROWS, select_breach(query, operator, bound), limit
 
     def _read_metric(self, item: dict[str, Any], at: tuple[str | int, ...], column: str | None) -> Any:
-        metric = item.get("metric")
+        metric = str(item.get("metric"))
         if metric not in _METRIC_ARGUMENTS:
-            nearest = name_nearest(str(metric), _METRIC_ARGUMENTS)
+            nearest = name_nearest(metric, _METRIC_ARGUMENTS)
             raise self._marked.complain(f"unknown metric {metric!r}.{nearest}", *at, "metric")
-        arguments = item.get("arguments") or {}
-        if arguments:
-            self._marked.require_known_keys(_METRIC_ARGUMENTS[metric], *at, "arguments")
+        arguments: dict[str, Any] = {}
+        if item.get("arguments"):
+            arguments = self._marked.require_known_keys(_METRIC_ARGUMENTS[metric], *at, "arguments")
+            for name in arguments.keys() - {"pattern"}:
+                self._marked.require_list(*at, "arguments", name)
         operator, bound = self._read_bound(item, at)
         limit = f"{metric} {operator} {bound}{' %' if item.get('unit') == 'percent' else ''}"
         if metric == "rowCount":
@@ -242,6 +246,8 @@ class QualityReader:
         return UNEXPECTED_ROWS, select_breach(f"SELECT {counted} FROM ${{table}}", operator, bound), limit
 
     def _read_row_bounds(self, operator: str, bound: Any, at: tuple[str | int, ...]) -> dict[str, int]:
+        if operator == "mustBe":
+            self._marked.require_number(*at, operator)
         ranges = {
             "mustBe": lambda: {"min_value": bound, "max_value": bound},
             "mustBeGreaterThan": lambda: {"min_value": bound + 1},
@@ -278,7 +284,11 @@ class QualityReader:
             if measure != REMOVED_SHARE:
                 nearest = name_nearest(measure, [REMOVED_SHARE])
                 raise self._marked.complain(f"unknown measure {measure!r}.{nearest}", *at, "implementation", "measure")
-            low, high = told.get("minimum", 0), told.get("maximum", 1)
+            place = (*at, "implementation")
+            low, high = (
+                self._marked.require_number(*place, name) if name in told else default
+                for name, default in (("minimum", 0), ("maximum", 1))
+            )
             return REMOVED_SHARE, {"minimum": low, "maximum": high}, f"{low} <= removed share <= {high}"
         if engine not in ("greatExpectations", "great-expectations"):
             raise self._marked.complain(f"engine must be greatExpectations or mmpipe, not {engine!r}.", *at, "engine")
@@ -286,10 +296,10 @@ class QualityReader:
         return self._read_expectation(told, (*at, "implementation"), column)
 
     def _read_expectation(self, told: dict[str, Any], at: tuple[str | int, ...], column: str | None) -> Any:
-        expectation = told.get("type")
+        expectation = str(told.get("type"))
         if expectation not in EXPECTATIONS:
             raise self._marked.complain(
-                f"unknown expectation {expectation!r}.{name_nearest(str(expectation), EXPECTATIONS)}", *at, "type"
+                f"unknown expectation {expectation!r}.{name_nearest(expectation, EXPECTATIONS)}", *at, "type"
             )
         known = EXPECTATIONS[expectation]
         kwargs = dict(self._marked.require_known_keys(known, *at, "kwargs")) if told.get("kwargs") else {}

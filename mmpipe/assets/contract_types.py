@@ -38,6 +38,17 @@ _OPTIONS = {
     "array": {"minItems", "maxItems"},
     "timestamp": {"timezone", "defaultTimezone", "format"},
 }
+_SIGNS = {
+    "minimum": ">=",
+    "maximum": "<=",
+    "exclusiveMinimum": ">",
+    "exclusiveMaximum": "<",
+    "minLength": ">=",
+    "maxLength": "<=",
+    "minItems": ">=",
+    "maxItems": "<=",
+}
+_ENUM_KEYS = {"value", "label", "id", "description", "customProperties", "authoritativeDefinitions", "tags"}
 _BOUNDS = {
     "minimum": {"min_value"},
     "maximum": {"max_value"},
@@ -82,55 +93,83 @@ def read_type_rules(
     Raises:
         ContractError: an option is unknown, or cannot be checked for the column's type.
     """
-    name = column.name
-    quoted = f'"{name}"'
     rules = []
-
-    def add(rule: str, description: str, expectation: str, kwargs: dict[str, Any], where: str, limit: str = "") -> None:
-        line = marked.find_line(*at, where)
-        rules.append(ContractRule(f"{name}__{rule}", description, ERROR, expectation, kwargs, name, line, limit))
-
-    if item.get("unique") or key == (name,):
-        add("unique", f"{name} names one row.", "expect_column_values_to_be_unique", {"column": name}, "primaryKey")
-    elif key[0] == name:
-        add(
-            "unique_key",
-            f"{', '.join(key)} together name one row.",
-            "expect_compound_columns_to_be_unique",
-            {"column_list": list(key)},
-            "primaryKey",
-        )
+    if item.get("unique") or key == (column.name,):
+        rules.append(_make_unique_rule(marked.find_line(*at, "primaryKey"), column.name, (column.name,)))
+    elif key[0] == column.name:
+        rules.append(_make_unique_rule(marked.find_line(*at, "primaryKey"), column.name, key))
     if item.get("enum"):
-        values = [told["value"] for told in item["enum"]]
-        listed = ", ".join(map(str, values))
-        add("known", f"{name} is one of {listed}.", "expect_column_values_to_be_in_set",
-            {"column": name, "value_set": values}, "enum", listed)  # fmt: skip
-    options = item.get("logicalTypeOptions")
-    if not options:
-        return rules
-    marked.require_known_keys(_OPTIONS.get(describe_logical_type(column.dtype), set()), *at, "logicalTypeOptions")
-    where = "logicalTypeOptions"
-    if "pattern" in options:
-        pattern = str(options["pattern"])
-        add("pattern", f"{name} looks like {pattern}.", UNEXPECTED_ROWS,
-            select_rows(key, f"NOT regexp_matches({quoted}, {write_literal(pattern)})"), where, pattern)  # fmt: skip
-    lengths = {option: options[option] for option in ("minLength", "maxLength") if option in options}
-    if lengths:
-        add("length", f"{name} has {_write_bounds(lengths)} characters.", "expect_column_value_lengths_to_be_between",
-            {"column": name, **_list_bounds(lengths)}, where, _write_bounds(lengths))  # fmt: skip
-    ranges = {option: value for option, value in options.items() if "inimum" in option or "aximum" in option}
-    if ranges:
-        add("range", f"{name} is {_write_bounds(ranges)}.", "expect_column_values_to_be_between",
-            {"column": name, **_list_bounds(ranges)}, where, _write_bounds(ranges))  # fmt: skip
-    items = [f"len({quoted}) < {options['minItems']}"] if "minItems" in options else []
-    items += [f"len({quoted}) > {options['maxItems']}"] if "maxItems" in options else []
-    if items:
-        add("items", f"{name} has {_write_bounds(options)} items.", UNEXPECTED_ROWS,
-            select_rows(key, " OR ".join(items)), where, _write_bounds(options))  # fmt: skip
+        rules.append(_read_enum(marked, (*at, "enum"), column.name))
+    if item.get("logicalTypeOptions"):
+        rules += _read_options(marked, (*at, "logicalTypeOptions"), column, key)
     return rules
 
 
-def _list_bounds(options: dict[str, Any]) -> dict[str, Any]:
+def _make_unique_rule(line: int, name: str, key: tuple[str, ...]) -> ContractRule:
+    if len(key) == 1:
+        expectation, kwargs = "expect_column_values_to_be_unique", {"column": name}
+        return ContractRule(f"{name}__unique", f"{name} names one row.", ERROR, expectation, kwargs, name, line)
+    told = f"{', '.join(key)} together name one row."
+    expectation = "expect_compound_columns_to_be_unique"
+    return ContractRule(f"{name}__unique_key", told, ERROR, expectation, {"column_list": list(key)}, name, line)
+
+
+def _read_enum(marked: MarkedYaml, at: tuple[str | int, ...], name: str) -> ContractRule:
+    values: list[Any] = []
+    for index in range(len(marked.require_list(*at))):
+        told = marked.require_known_keys(_ENUM_KEYS, *at, index)
+        if not isinstance(told.get("value"), str | int | float):
+            raise marked.complain("an enum needs one value per item.", *at, index)
+        values.append(told["value"])
+    listed = ", ".join(map(str, values))
+    return ContractRule(
+        id=f"{name}__known",
+        description=f"{name} is one of {listed}.",
+        severity=ERROR,
+        expectation="expect_column_values_to_be_in_set",
+        kwargs={"column": name, "value_set": values},
+        column=name,
+        line=marked.find_line(*at),
+        limit=listed,
+    )
+
+
+def _read_options(
+    marked: MarkedYaml, at: tuple[str | int, ...], column: Column, key: tuple[str, ...]
+) -> list[ContractRule]:
+    name, quoted, line = column.name, f'"{column.name}"', marked.find_line(*at)
+    options = marked.require_known_keys(_OPTIONS.get(describe_logical_type(column.dtype), set()), *at)
+    bounds = {option: marked.require_number(*at, option) for option in options if option in _SIGNS}
+    rules = []
+
+    def add(rule: str, description: str, expectation: str, kwargs: dict[str, Any], limit: str) -> None:
+        rules.append(ContractRule(f"{name}__{rule}", description, ERROR, expectation, kwargs, name, line, limit))
+
+    if "pattern" in options:
+        pattern = str(options["pattern"])
+        broken = select_rows(key, f"NOT regexp_matches({quoted}, {write_literal(pattern)})")
+        add("pattern", f"{name} looks like {pattern}.", UNEXPECTED_ROWS, broken, pattern)
+    lengths = {option: value for option, value in bounds.items() if option.endswith("Length")}
+    if lengths:
+        limit = _write_bounds(lengths)
+        kwargs = {"column": name, **_list_bounds(lengths)}
+        add("length", f"{name} has {limit} characters.", "expect_column_value_lengths_to_be_between", kwargs, limit)
+    ranges = {option: value for option, value in bounds.items() if option.endswith(("inimum", "aximum"))}
+    if ranges:
+        limit = _write_bounds(ranges)
+        kwargs = {"column": name, **_list_bounds(ranges)}
+        add("range", f"{name} is {limit}.", "expect_column_values_to_be_between", kwargs, limit)
+    items = {option: value for option, value in bounds.items() if option.endswith("Items")}
+    if items:
+        limit = _write_bounds(items)
+        broken = select_rows(
+            key, " OR ".join(f"NOT len({quoted}) {_SIGNS[option]} {items[option]}" for option in items)
+        )
+        add("items", f"{name} has {limit} items.", UNEXPECTED_ROWS, broken, limit)
+    return rules
+
+
+def _list_bounds(options: dict[str, int | float]) -> dict[str, Any]:
     bounds: dict[str, Any] = {}
     for option, value in options.items():
         for argument in _BOUNDS[option]:
@@ -138,7 +177,5 @@ def _list_bounds(options: dict[str, Any]) -> dict[str, Any]:
     return bounds
 
 
-def _write_bounds(options: dict[str, Any]) -> str:
-    signs = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<",
-             "minLength": ">=", "maxLength": "<=", "minItems": ">=", "maxItems": "<="}  # fmt: skip
-    return " and ".join(f"{signs[option]} {value}" for option, value in options.items() if option in signs)
+def _write_bounds(options: dict[str, int | float]) -> str:
+    return " and ".join(f"{_SIGNS[option]} {value}" for option, value in options.items())

@@ -169,8 +169,7 @@ def load_contract(path: Path, table: Table) -> Contract:
         raise marked.complain(f"kind must be DataContract, not {told['kind']!r}.", "kind")
     if not str(told["apiVersion"]).startswith("v3."):
         raise marked.complain(f"apiVersion must be v3, not {told['apiVersion']!r}.", "apiVersion")
-    schemas = told["schema"]
-    if not isinstance(schemas, list) or len(schemas) != 1:
+    if len(marked.require_list("schema")) != 1:
         raise marked.complain("schema must be a list of one table.", "schema")
     schema = marked.require_known_keys(TABLE_KEYS, "schema", 0)
     if schema.get("name") != table.name:
@@ -184,14 +183,14 @@ def load_contract(path: Path, table: Table) -> Contract:
         *_read_properties(marked, table),
     ]
     _require_distinct(marked, rules)
-    properties = schema.get("properties") or []
+    properties = marked.require_list("schema", 0, "properties")
     return Contract(
         table=table,
         path=path,
         version=str(told["version"]),
         description=_write_description(marked),
         owners=(_name_owner(marked),),
-        tags=tuple(str(tag) for tag in told.get("tags") or ()),
+        tags=tuple(str(tag) for tag in marked.require_list("tags")),
         column_descriptions={item["name"]: str(item.get("description", "")) for item in properties},
         rules=tuple(rules),
         accounts_for_rows=accounts_for_rows,
@@ -232,11 +231,11 @@ def _read_properties(marked: MarkedYaml, table: Table) -> list[ContractRule]:
     reader = QualityReader(marked, table.key, table.column_names)
     rules: list[ContractRule] = []
     seen = set()
-    for index, item in enumerate(marked.data["schema"][0].get("properties") or []):
+    for index, item in enumerate(marked.require_list(*at)):
         marked.require_known_keys(PROPERTY_KEYS, *at, index)
-        name = item.get("name")
+        name = str(item.get("name"))
         if name not in columns:
-            nearest = name_nearest(str(name), columns)
+            nearest = name_nearest(name, columns)
             raise marked.complain(f"{table.name} has no column {name!r}.{nearest}", *at, index, "name")
         if name in seen:
             raise marked.complain(f"column {name!r} is described twice.", *at, index, "name")
@@ -310,7 +309,7 @@ def _list_standing_rules(marked: MarkedYaml, accounts_for_rows: bool) -> list[Co
 
 
 def _reads_account(marked: MarkedYaml) -> bool:
-    for index, item in enumerate(marked.data.get("customProperties") or []):
+    for index, item in enumerate(marked.require_list("customProperties")):
         told = marked.require_known_keys(
             ("id", "property", "value", "description", "vendor"), "customProperties", index
         )

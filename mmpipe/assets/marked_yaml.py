@@ -40,14 +40,42 @@ class MarkedYaml:
         Raises:
             ContractError: there is no mapping, or it holds a key that is not among the known ones.
         """
-        value: Any = self.data
-        for key in keys:
-            value = value[key]
+        value = self._find(keys)
         if not isinstance(value, dict):
             raise self.complain(f"{keys[-1] if keys else 'the file'} must be a mapping of keys to values.", *keys)
         for key in value:
             if key not in known:
                 raise self.complain(f"unknown key {key!r}.{name_nearest(str(key), known)}", *keys, key)
+        return value
+
+    def require_list(self, *keys: str | int) -> list[Any]:
+        """Return the list at a path, or an empty one where the path ends before.
+
+        Raises:
+            ContractError: something else stands there.
+        """
+        value = self._find(keys)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.complain(f"{keys[-1]} must be a list.", *keys)
+        return value
+
+    def require_number(self, *keys: str | int) -> int | float:
+        """Return the number at a path.
+
+        Raises:
+            ContractError: something else stands there.
+        """
+        value = self._find(keys)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.complain(f"{keys[-1]} must be a number, not {value!r}.", *keys)
+        return value
+
+    def _find(self, keys: tuple[str | int, ...]) -> Any:
+        value: Any = self.data
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else value[key]
         return value
 
 
@@ -77,8 +105,10 @@ def _read_node(
     if isinstance(node, yaml.MappingNode):
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node)
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ContractError(f"{path}:{line}: a key must be a word.")
+            key = str(loader.construct_object(key_node))
             if key in values:
                 raise ContractError(f"{path}:{line}: key {key!r} stands twice in one mapping; remove one.")
             lines[*at, key] = line
