@@ -61,7 +61,7 @@ def build_asset(
             "dagster/column_schema": describe_columns(stage.table, contract),
             "dagster/column_lineage": describe_lineage(stage.table),
             "contract": dg.MetadataValue.text(f"data_contracts/{stage.table.name}.odcs.yaml"),
-            "recipe": dg.MetadataValue.text(f"{recipe.name}: {', '.join(stage.parts) or 'no limits of its own'}"),
+            "recipe": dg.MetadataValue.text(f"{recipe.name}: {', '.join(stage.sections) or 'no limits of its own'}"),
         },
         required_resource_keys=set(RESOURCE_KEYS),
     )

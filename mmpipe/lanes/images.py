@@ -145,7 +145,9 @@ def measure_images(run: StageRun) -> Production:
     assert run.dump is not None
     candidates = run.read(IMAGE_CANDIDATES)
     knobs = run.knobs
-    clip = ClipModel(knobs.clip_weights, device=knobs.device) if knobs.clip_weights else None
+    clip = (
+        ClipModel(knobs.clip_weights, device=knobs.device, batch_size=knobs.batch_size) if knobs.clip_weights else None
+    )
     root = read_dump(run.lake, run.dump).root
     work = [
         ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, knobs, clip))
@@ -260,6 +262,6 @@ def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str, max_byt
 IMAGE_LANE = (
     Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates),
     Stage(IMAGE_SIGNALS, (IMAGE_CANDIDATES,), measure_images, ("image_signals",)),
-    Stage(IMAGE_REMOVALS, (IMAGE_CANDIDATES, IMAGE_SIGNALS), judge_images, ("image_rules",)),
+    Stage(IMAGE_REMOVALS, (IMAGE_CANDIDATES, IMAGE_SIGNALS), judge_images, ("images",)),
     Stage(FILTERED_IMAGE_PAIRS, (IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS), filter_pairs),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
+from mmpipe.lanes.stage import StageRun, fingerprint_inputs
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.instructions import PRETRAINING_DATASET
@@ -44,7 +44,9 @@ def write_per_dump(
     ready = list_ready(run, *tables)
     inputs = {name: value for datasets in ready for name, value in fingerprint_inputs(*datasets).items()}
     work = [
-        ShardWork(str(datasets[0].dump), digest_settings([fingerprint_inputs(*datasets), extra]), (*datasets, *arguments))
+        ShardWork(
+            str(datasets[0].dump), digest_settings([fingerprint_inputs(*datasets), extra]), (*datasets, *arguments)
+        )
         for datasets in ready
     ]
     return run.write(work, function, inputs=inputs)
@@ -91,7 +93,9 @@ def choose_fraction(corpus: Dataset, epochs: float, seed: int, tokenizer: Any) -
     return sorted(chosen.get_column("doc_id")) if chosen.height else []
 
 
-def pack_shard(corpus: Dataset, shard: str, recipe: Recipe, tokenizer_place: str, chosen: list[str] | None) -> ShardResult:
+def pack_shard(
+    corpus: Dataset, shard: str, recipe: Recipe, tokenizer_place: str, chosen: list[str] | None
+) -> ShardResult:
     """Pack the documents of one shard of the corpus."""
     from mmpipe.models.tokenizer import load_tokenizer
     from mmpipe.release.pretraining import describe_tokenizer, pack_documents, tokenize_documents
@@ -101,9 +105,20 @@ def pack_shard(corpus: Dataset, shard: str, recipe: Recipe, tokenizer_place: str
     tokenizer = load_tokenizer(tokenizer_place or None)
     rows = corpus.read_shard(shard).select("doc_id", "text", source="dump", tokens=pl.lit(1, dtype=pl.Int64))
     whole = math.floor(settings.epochs.get(str(corpus.dump), 1.0))
-    order = choose_documents(rows.drop("text"), {str(corpus.dump): float(whole)}, settings.seed) if rows.height else rows
+    order = (
+        choose_documents(rows.drop("text"), {str(corpus.dump): float(whole)}, settings.seed) if rows.height else rows
+    )
     once_more = rows.filter(pl.col("doc_id").is_in(chosen or [])).select(order.columns[:3]).with_columns(epoch=whole)
-    plan = pl.concat([order.select("doc_id", "source", "epoch"), once_more.select("doc_id", "source", pl.col("epoch").cast(pl.Int64))]) if rows.height else None
+    plan = (
+        pl.concat(
+            [
+                order.select("doc_id", "source", "epoch"),
+                once_more.select("doc_id", "source", pl.col("epoch").cast(pl.Int64)),
+            ]
+        )
+        if rows.height
+        else None
+    )
     if plan is None:
         return ShardResult(PRETRAINING_DATASET.make_empty(), 0, accounts_for_rows=False)
     documents = plan.join(rows.select("doc_id", "text"), on="doc_id", how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""What a stage is: one table, the tables it is made from, the parts of the recipe behind it, and how it is made."""
+"""What a stage is: one table, the tables it is made from, the recipe sections behind it, and how it is made."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Stage:
     Attributes:
         table: what it publishes; its name is the asset's, the folder's and the contract's.
         after: the tables it is made from.
-        parts: parts of the recipe that its rows depend on (`filtering.recipes.PARTS`).
+        sections: sections of the recipe that its rows depend on (`filtering.recipes.DIGESTED`).
         make: makes the dataset; called with a `StageRun`.
         revision: raised by one when the code makes other rows from the same recipe and input.
         is_per_dump: whether it is partitioned by dump.
@@ -62,14 +62,14 @@ class Stage:
     table: Table
     after: tuple[Table, ...]
     make: Callable[[StageRun], Production]
-    parts: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
     revision: int = 1
     is_per_dump: bool = True
 
     def compute_code_version(self, recipe: Recipe) -> str:
         """Return the digest of the code's revision, the table's columns and the recipe sections behind the rows."""
         columns = [(column.name, str(column.dtype)) for column in self.table.columns]
-        return digest_settings([self.revision, columns, [recipe.digest(part) for part in self.parts]])
+        return digest_settings([self.revision, columns, [recipe.digest_section(section) for section in self.sections]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from mmpipe.tables.text import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mmpipe.deduplication.minhash import MinHashSettings
     from mmpipe.filtering.recipes import Recipe
@@ -66,63 +67,36 @@ def index_shard(dump: str, root: str, warc_range: WarcRange) -> ShardResult:
 
 def extract_text(run: StageRun) -> Production:
     """Extract text, title, date and language of every page; every other record is carried over with its reason."""
-    from mmpipe.models.language import digest_language_weights, find_language_weights
+    from mmpipe.models.language import LanguageModel, find_language_weights
 
     assert run.dump is not None
     crawl = run.read(RAW_CRAWL)
     weights = find_language_weights(run.knobs.language_weights or None)
     root = read_dump(run.lake, run.dump).root
     work = [
-        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, str(weights)))
-        for item in follow_shards(crawl, extra=digest_language_weights(weights))
+        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, weights))
+        for item in follow_shards(crawl, extra=LanguageModel(weights).digest)
     ]
     return run.write(work, extract_shard, inputs=fingerprint_inputs(crawl))
 
 
-def extract_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, weights: str) -> ShardResult:
+def extract_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, weights: Path) -> ShardResult:
     """Extract the pages of one shard."""
-    from mmpipe.extraction.pages import PageExtractor
-    from mmpipe.models.language import LanguageModel
-    from mmpipe.storage.warc import read_payloads
-
-    settings = recipe.extraction
     index = crawl.read_shard(shard)
-    is_page = pl.col("kind").is_in(["html", "plain_text"]) & (pl.col("record_status") == "ok")
-    pages = index.filter(is_page)
-    kinds = dict(pages.select("doc_id", "kind").iter_rows())
-    payloads = read_payloads(Place(root), pages, settings.max_page_bytes)
-    with PageExtractor(settings) as extractor:
-        extracted = pl.DataFrame(
-            [
-                {
-                    "doc_id": page.id,
-                    "extraction_status": page.extraction_status,
-                    "extraction_detail": page.detail,
-                    "extractor": page.extractor,
-                    "charset": page.charset,
-                    "title": page.title,
-                    "date": page.date,
-                    "text": page.text,
-                }
-                for page in extractor.extract(_name_kind(payloads, kinds))
-            ],
-            schema={
-                name: EXTRACTED_TEXT.schema[name]
-                for name in ("doc_id", "extraction_status", "extraction_detail", "extractor", "charset", "title",
-                             "date", "text")
-            },
-        )  # fmt: skip
-    has_text = extracted.filter(pl.col("text").is_not_null())
-    languages = LanguageModel(weights).identify(has_text.get_column("text").to_list())
-    named = has_text.select("doc_id").with_columns(
-        language=pl.Series([language for language, _ in languages], dtype=pl.String),
-        language_score=pl.Series([score for _, score in languages], dtype=pl.Float64),
+    is_readable = pl.col("record_status") == "ok"
+    pages = index.filter(is_readable & (pl.col("kind") == "html"))
+    texts = index.filter(is_readable & (pl.col("kind") == "plain_text"))
+    columns = ("doc_id", "extraction_status", "extraction_detail", "extractor", "charset", "title", "date", "text")
+    extracted = pl.DataFrame(
+        [*_extract_pages(Place(root), pages, recipe), *_read_plain_texts(Place(root), texts, recipe)],
+        schema={name: EXTRACTED_TEXT.schema[name] for name in columns},
+        orient="row",
     )
-    why_not = pl.when(pl.col("record_status") != "ok").then("record_status").otherwise(pl.lit("not_html"))
+    why_not = pl.when(is_readable).then(pl.lit("not_html")).otherwise("record_status")
     frame = (
         index.select("doc_id", "dump", "url", why_not=why_not)
         .join(extracted, on="doc_id", how="left", maintain_order="left")
-        .join(named, on="doc_id", how="left", maintain_order="left")
+        .join(_identify_languages(extracted, weights), on="doc_id", how="left", maintain_order="left")
         .with_columns(
             extraction_status=pl.coalesce("extraction_status", "why_not"),
             text_chars=pl.col("text").str.len_chars().cast(pl.Int64),
@@ -133,9 +107,52 @@ def extract_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, weights
     return ShardResult(frame, index.height, counts=dict(statuses.iter_rows()))
 
 
-def _name_kind(payloads: Any, kinds: dict[str, str]) -> Iterator[tuple[Any, ...]]:
-    for doc_id, payload in payloads:
-        yield doc_id, payload, kinds[doc_id]
+def _extract_pages(root: Place, pages: pl.DataFrame, recipe: Recipe) -> Iterator[tuple[str | None, ...]]:
+    from mmpipe.extraction.pages import ExtractionSettings, PageExtractor
+    from mmpipe.storage.warc import read_payloads
+
+    section = recipe.extraction
+    settings = ExtractionSettings(
+        extractor=section.extractor,
+        include_comments=section.include_comments,
+        timeout_seconds=section.timeout_seconds,
+        max_page_bytes=section.max_page_bytes,
+    )
+    # one byte above the limit tells a page that is too large from one that just fits
+    payloads = read_payloads(root, pages, section.max_page_bytes + 1)
+    with PageExtractor(settings) as extractor:
+        for page in extractor.extract((doc_id, payload.body, payload.charset) for doc_id, payload in payloads):
+            yield (
+                page.id, page.extraction_status, page.detail, page.extractor, page.charset, page.title, page.date,
+                page.text,
+            )  # fmt: skip
+
+
+def _read_plain_texts(root: Place, texts: pl.DataFrame, recipe: Recipe) -> Iterator[tuple[str | None, ...]]:
+    """Read what is text already, such as the records of a WET file: decoded and cleaned, not extracted."""
+    from mmpipe.extraction.cleaning import clean_text
+    from mmpipe.extraction.decoding import decode_page
+    from mmpipe.storage.warc import read_payloads
+
+    for doc_id, payload in read_payloads(root, texts, recipe.extraction.max_page_bytes + 1):
+        if len(payload.body) > recipe.extraction.max_page_bytes:
+            yield doc_id, "oversized_page", f"more than {recipe.extraction.max_page_bytes} bytes", *(None,) * 5
+            continue
+        decoded = decode_page(payload.body, payload.charset)
+        text = clean_text(decoded.text)
+        status = "ok" if text else "no_main_text"
+        yield doc_id, status, None, None, decoded.charset, None, None, text or None
+
+
+def _identify_languages(extracted: pl.DataFrame, weights: Path) -> pl.DataFrame:
+    from mmpipe.models.language import LanguageModel
+
+    texts = extracted.select("doc_id", "text").drop_nulls()
+    found = LanguageModel(weights).identify(texts.get_column("text").to_list())
+    return texts.select("doc_id").with_columns(
+        language=pl.Series([language for language, _ in found], dtype=pl.String),
+        language_score=pl.Series([score for _, score in found], dtype=pl.Float64),
+    )
 
 
 # text_signals, text_removals, filtered_text ---------------------------------------------------------------------------
@@ -300,7 +317,7 @@ def collect_minhash_settings(recipe: Recipe) -> MinHashSettings:
         shingle_words=section.shingle_words,
         bands=section.bands,
         rows=section.rows,
-        seed=section.permutation_seed,
+        seed=section.seed,
         verify_jaccard=section.verify_jaccard,
     )
 
@@ -323,9 +340,9 @@ def _refuse_other_signatures(signatures: Dataset, before: list[tuple[Dataset, Da
 
 TEXT_LANE = (
     Stage(RAW_CRAWL, (), index_crawl),
-    Stage(EXTRACTED_TEXT, (RAW_CRAWL,), extract_text, ("extraction", "language")),
-    Stage(TEXT_SIGNALS, (EXTRACTED_TEXT,), measure_signals, ("text_signals",)),
-    Stage(TEXT_REMOVALS, (TEXT_SIGNALS,), judge_text, ("text_rules",)),
+    Stage(EXTRACTED_TEXT, (RAW_CRAWL,), extract_text, ("extraction",)),
+    Stage(TEXT_SIGNALS, (EXTRACTED_TEXT,), measure_signals, ("signals",)),
+    Stage(TEXT_REMOVALS, (TEXT_SIGNALS,), judge_text, ("text",)),
     Stage(FILTERED_TEXT, (EXTRACTED_TEXT, TEXT_REMOVALS), filter_text),
     Stage(TEXT_SIGNATURES, (FILTERED_TEXT,), sign_text, ("deduplication",)),
     Stage(TEXT_DUPLICATES, (TEXT_SIGNATURES, FILTERED_TEXT), find_text_duplicates, ("deduplication",)),
