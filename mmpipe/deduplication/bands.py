@@ -103,8 +103,7 @@ def find_candidates(
     is_cut = False
     for parts in zip(*keys, strict=True):
         band = np.concatenate(parts)[columns]
-        order = np.argsort(band, kind="stable")
-        found, is_band_cut = pair_buckets(band, order, is_published, hubs)
+        found, is_band_cut = pair_buckets(band, np.argsort(band), is_published, hubs)
         is_cut |= is_band_cut
         pairs = _merge_sorted(pairs, np.unique(found))
     return (pairs // count).astype(np.int64), (pairs % count).astype(np.int64), is_cut

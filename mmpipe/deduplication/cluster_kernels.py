@@ -43,7 +43,7 @@ def pair_buckets(
 
     Args:
         keys: (documents,) band key of each document; documents stand best first.
-        order: stable argsort of `keys`, so that inside a bucket documents stand best first too.
+        order: argsort of `keys`, changed in place; it need not be stable, which makes it several times faster.
         is_published: documents that may not be removed; two of them are never paired.
         hubs: each document is paired with at most this many best of its bucket, published and not, apart.
     """
@@ -56,6 +56,8 @@ def pair_buckets(
         end = begin + 1
         while end < len(order) and keys[order[end]] == keys[order[begin]]:
             end += 1
+        if end > begin + 1:
+            order[begin:end].sort()  # inside a bucket, too, documents stand best first
         middle = begin
         while middle < end and is_published[order[middle]]:
             middle += 1
