@@ -39,6 +39,7 @@ def run_dev(
     port: int,
     allow_hosts: Sequence[str],
     is_read_only: bool,
+    log_level: str = "warning",
     report: Callable[[str], None],
 ) -> None:
     """Run the services until SIGINT or SIGTERM, then end all of them.
@@ -49,6 +50,7 @@ def run_dev(
         port: port of the UI; 0 picks a free one.
         allow_hosts: further names under which the UI may be reached.
         is_read_only: a UI that launches and changes nothing.
+        log_level: what the daemon says on the terminal: warning, info, debug.
         report: gets one line when the UI answers.
 
     Raises:
@@ -84,7 +86,7 @@ def run_dev(
         serve += ["--read-only"] if is_read_only else []
         services = {
             "web server": serve,
-            "daemon": [*service, "daemon", "--workspace", str(workspace)],
+            "daemon": [*service, "daemon", "--workspace", str(workspace), "--log-level", log_level],
         }
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.callback(end_processes, processes)

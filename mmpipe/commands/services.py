@@ -45,11 +45,11 @@ def serve(workspace: str, host: str, port: int, allowed_hosts: Sequence[str], *,
             uvicorn.run(guarded, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
 
 
-def run_daemon(workspace: str) -> None:
+def run_daemon(workspace: str, log_level: str) -> None:
     """Run Dagster's daemon (sensors, automation, run queue, backfills, run monitoring) until interrupted."""
     from dagster._daemon.cli import run_command
 
-    run_command.main(["--workspace", workspace], standalone_mode=False)
+    run_command.main(["--workspace", workspace, "--log-level", log_level], standalone_mode=False)
 
 
 def follow_parent() -> None:
@@ -72,11 +72,12 @@ def _main(arguments: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--allow-host", action="append", default=[])
     parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--log-level", default="warning")
     options = parser.parse_args(arguments)
     follow_parent()
     with suppress(KeyboardInterrupt):
         if options.service == "daemon":
-            run_daemon(options.workspace)
+            run_daemon(options.workspace, options.log_level)
         else:
             serve(options.workspace, options.host, options.port, options.allow_host, is_read_only=options.read_only)
 
