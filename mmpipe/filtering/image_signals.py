@@ -23,8 +23,6 @@ __all__ = ["ImageMeasurement", "PairScorer", "measure_image", "measure_pairs"]
 
 # statuses that the fetch writes at the head of image_detail, as "fetch_refused: robots.txt"
 _FETCH_STATUSES = ("fetch_refused", "fetch_failed")
-# a signal that only the whole dump can give; a later step fills it
-_CROSS_PAIR_SIGNAL = "earlier_phash_matches"
 
 Row = dict[str, Any]
 
@@ -69,7 +67,7 @@ def measure_pairs(
         needs_embedding: says by the measured row whether a picture is worth a score; None scores all.
 
     Returns:
-        Rows of `tables.images.IMAGE_SIGNALS`; `earlier_phash_matches` is null, for only the whole dump can tell.
+        Rows of `tables.images.IMAGE_SIGNALS`.
 
     Raises:
         InvariantBroken: an image names a pair that is no candidate, or one pair comes twice.
@@ -143,9 +141,7 @@ def _measure(pair_id: str, data: bytes, scorer: PairScorer | None, max_pixels: i
 
 def _assemble(candidates: pl.DataFrame, rows: dict[str, Row]) -> pl.DataFrame:
     captions = ("caption_chars", "caption_words")
-    measured = {
-        name: dtype for name, dtype in IMAGE_SIGNALS.schema.items() if name not in (*captions, _CROSS_PAIR_SIGNAL)
-    }
+    measured = {name: dtype for name, dtype in IMAGE_SIGNALS.schema.items() if name not in captions}
     detail = pl.col("image_detail")
     told = detail.str.extract(rf"^({'|'.join(_FETCH_STATUSES)})\b")
     is_missing = pl.col("decode_status").is_null()
@@ -160,7 +156,6 @@ def _assemble(candidates: pl.DataFrame, rows: dict[str, Row]) -> pl.DataFrame:
         .with_columns(
             decode_status=pl.coalesce("decode_status", told, pl.lit("missing_image")),
             decode_detail=pl.when(is_missing).then(detail).otherwise("decode_detail"),
-            **{_CROSS_PAIR_SIGNAL: pl.lit(None, dtype=pl.Float64)},
         )
         .drop("image_detail")
     )

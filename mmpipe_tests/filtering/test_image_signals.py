@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from mmpipe.errors import InvariantBroken
+from mmpipe.filtering.image_signals import measure_pairs
+from mmpipe.tables.images import IMAGE_SIGNALS
+
+LIMIT = 1_000_000
+
+
+class BrightnessScorer:
+    """Scores a picture by its mean brightness; remembers the sizes of the batches it was given."""
+
+    digest = "brightness"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def prepare_image(self, picture: Image.Image) -> float:
+        return float(np.asarray(picture.convert("L")).mean() / 255)
+
+    def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> np.ndarray:
+        assert len(images) == len(captions)
+        self.batches.append(len(images))
+        return np.array(images, dtype=np.float32)
+
+
+def make_png(grey: int, size: tuple[int, int] = (30, 20)) -> bytes:
+    stream = BytesIO()
+    Image.new("L", size, grey).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def make_candidates(details: dict[str, str | None]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"pair_id": list(details), "caption": ["A red kite"] * len(details), "image_detail": list(details.values())},
+        schema={"pair_id": pl.String, "caption": pl.String, "image_detail": pl.String},
+    )
+
+
+def test_every_candidate_has_one_row_in_its_order_whatever_came() -> None:
+    candidates = make_candidates(
+        {"c": None, "a": "no record of the dump has this URL", "b": "fetch_refused: robots.txt", "d": None, "e": None,
+         "f": "fetch_failed: 404"}
+    )  # fmt: skip
+    images = [("e", b"<html>"), ("d", b"\xff\xd8\xff"), ("c", make_png(255)), ("a", None), ("b", None), ("f", None)]
+    frame = measure_pairs(candidates, images, BrightnessScorer(), max_pixels=LIMIT)
+    assert frame.schema == IMAGE_SIGNALS.schema
+    assert frame.select("pair_id", "decode_status", "clip_similarity").rows() == [
+        ("c", "ok", 1.0),
+        ("a", "missing_image", None),
+        ("b", "fetch_refused", None),
+        ("d", "undecodable_image", None),
+        ("e", "not_an_image", None),
+        ("f", "fetch_failed", None),
+    ]
+    row = frame.row(0, named=True)
+    assert (row["image_width"], row["image_height"], row["image_min_side"]) == (30, 20, 20)
+    assert (row["image_aspect_ratio"], row["caption_words"], row["caption_chars"]) == (1.5, 3, 10)
+    assert (row["image_format"], row["clip_weights"], row["phash_algorithm"]) == (
+        "png",
+        "brightness",
+        "imagehash_phash_64",
+    )
+    assert frame.row(2, named=True)["decode_detail"] == "fetch_refused: robots.txt"
+    assert frame.get_column("caption_words").null_count() == 0
+
+
+def test_oversized_picture_keeps_its_header_values() -> None:
+    frame = measure_pairs(make_candidates({"a": None}), [("a", make_png(1))], BrightnessScorer(), max_pixels=599)
+    assert frame.select("decode_status", "image_width", "phash", "clip_similarity").row(0) == (
+        "oversized_image", 30.0, None, None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
+def test_result_does_not_depend_on_batches_or_order(batch_size: int) -> None:
+    images = [(f"p{n:02}", make_png(n * 10)) for n in range(20)]
+    candidates = make_candidates(dict.fromkeys(sorted(name for name, _ in images)))
+    scorer = BrightnessScorer()
+    frame = measure_pairs(candidates, reversed(images), scorer, max_pixels=LIMIT, batch_size=batch_size)
+    assert frame.get_column("clip_similarity").to_list() == pytest.approx([n * 10 / 255 for n in range(20)])
+    assert max(scorer.batches) <= batch_size
+    assert sum(scorer.batches) == 20
+
+
+def test_images_are_read_at_most_two_batches_ahead() -> None:
+    pulled, scored = 0, 0
+
+    class Counting(BrightnessScorer):
+        def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> np.ndarray:
+            nonlocal scored
+            assert pulled - scored <= 8
+            scored += len(images)
+            return super().score_prepared(images, captions)
+
+    def stream():
+        nonlocal pulled
+        for n in range(40):
+            pulled += 1
+            yield f"p{n:02}", make_png(n)
+
+    candidates = make_candidates({f"p{n:02}": None for n in range(40)})
+    measure_pairs(candidates, stream(), Counting(), max_pixels=LIMIT, batch_size=4)
+    assert scored == 40
+
+
+def test_without_a_scorer_the_similarity_is_null_and_a_header_may_spare_it() -> None:
+    candidates = make_candidates({"a": None, "b": None})
+    images = [("a", make_png(5)), ("b", make_png(5, (300, 300)))]
+    assert measure_pairs(candidates, images, None, max_pixels=LIMIT).get_column("clip_similarity").null_count() == 2
+    frame = measure_pairs(
+        candidates, images, BrightnessScorer(), max_pixels=LIMIT, needs_embedding=lambda row: row["image_min_side"] > 99
+    )
+    assert frame.get_column("clip_similarity").is_null().to_list() == [True, False]
+
+
+@pytest.mark.parametrize("ids", [["a", "a"], ["a", "x"]])
+def test_images_must_name_one_candidate_each(ids: list[str]) -> None:
+    images = [(pair_id, make_png(5)) for pair_id in ids]
+    with pytest.raises(InvariantBroken, match="comes twice" if ids[1] == "a" else "is no candidate"):
+        measure_pairs(make_candidates({"a": None}), images, None, max_pixels=LIMIT)
+
+
+def test_no_candidates_give_an_empty_table() -> None:
+    assert measure_pairs(make_candidates({}), [], None, max_pixels=LIMIT).schema == IMAGE_SIGNALS.schema
