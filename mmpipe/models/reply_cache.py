@@ -1,0 +1,83 @@
+"""Keeps every reply a teacher gave, by the content of its request, so that a killed run repeats no paid call."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Literal, cast
+
+from mmpipe.errors import ConfigurationError
+from mmpipe.tables.chat import ChatReply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+#: Layout of the file; a cache of another layout is refused, never misread.
+_LAYOUT = 1
+
+
+class ReplyCache:
+    """Replies on disk, one SQLite file (write-ahead log), shared by any number of threads and processes.
+
+    A reply is committed as it arrives and survives the death of the process at any moment after. Failures are
+    never stored. The file holds the teacher's words and token counts; no prompt and no key is written.
+
+    Args:
+        path: the file; made, with its folder, at the first use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def _connect(self) -> sqlite3.Connection:
+        # a connection per use: threads and forked workers never share one
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        layout = connection.execute("PRAGMA user_version").fetchone()[0]
+        if layout == _LAYOUT:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            return connection
+        if layout:
+            connection.close()
+            raise ConfigurationError(
+                f"{self.path}: reply cache of layout {layout}, this version reads {_LAYOUT}. Name another cache file."
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS replies ("
+            "key TEXT PRIMARY KEY, text TEXT NOT NULL, finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, "
+            "completion_tokens INTEGER NOT NULL, attempts INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+        return connection
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, ChatReply]:
+        """Return the stored replies among `keys`; each is marked cached and costs nothing."""
+        found: dict[str, ChatReply] = {}
+        with closing(self._connect()) as connection:
+            for some in _cut(keys, 500):
+                marks = ",".join("?" * len(some))
+                rows = connection.execute(
+                    "SELECT key, text, finish_reason, prompt_tokens, completion_tokens, attempts "  # noqa: S608 - marks only
+                    f"FROM replies WHERE key IN ({marks})",
+                    some,
+                )
+                for key, text, finish_reason, prompt_tokens, completion_tokens, attempts in rows:
+                    reason = cast("Literal['stop', 'length']", finish_reason)
+                    found[key] = ChatReply(text, reason, prompt_tokens, completion_tokens, attempts, is_cached=True)
+        return found
+
+    def put(self, key: str, reply: ChatReply) -> None:
+        """Commit one reply; a key that is there already keeps its first reply."""
+        row = (key, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.attempts)
+        with closing(self._connect()) as connection:
+            connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def __len__(self) -> int:
+        with closing(self._connect()) as connection:
+            return int(connection.execute("SELECT count(*) FROM replies").fetchone()[0])
+
+
+def _cut(keys: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [keys[start : start + size] for start in range(0, len(keys), size)]

@@ -1,0 +1,75 @@
+"""Says what every teacher owes its caller: replies in request order, each paid for once, JSON held to its schema."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from mmpipe.tables.chat import ChatReply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from jsonschema.protocols import Validator
+
+    from mmpipe.models.reply_cache import ReplyCache
+    from mmpipe.tables.chat import ChatFailure, ChatRequest
+
+
+@lru_cache(maxsize=64)
+def _make_validator(canonical_schema: str) -> Validator:
+    from jsonschema.validators import validator_for
+
+    schema = json.loads(canonical_schema)
+    return validator_for(schema)(schema)
+
+
+def find_schema_fault(text: str, schema: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with `text` as JSON for `schema`, or None if nothing is.
+
+    Servers accept `response_format` and then ignore it, so every reply is held to its schema here.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"not JSON: {error}"
+    fault = next(iter(_make_validator(json.dumps(schema, sort_keys=True)).iter_errors(value)), None)
+    return None if fault is None else f"{fault.json_path}: {fault.message[:200]}"
+
+
+class RequestBook:
+    """The bookkeeping of one `answer` call: which requests still have to be asked, and replies in request order.
+
+    Equal requests are asked once. Replies found in the cache are not asked at all; replies that arrive are
+    committed to it before they are handed on, in whatever order they arrive.
+    """
+
+    def __init__(self, teacher: str, requests: Sequence[ChatRequest], cache: ReplyCache | None) -> None:
+        self._cache = cache
+        self._keys = [request.make_key(teacher) for request in requests]
+        self._outcomes: dict[str, ChatReply | ChatFailure] = {}
+        if cache is not None:
+            self._outcomes.update(cache.get_many(self._keys))
+        first_asked: dict[str, ChatRequest] = {}
+        for key, request in zip(self._keys, requests, strict=True):
+            if key not in self._outcomes:
+                first_asked.setdefault(key, request)
+        self.open: list[tuple[str, ChatRequest]] = list(first_asked.items())
+
+    def settle(self, key: str, outcome: ChatReply | ChatFailure) -> None:
+        """Record the outcome of one open request; a reply is committed to the cache now, a failure never."""
+        if self._cache is not None and isinstance(outcome, ChatReply):
+            self._cache.put(key, outcome)
+        self._outcomes[key] = outcome
+
+    def yield_in_order(
+        self, arrivals: Iterable[tuple[str, ChatReply | ChatFailure]]
+    ) -> Iterator[ChatReply | ChatFailure]:
+        """Yield the outcomes in request order, drawing on `arrivals` (outcomes that are settled already) as needed."""
+        drawing = iter(arrivals)
+        for key in self._keys:
+            while key not in self._outcomes:
+                arrived, outcome = next(drawing)
+                self._outcomes[arrived] = outcome
+            yield self._outcomes[key]

@@ -1,0 +1,93 @@
+"""Draws the next token of every row of a batch from the row's own seed, so that no row depends on its neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+if TYPE_CHECKING:
+    from mmpipe.tables.chat import ChatRequest
+
+#: Candidates looked at before a full sort is paid for; they hold the nucleus of a sharp distribution.
+_FEW = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """How one row draws: temperature (0 is greedy), nucleus, and one uniform number in [0, 1) per token."""
+
+    temperature: float
+    top_p: float
+    uniforms: Any  # tensor (max_tokens,)
+
+
+def seed_draws(request: ChatRequest) -> Draws:
+    """Return the draws of a request; equal seed and sample index give equal numbers on every device."""
+    import torch
+
+    sampling = request.sampling
+    # torch takes 63 bits here; mixing keeps seed 0, sample 1 and seed 1, sample 0 apart
+    seed = xxhash.xxh3_64_intdigest(f"{sampling.seed}:{request.sample_index}".encode()) >> 1
+    uniforms = torch.rand(sampling.max_tokens, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return Draws(sampling.temperature, sampling.top_p, uniforms)
+
+
+class DrawTokens:
+    """A logits processor that draws: it leaves one token possible per row and makes all others impossible.
+
+    Args:
+        rows: how each row of the batch draws, in order.
+    """
+
+    def __init__(self, rows: list[Draws]) -> None:
+        self._rows = rows
+        self._step = 0
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 - the signature transformers calls
+        """Return scores (batch, vocabulary) with all but the drawn token at minus infinity."""
+        import torch
+
+        hot = [place for place, row in enumerate(self._rows) if row.temperature > 0]
+        if not hot:
+            return scores
+        temperatures = torch.tensor([self._rows[place].temperature for place in hot], device=scores.device)
+        top_p = torch.tensor([self._rows[place].top_p for place in hot], device=scores.device)
+        uniforms = torch.stack([self._rows[place].uniforms[self._step] for place in hot]).to(scores.device)
+        self._step += 1
+        drawn = draw_tokens(scores[hot].float() / temperatures[:, None], top_p, uniforms)
+        only = torch.full_like(scores[hot], float("-inf"))
+        only.scatter_(1, drawn[:, None], 0.0)
+        scores[hot] = only
+        return scores
+
+
+def draw_tokens(logits: Any, top_p: Any, uniforms: Any) -> Any:
+    """Return one token per row by inverting the cumulative distribution of its nucleus.
+
+    The nucleus is the smallest set of most likely tokens whose probability reaches `top_p` (Holtzman et al. 2020,
+    "The Curious Case of Neural Text Degeneration", section 3.1).
+
+    Args:
+        logits: (rows, vocabulary), temperature applied.
+        top_p: (rows,), 0 to 1.
+        uniforms: (rows,), in [0, 1).
+    """
+    import torch
+
+    probabilities = torch.softmax(logits, dim=-1)
+    if bool((top_p >= 1).all()):
+        whole = probabilities.double().cumsum(-1)
+        places = torch.searchsorted(whole, (uniforms * whole[:, -1])[:, None], right=True).squeeze(-1)
+        return places.clamp(max=probabilities.shape[1] - 1)
+    few = min(_FEW, probabilities.shape[1])
+    sorted_probabilities, order = probabilities.topk(few, dim=-1)
+    if bool((sorted_probabilities.sum(-1) < top_p).any()):
+        sorted_probabilities, order = probabilities.sort(dim=-1, descending=True)
+    sorted_probabilities = sorted_probabilities.double()
+    cumulative = sorted_probabilities.cumsum(-1)
+    # a token is in the nucleus if what comes before it has not reached top_p yet
+    nucleus = torch.where(cumulative - sorted_probabilities < top_p[:, None], sorted_probabilities, 0.0).cumsum(-1)
+    places = torch.searchsorted(nucleus, (uniforms * nucleus[:, -1])[:, None], right=True).squeeze(-1)
+    return order.gather(1, places.clamp(max=order.shape[1] - 1)[:, None]).squeeze(-1)

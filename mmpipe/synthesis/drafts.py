@@ -1,0 +1,214 @@
+"""Asks a teacher for planned rows, again where a reply will not do, and counts everything that became no row."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatRequest, Sampling
+from mmpipe.tables.identity import make_id
+from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mmpipe.tables.chat import ChatReply, Teacher
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A row that another was made from: the table it stands in and its id."""
+
+    table: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One instruction that shall be written, decided before any teacher is asked.
+
+    `stage` and `mode` are the survey's taxonomy (life-cycle stage; synthesis mode). `instruction` is given where the
+    method states it itself and the teacher writes only the answer.
+    """
+
+    instruction_id: str
+    dump: str
+    method: str
+    stage: str
+    mode: str
+    prompt_version: str
+    messages: tuple[ChatMessage, ...]
+    schema: Mapping[str, Any]
+    sampling: Sampling
+    retry_temperature: float
+    evidence: str
+    context: str | None = None
+    instruction: str | None = None
+    images: tuple[str, ...] = ()
+    parents: tuple[Parent, ...] = ()
+
+    def make_request(self, attempt: int) -> ChatRequest:
+        """Return the request of attempt 0, 1, …; later ones are warmer at least to `retry_temperature`, with new seeds."""
+        seed = make_seed(self.sampling.seed, self.instruction_id, attempt)
+        temperature = self.sampling.temperature
+        if attempt:
+            temperature = max(temperature, self.retry_temperature)
+        sampling = Sampling(temperature, self.sampling.top_p, self.sampling.max_tokens, seed, self.sampling.stop)
+        return ChatRequest(self.messages, sampling, self.schema, sample_index=attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An instruction and its answer that passed every check of its method."""
+
+    instruction: str
+    response: str
+
+
+@dataclass(slots=True)
+class Spent:
+    """What was asked for, failed attempts included. Tokens of cached replies are counted; they cost nothing again."""
+
+    requests: int = 0
+    cached: int = 0
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+
+    def add(self, outcome: ChatReply | ChatFailure) -> None:
+        """Count one outcome."""
+        self.requests += 1
+        self.cached += 0 if isinstance(outcome, ChatFailure) else int(outcome.is_cached)
+        self.attempts += outcome.attempts
+        self.prompt_tokens += outcome.prompt_tokens
+        self.completion_tokens += outcome.completion_tokens
+        self.cost += outcome.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesis:
+    """Rows, and the account of what became none: planned = rows + sum of `rejected`.
+
+    Attributes:
+        frame: rows of the table the method fills.
+        planned: rows that were planned.
+        rejected: planned rows that became none, by the reason their last attempt failed for.
+        rejected_replies: every reply that was refused, by reason, also where a later attempt succeeded.
+        spent: requests, tokens and money.
+    """
+
+    frame: pl.DataFrame
+    planned: int
+    rejected: dict[str, int]
+    rejected_replies: dict[str, int]
+    spent: Spent
+
+
+@dataclass(slots=True)
+class _Tally:
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reason: str = ""
+    row: dict[str, Any] | None = field(default=None)
+
+
+def make_seed(seed: int, *parts: str | int) -> int:
+    """Return a 31-bit seed for one request, as endpoints take it; equal parts, equal seed."""
+    return int(make_id("seed", seed, *parts)[:8], 16) >> 1
+
+
+def synthesize(
+    planned: Sequence[Planned],
+    teacher: Teacher,
+    accept: Callable[[Planned, Mapping[str, Any]], Draft | str],
+    *,
+    attempts: int = 3,
+) -> Synthesis:
+    """Return the instructions a teacher wrote, in the order planned.
+
+    All plans are asked at once; those whose reply fails are asked again with another seed, up to `attempts` times.
+
+    Args:
+        planned: what shall be written.
+        teacher: who writes.
+        accept: the method's own checks: a draft, or the reason there is none.
+        attempts: most requests for one row.
+
+    Raises:
+        TeacherError: the teacher cannot answer any more. With a reply cache, a later call repeats no paid request.
+    """
+    tallies = [_Tally() for _ in planned]
+    refused: Counter[str] = Counter()
+    spent = Spent()
+    open_plans = list(range(len(planned)))
+    for attempt in range(attempts):
+        requests = [planned[place].make_request(attempt) for place in open_plans]
+        still_open = []
+        for place, request, outcome in zip(open_plans, requests, teacher.answer(requests), strict=True):
+            tally, plan = tallies[place], planned[place]
+            spent.add(outcome)
+            tally.attempts += outcome.attempts
+            tally.prompt_tokens += outcome.prompt_tokens
+            tally.completion_tokens += outcome.completion_tokens
+            verdict = _read(plan, outcome, accept)
+            if isinstance(verdict, Draft):
+                tally.row = _make_row(plan, verdict, request, teacher.name, tally)
+                continue
+            tally.reason = verdict
+            refused[verdict] += 1
+            still_open.append(place)
+        open_plans = still_open
+        if not open_plans:
+            break
+    rows = [tally.row for tally in tallies if tally.row is not None]
+    frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
+    rejected = Counter(tally.reason for tally in tallies if tally.row is None)
+    return Synthesis(frame, len(planned), sort_counts(rejected), sort_counts(refused), spent)
+
+
+def sort_counts(counts: Counter[str]) -> dict[str, int]:
+    """Return counts by descending number, then name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _read(
+    plan: Planned, outcome: ChatReply | ChatFailure, accept: Callable[[Planned, Mapping[str, Any]], Draft | str]
+) -> Draft | str:
+    if isinstance(outcome, ChatFailure):
+        return f"teacher_{outcome.kind}"
+    return accept(plan, json.loads(outcome.text))
+
+
+def _make_row(plan: Planned, draft: Draft, request: ChatRequest, teacher: str, tally: _Tally) -> dict[str, Any]:
+    return {
+        "instruction_id": plan.instruction_id,
+        "dump": plan.dump,
+        "method": plan.method,
+        "stage": plan.stage,
+        "mode": plan.mode,
+        "instruction": draft.instruction,
+        "context": plan.context,
+        "response": draft.response,
+        "evidence": plan.evidence,
+        "images": list(plan.images),
+        "parents": [{"table": parent.table, "id": parent.id} for parent in plan.parents],
+        "teacher": teacher,
+        "prompt_version": plan.prompt_version,
+        "sampling": describe_sampling(request.sampling),
+        "seed": request.sampling.seed,
+        "attempts": tally.attempts,
+        "prompt_tokens": tally.prompt_tokens,
+        "completion_tokens": tally.completion_tokens,
+    }
+
+
+def describe_sampling(sampling: Sampling) -> str:
+    """Return the sampling parameters as canonical JSON; the seed has a column of its own."""
+    parameters = {name: value for name, value in sampling.as_dict().items() if name != "seed"}
+    return json.dumps(parameters, sort_keys=True, separators=(",", ":"))

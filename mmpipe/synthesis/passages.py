@@ -1,0 +1,68 @@
+"""Chooses passages of a document, whole sentences only, and the sentence of each that a question shall be asked about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mmpipe.tables.identity import make_id
+
+# a full stop ends a sentence only before a space and something that can begin one
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]?\s+(?=[\"'“‘(¿¡]?[^\W\d_a-z]|[\"'“‘(]?\d)|(?<=[。！？])|\n+")
+_FACT = re.compile(r"\d[\d.,]*|(?<=\s)[^\W\d_a-z]\w+")
+_ENDS = (".", "!", "?", "…", "。", "！", "？", '."', ".”", ".)", "!”", "?”")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A run of whole sentences of one document, and one sentence of it. `position` is the first sentence's, from 0."""
+
+    text: str
+    sentence: str
+    position: int
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of `text` in order; a line break always ends one."""
+    return [sentence.strip() for sentence in _SENTENCE_END.split(text) if sentence and sentence.strip()]
+
+
+def choose_passages(
+    doc_id: str,
+    text: str,
+    *,
+    passages: int,
+    passage_chars: tuple[int, int],
+    sentence_chars: tuple[int, int],
+    seed: int,
+) -> list[Passage]:
+    """Return up to `passages` passages that do not overlap, each with the sentence that states the most facts.
+
+    Facts are counted as numbers and capitalised words inside the sentence. Which passages are taken depends on the
+    document's id and the seed alone, so it does not change with the other documents or their order.
+
+    Args:
+        doc_id: id of the document.
+        text: its text.
+        passages: most passages.
+        passage_chars: fewest and most characters of a passage.
+        sentence_chars: fewest and most characters of the sentence asked about.
+        seed: another seed, another choice.
+    """
+    candidates: list[Passage] = []
+    sentences = [sentence for sentence in split_sentences(text) if sentence.endswith(_ENDS)]
+    place = 0
+    while place < len(sentences):
+        taken, length = 0, 0
+        for sentence in sentences[place:]:
+            if length + len(sentence) > passage_chars[1] or (taken and length >= passage_chars[0]):
+                break
+            taken, length = taken + 1, length + len(sentence) + 1
+        some = sentences[place : place + taken]
+        askable = [sentence for sentence in some if sentence_chars[0] <= len(sentence) <= sentence_chars[1]]
+        if askable and length >= passage_chars[0]:
+            best = max(askable, key=lambda sentence: (len(_FACT.findall(sentence)), -some.index(sentence)))
+            candidates.append(Passage(" ".join(some), best, place))
+        place += max(taken, 1)
+    ranked = sorted(candidates, key=lambda passage: make_id("passage", seed, doc_id, passage.position))
+    return sorted(ranked[:passages], key=lambda passage: passage.position)

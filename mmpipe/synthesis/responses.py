@@ -1,0 +1,101 @@
+"""Several sampled responses to each kept instruction, the raw material of preferences (InstructGPT, section 3.4)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, make_seed, sort_counts
+from mmpipe.synthesis.prompts import Prompt
+from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
+from mmpipe.tables.identity import make_id
+from mmpipe.tables.instructions import RESPONSES
+
+if TYPE_CHECKING:
+    from mmpipe.tables.chat import Teacher
+
+#: A text-only teacher answers image instructions from the caption, as when they were written.
+PROMPT = Prompt(
+    "responses/plain",
+    "You answer the question in one or two sentences. You use only what the given text says.",
+    "{evidence}\n\nQuestion: {instruction}",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseSettings:
+    """How responses are sampled.
+
+    Attributes:
+        samples: responses per instruction.
+        temperature: above 0, or all samples are alike.
+        top_p: nucleus.
+        max_tokens: of one response; a longer one is cut and marked `length`.
+        seed: seed of the requests.
+        instructions: most instructions answered, chosen by hash; None for all.
+    """
+
+    samples: int = 4
+    temperature: float = 0.8
+    top_p: float = 0.95
+    max_tokens: int = 256
+    seed: int = 0
+    instructions: int | None = None
+
+
+def sample_responses(instructions: pl.DataFrame, teacher: Teacher, settings: ResponseSettings) -> Synthesis:
+    """Return `samples` responses per instruction, in the order of the instructions; empty replies are no rows.
+
+    Args:
+        instructions: columns instruction_id, dump, instruction, context, evidence (kept synthesized_instructions).
+        teacher: who answers.
+        settings: how.
+
+    Raises:
+        TeacherError: the teacher cannot answer any more.
+    """
+    rows = instructions.select("instruction_id", "dump", "instruction", "context", "evidence").rows(named=True)
+    if settings.instructions is not None:
+        ranked = sorted(rows, key=lambda row: make_id("responses", settings.seed, row["instruction_id"]))
+        ids = {row["instruction_id"] for row in ranked[: settings.instructions]}
+        rows = [row for row in rows if row["instruction_id"] in ids]
+    asked = [(row, sample_index) for row in rows for sample_index in range(settings.samples)]
+    requests = []
+    for row, sample_index in asked:
+        seed = make_seed(settings.seed, row["instruction_id"], "response", sample_index)
+        messages = PROMPT.render(evidence=row["context"] or row["evidence"], instruction=row["instruction"])
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, seed)
+        requests.append(ChatRequest(messages, sampling, sample_index=sample_index))
+    made, spent = [], Spent()
+    rejected: Counter[str] = Counter()
+    for (row, sample_index), request, outcome in zip(asked, requests, teacher.answer(requests), strict=True):
+        spent.add(outcome)
+        if isinstance(outcome, ChatFailure):
+            rejected[f"teacher_{outcome.kind}"] += 1
+            continue
+        if not outcome.text.strip():
+            rejected["empty_response"] += 1
+            continue
+        made.append(
+            {
+                "response_id": make_id("response", row["instruction_id"], sample_index),
+                "instruction_id": row["instruction_id"],
+                "dump": row["dump"],
+                "sample_index": sample_index,
+                "response": outcome.text.strip(),
+                "finish_reason": outcome.finish_reason,
+                "teacher": teacher.name,
+                "prompt_version": PROMPT.version,
+                "sampling": describe_sampling(request.sampling),
+                "seed": request.sampling.seed,
+                "attempts": outcome.attempts,
+                "prompt_tokens": outcome.prompt_tokens,
+                "completion_tokens": outcome.completion_tokens,
+            }
+        )
+    counts = sort_counts(rejected)
+    frame = RESPONSES.conform(pl.DataFrame(made, schema=RESPONSES.schema))
+    return Synthesis(frame, len(requests), counts, counts, spent)
