@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 #: A URL that stands in running text, up to the next white space; a closing bracket or a sentence's end stays.
-_BARE_URL = re.compile(r"(?:https?://|www\.)\S*[^\s.,;:!?)\]}>\"'»”’]|(?:https?://|www\.)\S*", re.IGNORECASE)
-_LINE_END_SPACES = re.compile(r"[^\S\n]+(?=\n|\Z)")
+_BARE_URL = re.compile(
+    r"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://|(?<=[wW])(?<![^\W_].)[wW][wW]\.(?=\w))(?:\S*[^\s.,;:!?)\]}>\"'»”’]|\S*)"
+)
 _EXTRA_NEWLINES = re.compile(r"\n{3,}")
-_EXTRA_SPACES = re.compile(r"(?<=\S)[ \t]{2,}")
 
 
 def clean_text(text: str) -> str:
@@ -24,5 +24,5 @@ def clean_text(text: str) -> str:
         if shorter == text:
             break
         text = shorter
-    text = _LINE_END_SPACES.sub("", text)
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
     return _EXTRA_NEWLINES.sub("\n\n", text).strip()

@@ -15,8 +15,6 @@ _SINGLE_BYTE = re.compile(r"^(?:cp125\d|iso8859-\d+|iso8859_\d+|latin_?1|latin-?
 _REPLACEMENT = "\ufffd"
 #: A declared charset in which at most this share of the non-ASCII characters is broken is right; some bytes are not.
 _TOLERATED = 0.05
-#: What no text holds: NUL, lone surrogates.
-_UNTEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +91,5 @@ def _find_codec(name: str | None, body: bytes) -> str | None:
 
 
 def _finish(text: str, charset: str) -> DecodedPage:
-    return DecodedPage(_UNTEXT.sub("", text), charset)
+    # no decoder lets a lone surrogate through, but NUL is a character to all of them
+    return DecodedPage(text.replace("\x00", ""), charset)

@@ -211,6 +211,8 @@ def read_gzip_records(source: FileBytes, start: int, stop: int, keep_bytes: int)
         except DamagedBytes:
             last = last or StoredRecord(position)
             last.is_damaged = True
+        if last is None and member.end is None:
+            last = StoredRecord(position, is_damaged=True)  # cut before its first byte of content
         damaged = last is not None and last.is_damaged
         following = find_gzip_record(source, position + 1) if damaged or member.end is None else member.end
         if last is not None:

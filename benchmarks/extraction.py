@@ -1,0 +1,172 @@
+"""From a WARC file to main text on one core: ours (sandboxed extraction) beside plain warcio + trafilatura.
+
+Run: python benchmarks/extraction.py [--quick] [--extractor resiliparse]. Real pages where the shared data folder is
+(MMPIPE_SHARED_DATA, or ../shared/data beside the clone), else generated ones. F1 is the mean over pages of the token
+F1 with gold text (lower-cased words, each CJK or Thai character a word, bags compared).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from side_by_side import ROOT, find_peer_python, pin_cores, print_result, print_table, run_side
+
+QUICK_PAGES = 150
+_WORDS = re.compile(
+    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+?(?=[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b)"
+)
+
+
+def run_ours(warc: Path, extractor: str) -> tuple[dict[str, str], dict[str, float]]:
+    from mmpipe.extraction.pages import ExtractionSettings, PageExtractor
+    from mmpipe.storage.places import Place
+    from mmpipe.storage.warc import WarcRange, index_range, read_payloads
+
+    root = Place(str(warc.parent))
+    start = time.perf_counter()
+    rows = index_range("bench", root, WarcRange(warc.name, 0, warc.stat().st_size))
+    index_seconds = time.perf_counter() - start
+    urls = dict(rows.select("doc_id", "url").iter_rows())
+    pages = ((doc_id, page.body, page.charset) for doc_id, page in read_payloads(root, rows, 8 << 20))
+    with PageExtractor(ExtractionSettings(extractor=extractor)) as sandbox:
+        list(sandbox.extract([("warm", b"<p>warm", None)]))
+        start = time.perf_counter()
+        texts = {urls[page.id]: page.text or "" for page in sandbox.extract(pages)}
+        seconds = time.perf_counter() - start
+    return texts, {"index": len(texts) / index_seconds, "all": len(texts) / (index_seconds + seconds)}
+
+
+def run_peer(warc: Path, extractor: str) -> tuple[dict[str, str], dict[str, float]]:
+    from warcio.archiveiterator import ArchiveIterator
+
+    if extractor == "trafilatura":
+        from trafilatura import extract
+
+        def read(body: bytes) -> str:
+            return extract(body, include_comments=False) or ""
+    else:
+        from resiliparse.extract.html2text import extract_plain_text
+        from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+
+        def read(body: bytes) -> str:
+            html = bytes_to_str(body, detect_encoding(body))
+            return extract_plain_text(html, main_content=True, list_bullets=False, alt_texts=False, comments=False)
+
+    read(b"<p>warm")
+    start = time.perf_counter()
+    with warc.open("rb") as stream:
+        count = sum(len(r.content_stream().read()) > 0 for r in ArchiveIterator(stream) if r.rec_type == "response")
+    index_seconds = time.perf_counter() - start
+    texts = {}
+    start = time.perf_counter()
+    with warc.open("rb") as stream:
+        for record in ArchiveIterator(stream):
+            if record.rec_type == "response":
+                texts[record.rec_headers.get_header("WARC-Target-URI")] = read(record.content_stream().read())
+    return texts, {"index": count / index_seconds, "all": count / (time.perf_counter() - start)}
+
+
+def score(text: str, gold: str) -> float:
+    found, wanted = (Counter(_WORDS.findall(part.lower())) for part in (text, gold))
+    common = (found & wanted).total()
+    return 2 * common / (found.total() + wanted.total()) if common else float(not found and not wanted)
+
+
+def write_input(folder: Path, pages: int | None) -> tuple[str, dict[str, str]]:
+    """Write pages.warc.gz; return what it holds and the gold text by URL (WCXB's, if the pages are real)."""
+    data = Path(os.environ.get("MMPIPE_SHARED_DATA", ROOT.parent / "shared" / "data")) / "web"
+    if not (data / "real_pages.warc.gz").is_file():
+        return write_generated(folder, pages or 1000)
+    with gzip.open(data / "gold.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    rows = rows[:: max(len(rows) // pages, 1)][:pages] if pages else rows
+    with (data / "real_pages.warc.gz").open("rb") as source, (folder / "pages.warc.gz").open("wb") as target:
+        for row in rows:
+            source.seek(row["warc_offset"])
+            target.write(source.read(row["warc_length"]))
+    gold = {row["url"]: row["gold_text"] for row in rows if row["source"] == "WCXB" and row["gold_text"]}
+    return f"{len(rows)} real pages, {len(gold)} of them with WCXB gold", gold
+
+
+def write_generated(folder: Path, pages: int) -> tuple[str, dict[str, str]]:
+    """Write articles of random words among navigation and footer."""
+    random_ = random.Random(5)
+    words = ["".join(random_.choices("abcdefghilmnoprstu", k=random_.randint(2, 9))) for _ in range(4000)]
+    gold = {}
+    with (folder / "pages.warc.gz").open("wb") as target:
+        for number in range(pages):
+            paragraphs = [" ".join(random_.choices(words, k=random_.randint(30, 90))) + "." for _ in range(12)]
+            links = "".join(f'<li><a href="/{word}">{word}</a></li>' for word in random_.sample(words, 60))
+            body = "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+            html = f"<html><title>{number}</title><nav><ul>{links}</ul></nav><article>{body}</article><footer>{links}"
+            url = f"http://example.org/{number}"
+            gold[url] = "\n".join(paragraphs)
+            http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html.encode()
+            head = (
+                f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
+                f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(http)}\r\n\r\n"
+            )
+            target.write(gzip.compress(head.encode() + http + b"\r\n\r\n"))
+    return f"{pages} generated pages", gold
+
+
+def run_one_side(side: str, warc: Path, extractor: str) -> None:
+    texts, rates = (run_ours if side == "ours" else run_peer)(warc, extractor)
+    (warc.parent / f"{side}.json").write_text(json.dumps(texts))
+    print(json.dumps(rates))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer pages: under 50 seconds")
+    parser.add_argument("--extractor", default="trafilatura", choices=["trafilatura", "resiliparse"])
+    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    parser.add_argument("--warc", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        run_one_side(options.side, options.warc, options.extractor)
+        return
+    peer_python = find_peer_python()
+    cores = pin_cores(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        warc = Path(scratch) / "pages.warc.gz"
+        data, gold = write_input(Path(scratch), QUICK_PAGES if options.quick else None)
+        rates: dict[str, dict[str, Any]] = {}
+        f1 = {}
+        for side, python in (("ours", sys.executable), ("peer", peer_python)):
+            arguments = ("--side", side, "--warc", str(warc), "--extractor", options.extractor)
+            rates[side] = run_side(python, Path(__file__), *arguments)
+            texts = json.loads((Path(scratch) / f"{side}.json").read_text())
+            f1[side] = sum(score(texts.get(url, ""), text) for url, text in gold.items()) / max(len(gold), 1)
+    print_table(
+        ["side", "records read/s", "pages/s", "token F1"],
+        [[side, rates[side]["index"], rates[side]["all"], f1[side]] for side in ("ours", "peer")],
+    )
+    print_result(
+        f"extraction_{options.extractor}",
+        rates["ours"]["all"],
+        rates["peer"]["all"],
+        "pages/s",
+        data,
+        cores,
+        f1_ours=round(f1["ours"], 4),
+        f1_peer=round(f1["peer"], 4),
+        records_per_second_ours=round(rates["ours"]["index"], 1),
+        records_per_second_peer=round(rates["peer"]["index"], 1),
+    )
+
+
+if __name__ == "__main__":
+    main()
