@@ -136,7 +136,7 @@ def _repeated_n_grams(dice: Dice) -> str:
 
 
 def _navigation_only(dice: Dice) -> str:
-    links = "".join(f'<li><a href="/{dice.number(1, 999)}">{entry}</a></li>' for entry in dice.sample(_NAVIGATION, 24))
+    links = "".join(f'<li><a href="/{dice.number(1, 999)}">{entry}</a></li>' for entry in dice.sample(_NAVIGATION, 14))
     return f'<ul class="sitemap">{links}</ul>'
 
 

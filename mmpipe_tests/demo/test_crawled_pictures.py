@@ -72,6 +72,7 @@ def test_near_duplicates_hash_alike(pictures: dict[str, list[CrawledPicture]]) -
     import imagehash
 
     first = {p.spec: p for p in pictures["right_caption"]}
+    assert len({picture.spec for picture in pictures["near_duplicate"]}) == len(pictures["near_duplicate"]) > 1
     for picture in pictures["near_duplicate"]:
         twin = first[picture.spec]
         assert imagehash.phash(_open(picture)) - imagehash.phash(_open(twin)) <= 8
