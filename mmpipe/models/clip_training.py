@@ -30,7 +30,7 @@ _MODEL = {
         "head_width": 16,
         "patch_size": None,
     },
-    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 1},
     "init_logit_scale": 2.5,
     "init_logit_bias": -3.0,
 }
@@ -59,7 +59,7 @@ def train_tiny_clip(
     folder: Path,
     *,
     seed: int,
-    steps: int = 400,
+    steps: int = 300,
     batch_size: int = 64,
     threads: int = 2,
 ) -> TrainingReport:
