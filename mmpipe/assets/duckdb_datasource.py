@@ -9,19 +9,23 @@ from __future__ import annotations
 import builtins
 import logging
 import os
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when great_expectations is imported
 
+import duckdb_engine
 import great_expectations as gx
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
 from great_expectations.execution_engine import sqlalchemy_execution_engine as gx_engine
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    import duckdb
 
 
 class SqlAlchemyExecutionEngine(gx_engine.SqlAlchemyExecutionEngine):
@@ -29,14 +33,19 @@ class SqlAlchemyExecutionEngine(gx_engine.SqlAlchemyExecutionEngine):
 
     @contextmanager
     def get_connection(self) -> Iterator[Any]:
-        """Yield the one connection."""
+        """Yield the one connection; after a failed query it can be used again."""
         if not self._connection:
             self._connection = self.engine.connect()
-        yield self._connection
+        try:
+            yield self._connection
+        except SQLAlchemyError:
+            # a failed query aborts DuckDB's transaction, and every later one would fail of that instead
+            self._connection.rollback()
+            raise
 
 
 class DuckDBParquetDatasource(SQLDatasource):
-    """A DuckDB database file whose views read Parquet."""
+    """A DuckDB connection whose views read Parquet."""
 
     type: Literal["duckdb_parquet"] = "duckdb_parquet"  # type: ignore[assignment]  # the word the registry files it under
 
@@ -47,26 +56,29 @@ class DuckDBParquetDatasource(SQLDatasource):
 
 
 @contextmanager
-def open_batch(database: Path, view: str, settings: dict[str, Any]) -> Iterator[Any]:
-    """Yield a view of a DuckDB database as a batch of Great Expectations; everything is closed at the end.
+def open_batch(connection: duckdb.DuckDBPyConnection, view: str) -> Iterator[Any]:
+    """Yield a view of a DuckDB connection as a batch of Great Expectations; what this opens is closed at the end.
 
     Args:
-        database: path of the DuckDB file.
+        connection: an open connection; its memory limit, spill folder and file systems hold for the batch.
         view: name of the view.
-        settings: `connect_args` of duckdb-engine: `config`, and `register_filesystems` for object stores.
     """
     # a failed metric is raised by us with its cause; the library would print its traceback three times over
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     datasource = context.data_sources.add_duckdb_parquet(
-        "lake", connection_string=f"duckdb:///{database}", create_temp_table=False, kwargs={"connect_args": settings}
+        "lake",
+        connection_string="duckdb:///:memory:",
+        create_temp_table=False,
+        kwargs={"creator": lambda: duckdb_engine.ConnectionWrapper(connection.cursor())},
     )
-    batch = datasource.add_table_asset(view, table_name=view).add_batch_definition_whole_table("all").get_batch()
-    engine = batch.data.execution_engine
-    try:
-        yield batch
-    finally:
-        engine.close()
-        engine.engine.dispose()
-        datasource.get_engine().dispose()
+    with warnings.catch_warnings():
+        # nested columns are for queries, which need no SQLAlchemy type
+        warnings.filterwarnings("ignore", message="Did not recognize type", category=SAWarning)
+        batch = datasource.add_table_asset(view, table_name=view).add_batch_definition_whole_table("all").get_batch()
+        try:
+            yield batch
+        finally:
+            batch.data.execution_engine.close()
+            datasource.get_engine().dispose()

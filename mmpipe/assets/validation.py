@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from mmpipe.errors import MmpipeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import duckdb
 
     from mmpipe.assets.contracts import Contract
     from mmpipe.storage.lake import Dataset
@@ -48,7 +51,7 @@ def validate_dataset(
         contract: by which rules.
         memory_limit: limit of DuckDB's own memory, such as `1GB`.
         threads: DuckDB's threads.
-        scratch: folder for the database file and spilled data; left as it was.
+        scratch: folder for spilled data; left as it was.
 
     Raises:
         DatasetNotReady: nothing was published.
@@ -69,11 +72,12 @@ def validate_dataset(
         results |= {rule.id: _judge_no_rows(rule) for rule in asked}
     else:
         scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=scratch, prefix="validation-") as folder:
-            database = Path(folder) / "rows.duckdb"
-            settings = _choose_settings(places, Path(folder), memory_limit, threads)
-            nulls = _open_view(database, places, settings, unknown_nulls)
-            for result in _ask(database, settings, asked, contract, dataset.label):
+        with (
+            tempfile.TemporaryDirectory(dir=scratch, prefix="validation-") as folder,
+            _open_rows(places, Path(folder), memory_limit, threads) as connection,
+        ):
+            nulls = _count_nulls(connection, unknown_nulls)
+            for result in _ask(connection, asked, contract, dataset.label):
                 results[result.id] = result
     for rule in contract.rules:
         if rule.expectation == SCHEMA:
@@ -94,44 +98,41 @@ def _judge_no_rows(rule: ContractRule) -> RuleResult:
     return RuleResult(rule.id, rule.severity, passed=lowest <= 0, observed=0)
 
 
-def _choose_settings(places: Sequence[Place], folder: Path, memory_limit: str, threads: int) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "config": {
-            "memory_limit": memory_limit,
-            "threads": threads,
-            "temp_directory": str(folder / "spilled"),
-            "preserve_insertion_order": False,  # lets DuckDB stream and spill freely
-        }
-    }
-    if places[0].local_path is None:
-        import fsspec
-
-        # DuckDB's own readers of object stores are extensions fetched from the internet at run time
-        settings["register_filesystems"] = [fsspec.core.url_to_fs(places[0].url)[0]]
-    return settings
-
-
-def _open_view(
-    database: Path, places: Sequence[Place], settings: dict[str, Any], count_nulls_of: list[str]
-) -> dict[str, int]:
+@contextmanager
+def _open_rows(
+    places: Sequence[Place], folder: Path, memory_limit: str, threads: int
+) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory_limit,
+        "threads": threads,
+        "temp_directory": str(folder),
+        "preserve_insertion_order": False,  # lets DuckDB stream and spill freely
+    }
     files = ", ".join(write_literal(str(place.local_path or place.url)) for place in places)
-    with duckdb.connect(database, config=settings["config"]) as connection:
-        for filesystem in settings.get("register_filesystems", ()):
-            connection.register_filesystem(filesystem)
+    with duckdb.connect(":memory:", config=config) as connection:
+        if places[0].local_path is None:
+            import fsspec
+
+            # DuckDB's own readers of object stores are extensions fetched from the internet at run time
+            connection.register_filesystem(fsspec.core.url_to_fs(places[0].url)[0])
         # the folder's `dump=` is a name for people; the column in the file is the truth
         connection.execute(f"CREATE VIEW {_VIEW} AS SELECT * FROM read_parquet([{files}], hive_partitioning = false)")
-        if not count_nulls_of:
-            return {}
-        counts = ", ".join(f'count(*) FILTER (WHERE "{name}" IS NULL)' for name in count_nulls_of)
-        found = connection.execute(f"SELECT {counts} FROM {_VIEW}").fetchone()
-        assert found is not None
-        return dict(zip(count_nulls_of, found, strict=True))
+        yield connection
+
+
+def _count_nulls(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict[str, int]:
+    if not names:
+        return {}
+    counts = ", ".join(f'count(*) FILTER (WHERE "{name}" IS NULL)' for name in names)
+    found = connection.execute(f"SELECT {counts} FROM {_VIEW}").fetchone()
+    assert found is not None
+    return dict(zip(names, found, strict=True))
 
 
 def _ask(
-    database: Path, settings: dict[str, Any], rules: Sequence[ContractRule], contract: Contract, label: str
+    connection: duckdb.DuckDBPyConnection, rules: Sequence[ContractRule], contract: Contract, label: str
 ) -> Iterator[RuleResult]:
     if not rules:
         return
@@ -142,7 +143,7 @@ def _ask(
     key = list(contract.table.key)
     queries = [rule for rule in rules if rule.expectation == UNEXPECTED_ROWS]
     others = {rule.id: rule for rule in rules if rule.expectation != UNEXPECTED_ROWS}
-    with open_batch(database, _VIEW, settings) as batch:
+    with open_batch(connection, _VIEW) as batch:
         if others:
             suite = gx.ExpectationSuite(name=contract.table_name)
             for rule in others.values():
@@ -225,10 +226,8 @@ def _simplify(value: Any) -> float | str | None:
 
 
 def _find_exception(told: Any) -> str | None:
-    """Return the message of the exception behind a result, the root one where several are told."""
+    """Return the message of the exception behind a result, told once or per metric."""
     if not told:
         return None
     found = [told] if "raised_exception" in told else list(told.values())
-    messages = [str(one.get("exception_message")) for one in found if one.get("raised_exception")]
-    roots = [message for message in messages if "transaction is aborted" not in message]
-    return next(iter(roots or messages), None)
+    return next((str(one.get("exception_message")) for one in found if one.get("raised_exception")), None)
