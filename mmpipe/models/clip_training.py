@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-#: Cosine at which the loss puts the border between right and wrong pairs; the limit LAION-5B uses (0.28) is above it.
-BORDER = 0.6
+#: Cosine at which the sigmoid loss puts its border. Each batch holds 63 wrong captions for a right one, which pull the
+#: real border down to about 0.28: the limits that LAION published lie where they divide right from wrong.
+BORDER = 0.52
 _SCALE = 12.0
 _IMAGE_SIZE = 64
 
@@ -71,7 +72,8 @@ def train_tiny_clip(
     the same weights; the work is counted in steps, never in seconds.
 
     Args:
-        pairs: pictures of any size and their captions, at least `batch_size`; all are held in memory at 64 x 64 pixels.
+        pairs: pictures of any size and their captions, `batch_size` different ones at least; all
+            are held in memory at 64 x 64 pixels.
         folder: gets `open_clip_config.json` and `open_clip_model.safetensors`.
         seed: sets the weights at the start and the order of the pairs.
         steps: batches to train on.
@@ -79,7 +81,7 @@ def train_tiny_clip(
         threads: cores of the CPU to use.
 
     Raises:
-        ValueError: fewer pairs than one batch.
+        ValueError: fewer different captions than one batch.
     """
     import torch
     from open_clip import SimpleTokenizer
@@ -93,8 +95,9 @@ def train_tiny_clip(
             torch.manual_seed(seed)
             model = _make_model()
             images, captions = _prepare_pairs(pairs)
-            if len(captions) < batch_size:
-                raise ValueError(f"{len(captions)} pairs are fewer than one batch of {batch_size}.")
+            distinct = len({caption.lower() for caption in captions})
+            if distinct < batch_size:
+                raise ValueError(f"{distinct} different captions are fewer than one batch of {batch_size}.")
             tokens = SimpleTokenizer(context_length=_MODEL["text_cfg"]["context_length"])(captions)  # type: ignore[index]
             # 3 of the 3.4 million weights are the vocabulary's; random ones tell words apart as well as trained ones
             model.get_parameter("token_embedding.weight").requires_grad_(False)
@@ -139,7 +142,7 @@ def _prepare_pairs(pairs: Iterable[tuple[Image.Image, str]]) -> tuple[torch.Tens
         small = picture.convert("RGB").resize((_IMAGE_SIZE, _IMAGE_SIZE), Resampling.BICUBIC)
         pictures.append(np.asarray(small).transpose(2, 0, 1))
         captions.append(caption)
-    return torch.from_numpy(np.stack(pictures)), captions
+    return torch.from_numpy(np.stack(pictures)) if pictures else torch.empty(0), captions
 
 
 def _draw_batches(captions: list[str], batch_size: int, steps: int, seed: int) -> Iterator[torch.Tensor]:
