@@ -148,6 +148,7 @@ GOOD: dict[str, tuple[Table, dict[str, Any]]] = {
         {
             "id": "a",
             "prompt": TURNS[:1],
+            "images": [{"bytes": b"\x89PNG", "path": None}],
             "chosen": ANSWER,
             "rejected": [{"role": "assistant", "content": "No."}],
             "score_chosen": 5.0,
@@ -197,6 +198,7 @@ BAD = [
     ("preference_dataset", {"rejected": ANSWER}, "answers_differ"),
     ("preference_dataset", {"score_rejected": 5.0}, "chosen_scores_higher"),
     ("preference_dataset", {"prompt": TURNS}, "prompt_ends_with_the_user"),
+    ("preference_dataset", {"images": []}, "placeholders_match_images"),
     ("preference_dataset", {"parents": []}, "has_parents"),
     ("pretraining_dataset", {"doc_lengths": [1, 1]}, "lengths_add_up"),
     ("pretraining_dataset", {"doc_lengths": [3]}, "one_length_per_document"),
