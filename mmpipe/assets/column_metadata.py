@@ -30,7 +30,11 @@ def describe_columns(table: Table, contract: Contract) -> dg.TableSchema:
                 ),
             )
         )
-    promises = [rule.description for rule in contract.rules if rule.column is None and rule.limit]
+    promises = [
+        _write_constraint(rule.description, rule.severity)
+        for rule in contract.rules
+        if rule.column is None and rule.limit
+    ]
     return dg.TableSchema(columns=columns, constraints=dg.TableConstraints(other=promises))
 
 
