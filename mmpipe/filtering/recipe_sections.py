@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mmpipe.errors import RecipeError
+from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.rules import Rule
+
+#: Methods that a recipe may name; each is a file of mmpipe/synthesis.
+SYNTHESIS_METHODS = ("grounded_questions", "image_instructions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,27 +134,36 @@ class InstructionSettings:
 
     Attributes:
         methods: synthesis methods, in order; each is a file of mmpipe/synthesis.
+        documents_per_dump: most documents asked about, chosen by a hash of their ids; null for all.
+        pairs_per_dump: most image-text pairs asked about; null for all.
+        answered_per_dump: most instructions that get sampled responses; null for all.
         questions_per_document: question-answer pairs asked of one document.
         samples_per_prompt: responses sampled for one instruction.
         criterion: what responses are judged by.
         temperature: sampling temperature of responses.
         max_tokens: most tokens of one completion.
         seed: seed of the first request.
-        prompts: prompt version by method, where not the newest.
         rules: rules for instructions, in order.
     """
 
     methods: tuple[str, ...] = ()
+    documents_per_dump: int | None = None
+    pairs_per_dump: int | None = None
+    answered_per_dump: int | None = None
     questions_per_document: int = 2
     samples_per_prompt: int = 4
     criterion: str = "helpfulness"
     temperature: float = 0.8
     max_tokens: int = 512
     seed: int = 0
-    prompts: Mapping[str, str] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
+        for method in self.methods:
+            _require(
+                method in SYNTHESIS_METHODS,
+                f"unknown synthesis method {method!r}.{name_nearest(method, SYNTHESIS_METHODS)}",
+            )
         _require(self.questions_per_document >= 1, "questions_per_document must be 1 or more")
         _require(self.samples_per_prompt >= 2, "samples_per_prompt must be 2 or more: a preference needs a pair")
         _require(self.temperature >= 0, "temperature must not be negative")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmpipe.filtering.recipe_sections import ListReference, UrlSettings
 
 _AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]*)")
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:www\.)?|^www\.")
+_SCHEME = re.compile(r"^(?:[a-z][a-z0-9+.\-]*://)?(?:www\.)?", re.IGNORECASE)
 _NOT_ALPHANUMERIC = re.compile(r"[^a-zA-Z0-9]+")
 _IP_ADDRESS = re.compile(r"[\d.]+|\[.*")
 
@@ -50,8 +50,9 @@ def measure_urls(urls: pl.Series, settings: UrlSettings, cache_folder: str | Pat
     """Return the URL signals of RefinedWeb (arXiv 2306.01116, G.1), one row per URL.
 
     Hard and soft words are looked for among the URL's words, lower-cased unless `case_sensitive_words`; strict
-    sub-words anywhere in its letters and digits. Each listed word counts once. A host is blocked with all hosts below
-    it. What cannot be measured, because there is no URL or no host in it, is null.
+    sub-words anywhere in its letters and digits. Each listed word counts once. A listed registered domain blocks all
+    its hosts by the domain signal; a listed host blocks itself and those below it by the host signal. What cannot be
+    measured, because there is no URL or no host in it, is null.
 
     Args:
         urls: URLs or nulls.
