@@ -239,7 +239,8 @@ def test_a_wrong_expectation_fails_at_load(before, after, message, tmp_path):
 
 def test_a_compound_key_is_one_rule(contracts):
     rule = next(rule for rule in contracts["text_removals"].rules if rule.id == "doc_id__unique_key")
-    assert rule.kwargs == {"column_list": list(TEXT_REMOVALS.key)}
+    listed = ", ".join(f'"{name}"' for name in TEXT_REMOVALS.key)
+    assert rule.kwargs["unexpected_rows_query"].startswith(f"SELECT {listed} FROM ${{table}}")
 
 
 def test_a_counted_condition_becomes_the_rows_that_meet_it(contracts):

@@ -194,7 +194,7 @@ def test_many_dumps_are_taken_twenty_at_a_time_in_order(watched: Watched) -> Non
     assert watched.tick() == []
     taken = [watched.tick() for _ in range(4)]
     assert [len(dumps) for dumps in taken] == [20, 20, 5, 0]
-    assert sum(taken, []) == [f"d{number:02}" for number in range(45)]
+    assert [dump for dumps in taken for dump in dumps] == [f"d{number:02}" for number in range(45)]
 
 
 def test_object_stores_are_watched_by_fresh_listings(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def write_project(folder: Path, module: str) -> TinyProject:
     """Make a folder a project whose definitions are those of a module."""
     (folder / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
     (folder / "workspace.yaml").write_text(
-        f"load_from: [{{python_module: {{module_name: {module}, location_name: mmpipe, working_directory: '{REPOSITORY}'}}}}]"
+        f"load_from:\n- python_module: {{module_name: {module}, location_name: mmpipe, working_directory: {REPOSITORY}}}\n"
     )
     (folder / "var" / "lake").mkdir(parents=True)
     return TinyProject(folder)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from mmpipe_tests.commands.conftest import TinyProject, write_project
+
+MUTATION = "mutation { reloadWorkspace { __typename } }"
+
+
+class Server:
+    """A running `mmpipe dev` of a project."""
+
+    def __init__(self, project: TinyProject) -> None:
+        self.project = project
+        self.process = subprocess.Popen(
+            project.command("dev", "--port", "0"), cwd=project.folder, env=project.environ, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        lines: queue.Queue[str] = queue.Queue()
+        self.said: list[str] = []
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+        deadline = time.monotonic() + 120
+        while not (project.folder / "var/state/server.json").exists():
+            assert self.process.poll() is None, "".join(self.said)
+            assert time.monotonic() < deadline, "".join(self.said)
+            time.sleep(0.2)
+        self.url = json.loads((project.folder / "var/state/server.json").read_text())["url"]
+
+    def _read(self, lines: queue.Queue[str]) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+
+    def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        request = Request(self.url + path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        try:
+            with urlopen(request, timeout=30) as response:
+                return response.status, response.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+
+    def list_processes(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def wait_for(is_so: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {seconds} s"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    project = write_project(tmp_path_factory.mktemp("dev"), "mmpipe_tests.commands.tiny_definitions")
+    served = Server(project)
+    yield served
+    if served.process.poll() is None:
+        served.process.send_signal(signal.SIGINT)
+        served.process.wait(60)
+
+
+def test_the_ui_answers_its_own_pages(server: Server) -> None:
+    own = {"Origin": server.url, "Sec_Fetch_Site": "same-origin", "Content_Type": "application/json"}
+    status, answer = server.ask("/graphql", json.dumps({"query": "{ version }"}).encode(), **own)
+    assert (status, "version" in answer) == (200, True)
+    status, answer = server.ask("/graphql", json.dumps({"query": MUTATION}).encode(), **own)
+    assert (status, "reloadWorkspace" in answer) == (200, True)
+    assert server.ask("/assets/raw_crawl")[0] == 200
+    assert server.ask(f"/graphql?query={quote('{ version }')}")[0] == 200
+    assert urlsplit(server.url).hostname == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        (f"/graphql?query={quote(MUTATION)}", None, {}),
+        (f"/graphql?query={quote(MUTATION)}", b"", {"Origin": "http://evil.example", "Content_Type": "text/plain"}),
+        ("/graphql", b"{}", {"Origin": "http://evil.example", "Content_Type": "application/json"}),
+        ("/graphql", b"{}", {"Sec_Fetch_Site": "cross-site", "Content_Type": "application/json"}),
+        ("/report_asset_materialization/raw_crawl", b"{}", {"Origin": "null"}),
+        ("/server_info", None, {"Host": "evil.example"}),
+    ],
+)
+def test_what_another_site_could_send_is_refused(server: Server, path: str, body: bytes | None, headers: dict) -> None:
+    status, answer = server.ask(path, body, **headers)
+    assert (status, answer.startswith("Refused: ")) == (403, True)
+
+
+def test_sockets_of_another_site_are_refused(server: Server) -> None:
+    status, _ = server.ask(
+        "/graphql", None, Origin="http://evil.example", Upgrade="websocket", Connection="Upgrade",
+        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==", Sec_WebSocket_Version="13",
+    )  # fmt: skip
+    assert status == 403
+
+
+@pytest.mark.slow
+def test_a_dropped_dump_runs_and_is_followed_and_a_backfill_goes_through_the_server(server: Server) -> None:
+    project = server.project
+    dump = project.folder / "var" / "crawl" / "dropped"
+    dump.mkdir(parents=True)
+    (dump / "a.warc.gz").write_bytes(b"WARC/1.0")
+    (dump / "warc.paths").write_text("a.warc.gz\n")
+    wait_for(lambda: project.count_runs("text_signals-dropped") == 1, 180)
+    wait_for(lambda: project.count_runs("sft_dataset") >= 1, 120)
+    ran = project.run("backfill", "text_signals+", "--all")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert server.url in ran.stdout
+    assert project.count_runs("text_signals-dropped") == 2
+    assert project.count_runs("raw_crawl-dropped") == 1
+    (project.folder / "var" / "lake" / "break-dropped").touch()
+    failed = project.run("backfill", "text_signals", "--partitions", "dropped")
+    assert failed.returncode == 1, failed.stdout
+
+
+def test_ctrl_c_ends_every_process(server: Server) -> None:
+    started = server.list_processes()
+    assert len(started) >= 3  # web server, daemon, code server
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(60) == 0
+    assert [process for process in started if process.is_running() and process.status() != "zombie"] == []
+    assert not (server.project.folder / "var/state/server.json").exists()
+
+
+def test_a_killed_dev_leaves_no_process_behind(tmp_path: Path) -> None:
+    server = Server(write_project(tmp_path, "mmpipe_tests.commands.tiny_definitions"))
+    started = [process for process in server.list_processes() if "mmpipe.commands.services" in process.cmdline()]
+    assert len(started) == 2
+    os.kill(server.process.pid, signal.SIGKILL)
+    wait_for(lambda: not any(process.is_running() and process.status() != "zombie" for process in started), 40)
