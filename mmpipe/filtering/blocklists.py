@@ -18,7 +18,7 @@ import xxhash
 from mmpipe.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,8 +52,8 @@ def hash_entries(entries: Iterable[str]) -> NDArray[np.uint64]:
     return np.fromiter((digest(entry.encode("utf-8", "surrogatepass")) for entry in entries), np.uint64)
 
 
-def read_entries(reference: ListReference, normalize: Callable[[str], str]) -> list[str]:
-    """Return the normalised entries of a list; blank lines and lines that start with `#` are none.
+def read_entries(reference: ListReference, normalize: Callable[[str], str]) -> Iterator[str]:
+    """Yield the normalised entries of a list; blank lines and lines that start with `#` are none.
 
     Raises:
         ConfigurationError: the list cannot be read, or is not the one whose sha256 the recipe states.
@@ -66,8 +66,10 @@ def read_entries(reference: ListReference, normalize: Callable[[str], str]) -> l
             f"{reference.sha256}. Restore the file, or state the new sha256 in the recipe."
         )
     with _open_lines(content) as lines:
-        entries = (normalize(line.strip()) for line in lines if not line.startswith("#"))
-        return [entry for entry in entries if entry]
+        for line in lines:
+            entry = "" if line.startswith("#") else normalize(line.strip())
+            if entry:
+                yield entry
 
 
 def open_blocklist(

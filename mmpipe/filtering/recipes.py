@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +15,7 @@ import yaml
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
+from mmpipe.filtering.recipe_lists import find_list
 from mmpipe.filtering.recipe_nodes import compose, fail, read_list, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_sections import (
     DeduplicationSettings,
@@ -249,31 +249,10 @@ def _read_lists(node: yaml.Node, file: str, folder: Path | None) -> tuple[ListRe
         else:
             reference = ListReference(list=read_value(item, file, str))
         try:
-            references.append(_find_list(reference, folder))
+            references.append(find_list(reference, folder))
         except RecipeError as error:
             fail(item, file, str(error))
     return tuple(references)
-
-
-def _find_list(reference: ListReference, folder: Path | None) -> ListReference:
-    """Return the reference with its place and the digest of its content.
-
-    A digest that is stated is trusted here and checked when the list is read: a list of millions of domains is not read
-    to load a recipe.
-    """
-    if "://" in reference.list:
-        if not reference.sha256:
-            raise RecipeError(f"The list {reference.list} comes from a URL, so its sha256 must be stated beside it.")
-        return replace(reference, path=reference.list)
-    packaged = resources.files("mmpipe") / "recipes" / "lists" / f"{reference.list}.txt"
-    path = Path(str(packaged)) if packaged.is_file() else (folder or Path()) / reference.list
-    if not path.is_file():
-        names = [
-            entry.name.removesuffix(".txt") for entry in (resources.files("mmpipe") / "recipes" / "lists").iterdir()
-        ]
-        raise RecipeError(f"No list {reference.list!r}, packaged or at that path.{name_nearest(reference.list, names)}")
-    sha256 = reference.sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
-    return replace(reference, path=str(path), sha256=sha256)
 
 
 def _merge(first: Sequence[Rule], second: Sequence[Rule]) -> tuple[Rule, ...]:

@@ -127,7 +127,8 @@ def test_a_blocklist_finds_what_a_set_finds(entries: set[str], asked: list[str])
 def test_lists_are_read_packed_or_plain(pack, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "list"
     path.write_bytes(pack(b"# head\n\nOne.example\r\ntwo.example.\n"))
-    assert read_entries(ListReference(list="list", path=str(path)), trim_domain) == ["one.example", "two.example"]
+    entries = read_entries(ListReference(list="list", path=str(path)), trim_domain)
+    assert list(entries) == ["one.example", "two.example"]
 
 
 def test_a_list_that_is_not_the_one_of_the_recipe_is_refused(make_list, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -156,7 +157,7 @@ def test_a_real_list_of_urls_blocks_its_entries(shared_data: Path, tmp_path: Pat
     path = shared_data / "lists" / "ut1-urls-2024-12.txt.xz"
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     settings = UrlSettings(urls=(ListReference(list=path.name, path=str(path), sha256=sha256),))
-    entries = read_entries(settings.urls[0], trim_url)
+    entries = list(read_entries(settings.urls[0], trim_url))
     assert len(entries) > 19_000
     urls = pl.Series([f"http://{entry}/" for entry in entries[::500]] + ["http://host.example/"])
     blocked = measure_urls(urls, settings, tmp_path).get_column("url_blocked_url")
