@@ -20,8 +20,8 @@ SELF_INSTRUCT = (
     ),
     Rule(name="self_instruct_response_words", signal="response_words", low=1, source=_SAME),
     Rule(
-        name="self_instruct_response_copied_from_instruction",
-        signal="response_copied_from_instruction",
+        name="self_instruct_response_instruction_similarity",
+        signal="response_instruction_similarity",
         high=1,
         high_is_kept=False,
         source=_SAME,

@@ -78,14 +78,14 @@ class TransformersTeacher:
         return book.yield_in_order(self._answer_open(book))
 
     def _find_commit(self) -> str:
-        from transformers.utils import cached_file
+        from transformers.utils.hub import cached_file
 
         if self.model.endswith(".gguf") or self.model.startswith((".", "/", "~")):
             raise WeightsNotFound(
                 f"{self.model}: no such file or folder. Name a .gguf file, a model folder or a hub name."
             )
         try:
-            found = cached_file(self.model, "config.json")
+            found = str(cached_file(self.model, "config.json"))
         except OSError as error:
             raise WeightsNotFound(
                 f"{self.model}: neither a local folder nor a model the hub or its cache has ({error}). Without a "
@@ -103,7 +103,7 @@ class TransformersTeacher:
             import torch
             from transformers.utils import logging as transformers_logging
 
-            transformers_logging.disable_progress_bar()
+            transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
             if self.threads is not None:
                 torch.set_num_threads(self.threads)
             model, tokenizer = self._load_weights(self._choose_dtype(torch))
@@ -156,7 +156,7 @@ class TransformersTeacher:
                         f"prompt of {lengths[key]} + {request.sampling.max_tokens} tokens exceeds the model's {context}"
                     )
                     failure = ChatFailure("refused", detail, prompt_tokens=0)
-                    book.settle(key, failure)
+                    book.commit(key, failure)
                     yield key, failure
                     continue
                 batch.append((key, request))
@@ -192,7 +192,7 @@ class TransformersTeacher:
         ends = _list_end_ids(model, tokenizer)
         for (key, request), ids in zip(batch, generated[:, width:].tolist(), strict=True):
             outcome = _read_reply(tokenizer, request, len(prompts[key]), ids, ends)
-            book.settle(key, outcome)
+            book.commit(key, outcome)
             yield key, outcome
 
     def _make_grammar_processor(self, model: Any, tokenizer: Any, requests: list[ChatRequest]) -> Any:

@@ -52,7 +52,7 @@ class Planned:
     parents: tuple[Parent, ...] = ()
 
     def make_request(self, attempt: int) -> ChatRequest:
-        """Return the request of attempt 0, 1, …; later ones are warmer at least to `retry_temperature`, with new seeds."""
+        """Return the request of attempt 0, 1, …; later ones are warmer, each has its own seed."""
         seed = make_seed(self.sampling.seed, self.instruction_id, attempt)
         temperature = self.sampling.temperature
         if attempt:

@@ -18,7 +18,7 @@ from mmpipe.synthesis.grounding import (
     measure_longest_copy,
     measure_repetition,
 )
-from mmpipe.synthesis.passages import choose_passages
+from mmpipe.synthesis.passages import Passage, choose_passages
 from mmpipe.synthesis.prompts import Prompt, find_prompt
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
@@ -76,7 +76,7 @@ PROMPTS = (
     Prompt(
         "grounded_questions/passage",
         "You write one question about a passage, in the language of the passage, and its answer. The question is "
-        "answered by the given sentence, names what it asks about, and makes sense to someone who has only the passage. "
+        "answered by the given sentence, names what it asks about, and can be understood from the passage alone. "
         "The answer is one whole sentence and says nothing that the sentence does not say.",
         "Passage: {passage}\n\nSentence: {sentence}",
         _EXAMPLES,
@@ -150,9 +150,9 @@ def plan_grounded_questions(documents: pl.DataFrame, settings: GroundedQuestionS
         chosen = sorted(rows, key=lambda row: make_id("document", settings.seed, row["doc_id"]))[: settings.documents]
         ids = {row["doc_id"] for row in chosen}
         rows = [row for row in rows if row["doc_id"] in ids]
-    sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, settings.seed)
-    planned = []
-    for row in rows:
+    return [
+        _plan(row, passage, prompt, settings)
+        for row in rows
         for passage in choose_passages(
             row["doc_id"],
             row["text"],
@@ -160,25 +160,26 @@ def plan_grounded_questions(documents: pl.DataFrame, settings: GroundedQuestionS
             passage_chars=settings.passage_chars,
             sentence_chars=settings.sentence_chars,
             seed=settings.seed,
-        ):
-            planned.append(
-                Planned(
-                    instruction_id=make_id(METHOD, row["doc_id"], passage.position),
-                    dump=row["dump"],
-                    method=METHOD,
-                    stage="instruction_tuning",
-                    mode="general_distillation.from_seeds",
-                    prompt_version=prompt.version,
-                    messages=prompt.render(passage=passage.text, sentence=passage.sentence),
-                    schema=_SCHEMA,
-                    sampling=sampling,
-                    retry_temperature=settings.retry_temperature,
-                    evidence=passage.sentence,
-                    context=passage.text,
-                    parents=(Parent("deduped_corpus", row["doc_id"]),),
-                )
-            )
-    return planned
+        )
+    ]
+
+
+def _plan(row: Mapping[str, Any], passage: Passage, prompt: Prompt, settings: GroundedQuestionSettings) -> Planned:
+    return Planned(
+        instruction_id=make_id(METHOD, row["doc_id"], passage.position),
+        dump=row["dump"],
+        method=METHOD,
+        stage="instruction_tuning",
+        mode="general_distillation.from_seeds",
+        prompt_version=prompt.version,
+        messages=prompt.render(passage=passage.text, sentence=passage.sentence),
+        schema=_SCHEMA,
+        sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, settings.seed),
+        retry_temperature=settings.retry_temperature,
+        evidence=passage.sentence,
+        context=passage.text,
+        parents=(Parent("deduped_corpus", row["doc_id"]),),
+    )
 
 
 def accept_grounded_question(

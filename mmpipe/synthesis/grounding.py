@@ -8,13 +8,14 @@ import re
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]|(?:(?![\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f])\w)+")
 
 #: Words of English that carry grammar, not content; of other languages every word counts.
-_GRAMMAR = frozenset(
-    "a about after all also an and any are as at be because been before but by can could did do does during each for "
-    "from had has have he her him his how if in into is it its just many may might more most much must no not of off "
-    "on one only or other our out over own same she should so some such than that the their them then there these "
-    "they this those through to too under until up us very was we were what when where which while who whom whose why "
-    "will with would you your".split()
-)
+_GRAMMAR_WORDS = """
+    a about after all also an and any are as at be because been before but by can could did do does during each for
+    from had has have he her him his how if in into is it its just many may might more most much must no not of off
+    on one only or other our out over own same she should so some such than that the their them then there these
+    they this those through to too under until up us very was we were what when where which while who whom whose why
+    will with would you your
+    """
+_GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 
 
 def list_words(text: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Image instructions: a teacher that cannot see is told the caption and writes as if it saw the picture.
 
 LLaVA-Instruct (Liu et al. 2023, "Visual Instruction Tuning", section 3): the caption is the symbolic stand-in of the
-image; of its three kinds, `conversation` (a question about the picture and its answer) and `description` (a fixed request
-to describe, as in the stage-one alignment of LLaVA and MiniGPT-4, answered anew by the teacher) need no boxes.
+image. Of its kinds, `conversation` (a question about the picture and its answer) and `description` (a fixed request to
+describe, as in the stage-one alignment of LLaVA and MiniGPT-4, answered anew by the teacher) need no boxes.
 """
 
 from __future__ import annotations

@@ -41,19 +41,19 @@ _EXAMPLES = (
 
 _USER = "Text: {evidence}\nQuestion: {instruction}\nAnswer: {response}"
 
-#: One prompt per criterion. Scores run from 1 to 10 and follow a short rationale, as in LLaVA's and UltraFeedback's judges
-#: (LLaVA, section 5.1; UltraFeedback, section 3.2). Each answer is judged alone: there is no position to be biased by.
+#: One prompt per criterion. Scores run from 1 to 10 and follow a short rationale, as with the judges of LLaVA (section
+#: 5.1) and UltraFeedback (section 3.2). Each answer is judged alone, so there is no position to be biased by.
 PROMPTS = (
     Prompt(
         "judgements/helpfulness",
-        "You judge an answer from 1 (useless) to 10 (perfect): does it answer the question, and is everything it says in "
-        "the text? First a short rationale, then the score.",
+        "You judge an answer from 1 (useless) to 10 (perfect): does it answer the question, and is all it says in the "
+        "text? First a short rationale, then the score.",
         _USER,
         _EXAMPLES,
     ),
     Prompt(
         "judgements/truthfulness",
-        "You judge an answer from 1 (made up) to 10 (all true): is everything it says in the text? First a short rationale, "
+        "You judge an answer from 1 (made up) to 10 (all true): is all it says in the text? First a short rationale, "
         "then the score.",
         _USER,
         _EXAMPLES,

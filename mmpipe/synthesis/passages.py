@@ -1,4 +1,4 @@
-"""Chooses passages of a document, whole sentences only, and the sentence of each that a question shall be asked about."""
+"""Chooses passages of a document, whole sentences only, and the sentence of each that shall be asked about."""
 
 from __future__ import annotations
 

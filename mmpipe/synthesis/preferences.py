@@ -58,7 +58,7 @@ def build_pairs(
         responses: columns response_id, instruction_id, response.
         judgements: columns response_id, criterion, score, judgement_status; one criterion, one row per response.
         which: `best_worst` gives one pair per instruction (highest against lowest score; of equal scores the earlier
-            sample); `all` gives every comparison of two different scores, C(K, 2) without ties (InstructGPT, section 3.5).
+            sample); `all` gives every comparison, C(K, 2) less the ties (InstructGPT, section 3.5).
     """
     scored = responses.select("response_id", "instruction_id", "response").join(
         judgements.select("response_id", "criterion", "score", "judgement_status"),

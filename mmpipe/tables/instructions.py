@@ -148,6 +148,8 @@ PREFERENCE_DATASET = Table(
             "The worse answer, one assistant turn.",
             parents=("responses.response", "judgements.score"),
         ),
+        Column("images", pl.List(IMAGE), "Image files of the prompt, in the order of their placeholders.",
+               parents=("synthesized_instructions.images",)),
         Column("score_chosen", pl.Float64, "Score of the chosen answer.", parents=("judgements.score",)),
         Column("score_rejected", pl.Float64, "Score of the rejected answer.", parents=("judgements.score",)),
         Column("criterion", pl.String, "Criterion of the judge.", parents=("judgements.criterion",)),

@@ -1,0 +1,68 @@
+"""Measures instructions: length, grounding, likeness of answer and question, and equal instructions before it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import polars as pl
+
+# a run of letters or digits; scripts written without spaces give one word per character
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]|(?:(?![\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f])\w)+")
+
+SIGNALS = (
+    "instruction_words",
+    "response_words",
+    "response_grounding",
+    "response_instruction_similarity",
+    "response_repetition",
+    "earlier_equal_instructions",
+)
+
+
+def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
+    """Return one row of signals per instruction, keyed by `instruction_id`.
+
+    Signals:
+        instruction_words: words of the instruction; the passage it comes with does not count.
+        response_words: words of the response.
+        response_grounding: share of the response's distinct words of four or more characters, and of its numbers, that
+            stand in the evidence or the instruction; 1 if it has none.
+        response_instruction_similarity: Jaccard similarity of the words of response and instruction; 1 repeats it.
+        response_repetition: share of the response's word trigrams that repeat an earlier one.
+        earlier_equal_instructions: rows above it with the same words in instruction, passage and images, whatever the
+            case and punctuation (Self-Instruct drops instructions like an earlier one; this is the exact form of it).
+
+    Args:
+        instructions: columns instruction_id, instruction, response, evidence, context, images.
+    """
+    seen: dict[tuple[Any, ...], int] = {}
+    rows = []
+    columns = ["instruction_id", "instruction", "response", "evidence", "context", "images"]
+    for row in instructions.select(columns).iter_rows(named=True):
+        asked, answered = _list_words(row["instruction"]), _list_words(row["response"])
+        same = (tuple(asked), tuple(_list_words(row["context"] or "")), tuple(row["images"]))
+        trigrams = list(zip(answered, answered[1:], answered[2:], strict=False))
+        telling = {word for word in answered if len(word) >= 4 or word.isdigit()}
+        known = {*asked, *_list_words(row["evidence"])}
+        rows.append(
+            {
+                "instruction_id": row["instruction_id"],
+                "instruction_words": float(len(asked)),
+                "response_words": float(len(answered)),
+                "response_grounding": len(telling & known) / len(telling) if telling else 1.0,
+                "response_instruction_similarity": _compare(set(asked), set(answered)),
+                "response_repetition": 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0,
+                "earlier_equal_instructions": float(seen.get(same, 0)),
+            }
+        )
+        seen[same] = seen.get(same, 0) + 1
+    return pl.DataFrame(rows, schema={"instruction_id": pl.String, **dict.fromkeys(SIGNALS, pl.Float64)})
+
+
+def _list_words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _compare(left: set[str], right: set[str]) -> float:
+    return len(left & right) / len(left | right) if left | right else 0.0

@@ -1,0 +1,113 @@
+"""Renders the dataset card: README.md with the YAML header that says which files belong to which configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mmpipe.tables.columns import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a card tells.
+
+    Attributes:
+        table: the dataset.
+        rows: rows by configuration, for example `{"text_only": 20, "with_images": 12}`.
+        files: data files (relative paths or globs) by configuration.
+        recipe: name and digest of the recipe.
+        teachers: teachers that wrote rows, as `engine:model@digest`.
+        prompts: versions of the prompts.
+        funnel: (step, rows), in order, from planned to published.
+        rejected: rows that became none, by reason.
+        dumps: dumps the rows come from.
+        tokens: prompt and completion tokens spent, failed attempts included.
+        cost: money spent, with its currency, for example `1.20 USD`; None if none was.
+        licence: SPDX id or `other`.
+        licence_note: what the licence does not settle.
+    """
+
+    table: Table
+    rows: Mapping[str, int]
+    files: Mapping[str, Sequence[str]]
+    recipe: str
+    teachers: Sequence[str] = ()
+    prompts: Sequence[str] = ()
+    funnel: Sequence[tuple[str, int]] = ()
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    dumps: Sequence[str] = ()
+    tokens: tuple[int, int] | None = None
+    cost: str | None = None
+    licence: str = "other"
+    licence_note: str = (
+        "Pages and pictures belong to their authors; a crawl grants no licence to them. Text written by a teacher is "
+        "also bound by that model's own terms. `mmpipe trace ID` names the pages that a row was made from."
+    )
+
+
+def render_card(card: Card) -> str:
+    """Return the text of README.md."""
+    total = sum(card.rows.values())
+    header: dict[str, Any] = {
+        "license": card.licence,
+        "task_categories": ["text-generation"],
+        "tags": ["synthetic", "mmpipe"],
+        "size_categories": [_name_size(total)],
+        "configs": [
+            {"config_name": name, "data_files": list(card.files[name]), **({"default": True} if place == 0 else {})}
+            for place, name in enumerate(card.rows)
+        ],
+    }
+    parts = [
+        f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n",
+        f"# {card.table.name}\n\n{card.table.description}\n",
+        _render_table("Rows", ("Configuration", "Rows"), [*card.rows.items(), ("all", total)]),
+        _render_table("Columns", ("Column", "Meaning"), [(each.name, each.description) for each in card.table.columns]),
+        _render_table("From plan to row", ("Step", "Rows"), card.funnel),
+        _render_table("Why planned rows are missing", ("Reason", "Rows"), list(card.rejected.items())),
+        _render_list("How it was made", _list_makers(card)),
+        f"## Licence\n\n{card.licence_note}\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _list_makers(card: Card) -> list[str]:
+    lines = [f"Recipe: `{card.recipe}`"]
+    lines += [f"Teacher: `{teacher}`" for teacher in card.teachers]
+    lines += [f"Prompt: `{prompt}`" for prompt in card.prompts]
+    lines += [f"Dump: `{dump}`" for dump in card.dumps]
+    if card.tokens is not None:
+        lines.append(
+            f"Tokens: {card.tokens[0]:,} in prompts, {card.tokens[1]:,} in completions, failed attempts included"
+        )
+    if card.cost is not None:
+        lines.append(f"Cost: {card.cost}")
+    return lines
+
+
+def _render_list(title: str, lines: Sequence[str]) -> str:
+    return f"## {title}\n\n" + "".join(f"- {line}\n" for line in lines) if lines else ""
+
+
+def _render_table(title: str, heads: tuple[str, str], rows: Sequence[tuple[str, Any]]) -> str:
+    if not rows:
+        return ""
+    body = "".join(
+        f"| {str(left).replace('|', chr(92) + '|')} | {str(right).replace('|', chr(92) + '|')} |\n"
+        for left, right in rows
+    )
+    return f"## {title}\n\n| {heads[0]} | {heads[1]} |\n|---|---|\n{body}"
+
+
+def _name_size(rows: int) -> str:
+    """Return the hub's size category."""
+    for limit, name in ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M")):
+        if rows < limit:
+            return name
+    return "n>10M"

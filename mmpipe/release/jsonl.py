@@ -1,0 +1,86 @@
+"""Renders a dataset as `datasets` and the trainers read it: JSON lines beside image files, or Arrow for Parquet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+#: Folder of the image files, relative to the JSONL file.
+IMAGE_FOLDER = "images"
+
+
+def split_by_images(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return the rows `with_images` and `text_only`; a name without rows is left out.
+
+    A trainer takes a file with an `images` column for a vision dataset, so rows without images stand in their own.
+    """
+    has_images = pl.col("images").list.len() > 0
+    parts = {"text_only": frame.filter(~has_images).drop("images"), "with_images": frame.filter(has_images)}
+    return {name: part for name, part in parts.items() if part.height}
+
+
+def render_jsonl(frame: pl.DataFrame) -> Iterator[str]:
+    """Yield one JSON line (with its line feed) per row: messages as lists of objects, images as relative paths."""
+    for row in frame.iter_rows(named=True):
+        if "images" in row:
+            row["images"] = [_place_image(image) for image in row["images"]]
+        yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def list_image_files(frame: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
+    """Yield (path relative to the JSONL file, bytes) of each image once."""
+    seen: set[str] = set()
+    for images in frame.get_column("images").to_list() if "images" in frame.columns else ():
+        for image in images:
+            path = _place_image(image)
+            if path not in seen:
+                seen.add(path)
+                yield path, image["bytes"]
+
+
+def _place_image(image: dict[str, Any]) -> str:
+    # only the name: a path out of a crawl must not lead out of the folder
+    return f"{IMAGE_FOLDER}/{PurePosixPath(image['path']).name}"
+
+
+def convert_to_arrow(frame: pl.DataFrame) -> pa.Table:
+    """Return `frame` as Arrow whose Parquet file `datasets.load_dataset("parquet")` reads with images decoded.
+
+    `datasets` finds the features of a file under the key `huggingface` of the schema's metadata.
+    """
+    import pyarrow as pa
+
+    schema = pa.schema([pa.field(name, _to_arrow_type(dtype)) for name, dtype in frame.schema.items()])
+    features = {name: _describe_feature(name, dtype) for name, dtype in frame.schema.items()}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return frame.to_arrow().cast(schema).replace_schema_metadata(metadata)
+
+
+def _to_arrow_type(dtype: Any) -> pa.DataType:
+    import pyarrow as pa
+
+    if isinstance(dtype, pl.List):
+        return pa.list_(_to_arrow_type(dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return pa.struct([pa.field(field.name, _to_arrow_type(field.dtype)) for field in dtype.fields])
+    # 32-bit offsets: what every reader of Parquet takes
+    return {pl.String: pa.string(), pl.Binary: pa.binary(), pl.Int64: pa.int64(), pl.Float64: pa.float64()}[type(dtype)]
+
+
+def _describe_feature(name: str, dtype: Any) -> dict[str, Any]:
+    if name == "images":
+        return {"feature": {"_type": "Image"}, "_type": "List"}
+    if isinstance(dtype, pl.List):
+        return {"feature": _describe_feature("", dtype.inner), "_type": "List"}
+    if isinstance(dtype, pl.Struct):
+        return {field.name: _describe_feature("", field.dtype) for field in dtype.fields}
+    names = {pl.String: "string", pl.Binary: "binary", pl.Int64: "int64", pl.Float64: "float64"}
+    return {"dtype": names[type(dtype)], "_type": "Value"}

@@ -1,0 +1,64 @@
+"""Renders preference pairs for DPO, reward modelling and their kin: explicit prompt, conversational."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from mmpipe.errors import InvariantBroken
+from mmpipe.release.conversations import find_conversation_fault, index_image_files, render_prompt, take_images
+from mmpipe.tables.instructions import PREFERENCE_DATASET
+
+
+def render_preferences(
+    pairs: pl.DataFrame, instructions: pl.DataFrame, image_files: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Return one row of `preference_dataset` per pair, in order.
+
+    Args:
+        pairs: `synthesis.preferences.PAIRS_SCHEMA`: pair_id, instruction_id, chosen_id, rejected_id, chosen,
+            rejected, score_chosen, score_rejected, criterion.
+        instructions: the kept instructions they answer: instruction_id, dump, instruction, context, images.
+        image_files: the files of all images named, columns `conversations.IMAGE_FILES`.
+
+    Raises:
+        InvariantBroken: a pair without its instruction or image file, equal or empty answers, or scores that do not
+            prefer the chosen one.
+    """
+    files = index_image_files(image_files)
+    asked = {row["instruction_id"]: row for row in instructions.rows(named=True)}
+    rows = []
+    for pair in pairs.rows(named=True):
+        instruction = asked.get(pair["instruction_id"])
+        if instruction is None:
+            raise InvariantBroken(
+                f"preference_dataset: pair {pair['pair_id']} answers an instruction that is not kept."
+            )
+        images = take_images(pair["pair_id"], instruction["images"], files)
+        prompt = render_prompt(instruction["instruction"], instruction["context"], len(images))
+        chosen = [{"role": "assistant", "content": pair["chosen"].strip()}]
+        rejected = [{"role": "assistant", "content": pair["rejected"].strip()}]
+        for answer in (chosen, rejected):
+            fault = find_conversation_fault([*prompt, *answer], len(images))
+            if fault is not None:
+                raise InvariantBroken(f"preference_dataset: pair {pair['pair_id']} {fault}.")
+        if pair["chosen"].split() == pair["rejected"].split() or not pair["score_chosen"] > pair["score_rejected"]:
+            raise InvariantBroken(f"preference_dataset: pair {pair['pair_id']} prefers nothing.")
+        rows.append(
+            {
+                "id": pair["pair_id"],
+                "prompt": prompt,
+                "chosen": chosen,
+                "rejected": rejected,
+                "images": images,
+                "score_chosen": pair["score_chosen"],
+                "score_rejected": pair["score_rejected"],
+                "criterion": pair["criterion"],
+                "group_id": pair["instruction_id"],
+                "dump": instruction["dump"],
+                "parents": [
+                    {"table": "responses", "id": pair["chosen_id"]},
+                    {"table": "responses", "id": pair["rejected_id"]},
+                ],
+            }
+        )
+    return PREFERENCE_DATASET.conform(pl.DataFrame(rows, schema=PREFERENCE_DATASET.schema))
