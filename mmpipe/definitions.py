@@ -54,7 +54,4 @@ def build_definitions(environ: Mapping[str, str], **resources: Any) -> dg.Defini
     )
 
 
-@dg.definitions
-def definitions() -> dg.Definitions:
-    """Return the definitions set by the environment of this process."""
-    return build_definitions(os.environ)
+defs = build_definitions(os.environ)

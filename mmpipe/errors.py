@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+#: A message lists the known names up to this many; more would bury what went wrong.
+_FEW_NAMES = 24
+
+
 class MmpipeError(Exception):
     """Anything mmpipe raises on purpose. The message names what, where, and what to do next."""
 
@@ -64,7 +68,9 @@ class TeacherError(MmpipeError):
 
 
 def name_nearest(wrong: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` for the known name nearest to a wrong one, or the list of known names."""
+    """Return ` Did you mean 'x'?` for the known name nearest to a wrong one, or the known names if they are few."""
     names = sorted(known)
     near = get_close_matches(wrong, names, n=1)
-    return f" Did you mean {near[0]!r}?" if near else f" Known names: {', '.join(names)}."
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return f" Known names: {', '.join(names)}." if 0 < len(names) <= _FEW_NAMES else ""

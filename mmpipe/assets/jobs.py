@@ -9,13 +9,13 @@ import dagster as dg
 from mmpipe.assets.partitions import DUMPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 #: The job that the sensor requests for a new dump.
 WHOLE_LINE = "crawl_to_datasets"
 
 
-def build_jobs(groups: dict[str, Sequence[str]]) -> list[dg.UnresolvedAssetJobDefinition]:
+def build_jobs(groups: Mapping[str, Sequence[str]]) -> list[dg.UnresolvedAssetJobDefinition]:
     """Return the jobs.
 
     Args:

@@ -99,6 +99,11 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
     """
     read = _Environment(environ)
     lake = read.text("LAKE", "var/lake")
+    if read.flag("FETCH_IMAGES") and not read.text("CONTACT", ""):
+        raise ConfigurationError(
+            "MMPIPE_FETCH_IMAGES needs MMPIPE_CONTACT: an address or page that the user agent names, so that a host "
+            "can write to whom it may concern."
+        )
     return {
         "lake": LakeResource(root=lake),
         "engine": EngineResource(workers=read.whole("WORKERS", 0), backend=read.text("ENGINE", "local")),

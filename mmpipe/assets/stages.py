@@ -1,23 +1,18 @@
 """Turns stages into Dagster assets: one op each, described by its table and contract, with what it made as metadata."""
 
-from __future__ import annotations
-
+# no postponed annotations here: Dagster reads the context's by identity
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mmpipe.assets.column_metadata import describe_columns, describe_lineage
+from mmpipe.assets.contracts import Contract
 from mmpipe.assets.metadata import describe_production
 from mmpipe.assets.partitions import DUMPS
 from mmpipe.assets.resources import RESOURCE_KEYS, collect_knobs
+from mmpipe.filtering.recipes import Recipe
 from mmpipe.lanes.stage import Stage, StageRun
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from mmpipe.assets.contracts import Contract
-    from mmpipe.filtering.recipes import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +48,6 @@ def build_asset(
         tags=dict.fromkeys(contract.tags, ""),
         pool=dressing.pool,
         partitions_def=DUMPS if stage.is_per_dump else None,
-        # one dump per run: a clean retry, and versions that belong to the dump
-        backfill_policy=dg.BackfillPolicy.multi_run(1) if stage.is_per_dump else None,
         automation_condition=dressing.automation,
         code_version=stage.compute_code_version(recipe),
         metadata={

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from mmpipe.storage.commits import FAILED, PASSED
 from mmpipe.storage.dumps import list_dumps
 from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_REMOVALS, IMAGE_SIGNALS
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.instructions import (
     JUDGEMENTS,
     PREFERENCE_DATASET,
@@ -20,7 +20,7 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_SIGNALS
 
 if TYPE_CHECKING:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from mmpipe.storage.shards import Production
 
 
+#: A kept picture was measured already, so it is read whole.
+_ANY_SIZE = 1 << 40
+
+
 # image_candidates -----------------------------------------------------------------------------------------------------
 
 
@@ -177,8 +181,10 @@ def signals_shard(candidates: Dataset, shard: str, root: str, recipe: Recipe, kn
 
 def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -> Iterator[tuple[str, bytes | None]]:
     """Yield (pair_id, bytes) of every pair; None where the bytes are missing. A picture used twice is read once."""
+    from mmpipe.storage.image_cache import ImageCache
     from mmpipe.storage.warc import read_payloads
 
+    fetched = ImageCache(cache.join("images"))
     stored = rows.filter(pl.col("image_origin") == "dump")
     pairs_of = {
         key[0]: group.get_column("pair_id").to_list()
@@ -191,7 +197,7 @@ def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -
         for pair_id in pairs_of[doc_id]:
             yield pair_id, payload.body
     for pair_id, sha256 in rows.filter(pl.col("image_origin") != "dump").select("pair_id", "image_sha256").iter_rows():
-        yield pair_id, cache.join("images", sha256[:2], sha256).read_bytes() if sha256 else None
+        yield pair_id, fetched.read(sha256) if sha256 else None
 
 
 # image_removals, filtered_image_pairs ---------------------------------------------------------------------------------
@@ -247,13 +253,13 @@ def filter_pairs_shard(candidates: Dataset, signals: Dataset, removals: Dataset,
     return ShardResult(frame, kept.rows_in, kept.rows_removed, kept.removed_by_rule)
 
 
-def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str, max_bytes: int) -> dict[str, bytes]:
+def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str) -> dict[str, bytes]:
     """Return the bytes of kept pairs by pair_id, read by reference from their dumps or the cache."""
     return {
         pair_id: data
         for (dump,), of_dump in pairs.group_by("dump", maintain_order=True)
         for pair_id, data in read_images(
-            of_dump, Place(read_dump(lake, str(dump)).root), Place(cache_folder), max_bytes
+            of_dump, Place(read_dump(lake, str(dump)).root), Place(cache_folder), _ANY_SIZE
         )
         if data is not None
     }

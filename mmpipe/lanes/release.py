@@ -1,4 +1,4 @@
-"""The release over all dumps: conversations, preference pairs and packed tokens, each as Parquet a trainer reads."""
+"""The release over all dumps: conversations, preference pairs and packed tokens, as files a trainer reads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.lanes.stage import StageRun, fingerprint_inputs
+from mmpipe.lanes.images import read_pair_images
+from mmpipe.lanes.instructions import keep_instructions
+from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
+from mmpipe.storage.commits import FAILED
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
-from mmpipe.tables.instructions import PRETRAINING_DATASET
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
+from mmpipe.tables.instructions import (
+    JUDGEMENTS,
+    PREFERENCE_DATASET,
+    PRETRAINING_DATASET,
+    RESPONSES,
+    SFT_DATASET,
+    SYNTHESIZED_INSTRUCTIONS,
+)
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 from mmpipe.tables.text import DEDUPED_CORPUS
 
 if TYPE_CHECKING:
@@ -18,6 +30,7 @@ if TYPE_CHECKING:
 
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.storage.lake import Dataset
+    from mmpipe.storage.places import Place
     from mmpipe.storage.shards import Production
     from mmpipe.tables.columns import Table
 
@@ -25,56 +38,122 @@ if TYPE_CHECKING:
 def list_ready(run: StageRun, *tables: Table) -> list[tuple[Dataset, ...]]:
     """Return the datasets of each dump for which all the tables are published and none failed its checks.
 
-    A dump that is missing holds the others up for ever if all are waited for; one that failed is left out and named
-    by its own check.
+    Waiting for every dump would let one that is missing hold the others up for ever; one that failed is left out, and
+    its own check says so.
     """
     ready = []
     for dump in run.lake.list_dumps(tables[0]):
         datasets = tuple(run.lake.dataset(table, dump) for table in tables)
         manifests = [dataset.find_manifest() for dataset in datasets]
-        if all(manifest is not None and manifest.checks != "failed" for manifest in manifests):
+        if all(manifest is not None and manifest.checks != FAILED for manifest in manifests):
             ready.append(datasets)
     return ready
 
 
 def write_per_dump(
-    run: StageRun, tables: tuple[Table, ...], function: Callable[..., ShardResult], *arguments: Any, extra: str = ""
+    run: StageRun, tables: tuple[Table, ...], function: Callable[..., ShardResult], *arguments: Any
 ) -> Production:
     """Make one shard per dump, from the datasets of that dump."""
     ready = list_ready(run, *tables)
     inputs = {name: value for datasets in ready for name, value in fingerprint_inputs(*datasets).items()}
     work = [
-        ShardWork(
-            str(datasets[0].dump), digest_settings([fingerprint_inputs(*datasets), extra]), (*datasets, *arguments)
-        )
+        ShardWork(str(datasets[0].dump), digest_settings(fingerprint_inputs(*datasets)), (*datasets, *arguments))
         for datasets in ready
     ]
     return run.write(work, function, inputs=inputs)
 
 
+# sft_dataset ----------------------------------------------------------------------------------------------------------
+
+_SFT_INPUTS = (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, FILTERED_IMAGE_PAIRS)
+
+
+def release_conversations(run: StageRun) -> Production:
+    """Render the kept instructions of all dumps as conversations."""
+    production = write_per_dump(run, _SFT_INPUTS, conversations_shard, run.lake, run.knobs.cache_folder)
+    render_release(run, production)
+    return production
+
+
+def conversations_shard(
+    instructions: Dataset, removals: Dataset, pairs: Dataset, lake: Any, cache_folder: str
+) -> ShardResult:
+    """Render the conversations of one dump."""
+    from mmpipe.release.conversations import render_conversations
+
+    kept = keep_instructions(instructions, removals)
+    frame = render_conversations(kept.frame, read_image_files(kept.frame, pairs, lake, cache_folder))
+    return ShardResult(frame, kept.rows_in, kept.rows_removed, kept.removed_by_rule)
+
+
+def read_image_files(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_folder: str) -> pl.DataFrame:
+    """Return the files of the images that instructions name: pair_id, bytes, and a path made of content and format."""
+    from mmpipe.release.conversations import IMAGE_FILES
+
+    named = instructions.lazy().select(pair_id=pl.col("images").explode()).drop_nulls().unique()
+    rows = pairs.scan().join(named, on="pair_id", how="semi").collect()
+    found = read_pair_images(lake, rows, cache_folder)
+    files = rows.select("pair_id", path=pl.format("{}.{}", "image_sha256", "image_format"))
+    return files.with_columns(
+        bytes=pl.Series([found.get(pair_id) for pair_id in files.get_column("pair_id")], dtype=pl.Binary)
+    ).select(IMAGE_FILES.names())
+
+
+# preference_dataset ---------------------------------------------------------------------------------------------------
+
+_PREFERENCE_INPUTS = (*_SFT_INPUTS, RESPONSES, JUDGEMENTS)
+
+
+def release_preferences(run: StageRun) -> Production:
+    """Pair the better and worse responses of all dumps."""
+    production = write_per_dump(run, _PREFERENCE_INPUTS, preferences_shard, run.lake, run.knobs.cache_folder)
+    render_release(run, production)
+    return production
+
+
+def preferences_shard(
+    instructions: Dataset,
+    removals: Dataset,
+    pairs: Dataset,
+    responses: Dataset,
+    judgements: Dataset,
+    lake: Any,
+    cache_folder: str,
+) -> ShardResult:
+    """Pair the responses of one dump."""
+    from mmpipe.release.preference_pairs import render_preferences
+    from mmpipe.synthesis.preferences import build_pairs
+
+    kept = keep_instructions(instructions, removals).frame
+    built = build_pairs(responses.scan().collect(), judgements.scan().collect())
+    answered = kept.join(built.frame.select("instruction_id"), on="instruction_id", how="semi", maintain_order="left")
+    frame = render_preferences(built.frame, answered, read_image_files(answered, pairs, lake, cache_folder))
+    return ShardResult(frame, built.instructions, counts=built.left_out, accounts_for_rows=False)
+
+
 # pretraining_dataset --------------------------------------------------------------------------------------------------
 
 
-def pack_pretraining(run: StageRun) -> Production:
+def release_sequences(run: StageRun) -> Production:
     """Mix the dumps by their epochs, tokenize and pack, one shard per shard of the corpus."""
     from mmpipe.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(run.knobs.tokenizer or None)
     work = []
-    inputs = {}
+    inputs: dict[str, str] = {}
     for (corpus,) in list_ready(run, DEDUPED_CORPUS):
         epochs = run.recipe.pretraining.epochs.get(str(corpus.dump), 1.0)
-        chosen = choose_fraction(corpus, epochs, run.recipe.pretraining.seed, tokenizer)
+        once_more = choose_fraction(corpus, epochs, run.recipe.pretraining.seed, tokenizer)
         for commit in corpus.require_manifest().commits:
-            identity = digest_settings([commit.file_digest, tokenizer.digest, epochs, digest_settings(chosen)])
-            arguments = (corpus, commit.shard, run.recipe, run.knobs.tokenizer, chosen)
+            identity = digest_settings([commit.file_digest, tokenizer.digest, epochs, once_more])
+            arguments = (corpus, commit.shard, run.recipe, run.knobs.tokenizer, once_more)
             work.append(ShardWork(f"{corpus.dump}-{commit.shard}", identity, arguments))
         inputs |= fingerprint_inputs(corpus)
-    return run.write(work, pack_shard, inputs=inputs)
+    return run.write(work, sequences_shard, inputs=inputs)
 
 
-def choose_fraction(corpus: Dataset, epochs: float, seed: int, tokenizer: Any) -> list[str] | None:
-    """Return the documents read once more than the whole epochs ask, or None if the epochs are whole.
+def choose_fraction(corpus: Dataset, epochs: float, seed: int, tokenizer: Any) -> list[str]:
+    """Return the documents that are read once more than the whole epochs ask; none if the epochs are whole.
 
     Chosen over the whole dump, so that the choice does not depend on how the corpus was sharded; only ids and token
     counts are held.
@@ -82,19 +161,21 @@ def choose_fraction(corpus: Dataset, epochs: float, seed: int, tokenizer: Any) -
     from mmpipe.sampling.mixing import choose_documents
 
     fraction = epochs - math.floor(epochs)
-    if not fraction:
-        return None
-    counted = []
-    for commit in corpus.require_manifest().commits:
-        rows = corpus.read_shard(commit.shard).select("doc_id", "text")
-        lengths = [len(ids) for ids in tokenizer.encode_batch(rows.get_column("text").to_list())]
-        counted.append(rows.select("doc_id", source=pl.lit(corpus.dump), tokens=pl.Series(lengths, dtype=pl.Int64)))
-    chosen = choose_documents(pl.concat(counted), {str(corpus.dump): fraction}, seed) if counted else pl.DataFrame()
-    return sorted(chosen.get_column("doc_id")) if chosen.height else []
+    shards = [corpus.read_shard(commit.shard) for commit in corpus.require_manifest().commits] if fraction else []
+    counted = [
+        rows.select("doc_id", source="dump").with_columns(
+            tokens=pl.Series(map(len, tokenizer.encode_batch(rows.get_column("text").to_list())), dtype=pl.Int64)
+        )
+        for rows in shards
+        if rows.height
+    ]
+    if not counted:
+        return []
+    return sorted(choose_documents(pl.concat(counted), {str(corpus.dump): fraction}, seed).get_column("doc_id"))
 
 
-def pack_shard(
-    corpus: Dataset, shard: str, recipe: Recipe, tokenizer_place: str, chosen: list[str] | None
+def sequences_shard(
+    corpus: Dataset, shard: str, recipe: Recipe, tokenizer_place: str, once_more: list[str]
 ) -> ShardResult:
     """Pack the documents of one shard of the corpus."""
     from mmpipe.models.tokenizer import load_tokenizer
@@ -102,26 +183,19 @@ def pack_shard(
     from mmpipe.sampling.mixing import choose_documents
 
     settings = recipe.pretraining
-    tokenizer = load_tokenizer(tokenizer_place or None)
-    rows = corpus.read_shard(shard).select("doc_id", "text", source="dump", tokens=pl.lit(1, dtype=pl.Int64))
+    rows = corpus.read_shard(shard).select("doc_id", "text", source="dump")
+    if rows.is_empty():
+        return ShardResult(PRETRAINING_DATASET.make_empty(), 0)
     whole = math.floor(settings.epochs.get(str(corpus.dump), 1.0))
-    order = (
-        choose_documents(rows.drop("text"), {str(corpus.dump): float(whole)}, settings.seed) if rows.height else rows
+    sized = rows.select("doc_id", "source", tokens=pl.lit(1, dtype=pl.Int64))
+    order = choose_documents(sized, {str(corpus.dump): float(whole)}, settings.seed).select("doc_id", "source", "epoch")
+    last = sized.filter(pl.col("doc_id").is_in(once_more)).select(
+        "doc_id", "source", epoch=pl.lit(whole, dtype=pl.Int64)
     )
-    once_more = rows.filter(pl.col("doc_id").is_in(chosen or [])).select(order.columns[:3]).with_columns(epoch=whole)
-    plan = (
-        pl.concat(
-            [
-                order.select("doc_id", "source", "epoch"),
-                once_more.select("doc_id", "source", pl.col("epoch").cast(pl.Int64)),
-            ]
-        )
-        if rows.height
-        else None
+    documents = pl.concat([order, last]).join(
+        rows.select("doc_id", "text"), on="doc_id", how="left", maintain_order="left"
     )
-    if plan is None:
-        return ShardResult(PRETRAINING_DATASET.make_empty(), 0, accounts_for_rows=False)
-    documents = plan.join(rows.select("doc_id", "text"), on="doc_id", how="left", maintain_order="left")
+    tokenizer = load_tokenizer(tokenizer_place or None)
     frame = pack_documents(
         tokenize_documents(documents, tokenizer),
         settings.sequence_length,
@@ -129,4 +203,100 @@ def pack_shard(
         tokenizer=describe_tokenizer(tokenizer),
     )
     tokens = int(frame.get_column("input_ids").list.len().sum())
-    return ShardResult(frame, rows.height, counts={"tokens": tokens, "documents": plan.height}, accounts_for_rows=False)
+    counts = {"tokens": tokens, "documents": documents.height}
+    return ShardResult(frame, rows.height, counts=counts, accounts_for_rows=False)
+
+
+# files for trainers ---------------------------------------------------------------------------------------------------
+
+
+def render_release(run: StageRun, production: Production) -> None:
+    """Write the published rows as trainers read them: Parquet and JSONL per configuration, images, a card.
+
+    Rows with images and rows without stand apart, because a trainer takes every row of a file with an image column for
+    a vision row. Files lie in `release/` of the dataset's folder, one per dump; the card names them.
+    """
+    from mmpipe.release.dataset_card import render_card
+
+    dataset = run.read(run.stage.table)
+    folder = dataset.folder.join("release")
+    rows: dict[str, int] = {}
+    written: set[str] = set()
+    for commit in production.manifest.commits:
+        for name, path in write_configurations(dataset, commit.shard, folder, rows):
+            written.add(f"{name}/{path}")
+    for path in list(folder.list_files()):
+        if path not in written:
+            folder.join(path).remove()
+    dataset.folder.join("README.md").write_text(render_card(describe_release(run, production, rows)))
+
+
+def write_configurations(dataset: Dataset, dump: str, folder: Place, rows: dict[str, int]) -> list[tuple[str, str]]:
+    """Write the rows of one dump by configuration, add to `rows`, and return what was written: configuration, file."""
+    import io
+
+    import pyarrow.parquet as pq
+
+    from mmpipe.release.jsonl import convert_to_arrow, list_image_files, render_jsonl, split_by_images
+
+    written = []
+    for name, part in split_by_images(dataset.read_shard(dump)).items():
+        place = folder.join(name)
+        buffer = io.BytesIO()
+        pq.write_table(convert_to_arrow(part), buffer, compression="zstd")
+        place.join(f"{dump}.parquet").write_bytes(buffer.getvalue())
+        place.join(f"{dump}.jsonl").write_text("".join(render_jsonl(part)))
+        written += [(name, f"{dump}.parquet"), (name, f"{dump}.jsonl")]
+        for path, data in list_image_files(part):
+            place.join(path).write_bytes(data)
+            written.append((name, path))
+        rows[name] = rows.get(name, 0) + part.height
+    return written
+
+
+def describe_release(run: StageRun, production: Production, rows: dict[str, int]) -> Any:
+    """Return what the card of a released dataset tells."""
+    from mmpipe.release.dataset_card import Card
+
+    manifest = production.manifest
+    dumps = [commit.shard for commit in manifest.commits]
+    sources = [run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump) for dump in dumps]
+    made_by = [source.scan().select("teacher", "prompt_version").unique().collect() for source in sources]
+    manifests = [source.require_manifest() for source in sources]
+    if run.stage.table is PREFERENCE_DATASET:
+        manifests += [
+            run.lake.dataset(table, dump).require_manifest() for dump in dumps for table in (RESPONSES, JUDGEMENTS)
+        ]
+    counts = [item.counts for item in manifests]
+    rejected: dict[str, int] = {}
+    for item in [*manifests, manifest]:
+        for reason, count in item.removed_by_rule.items():
+            rejected[reason] = rejected.get(reason, 0) + count
+    for reason, count in manifest.counts.items():
+        rejected[reason] = rejected.get(reason, 0) + int(count)
+    return Card(
+        table=run.stage.table,
+        rows=rows,
+        files={name: [f"release/{name}/*.parquet"] for name in rows},
+        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        teachers=sorted({teacher for frame in made_by for teacher in frame.get_column("teacher")}),
+        prompts=sorted({prompt for frame in made_by for prompt in frame.get_column("prompt_version")}),
+        funnel=[
+            ("planned", sum(source.require_manifest().rows_in for source in sources)),
+            ("synthesized", sum(source.require_manifest().rows_out for source in sources)),
+            ("published", manifest.rows_out),
+        ],
+        rejected=rejected,
+        dumps=dumps,
+        tokens=(
+            int(sum(count.get("prompt_tokens", 0) for count in counts)),
+            int(sum(count.get("completion_tokens", 0) for count in counts)),
+        ),
+    )
+
+
+RELEASE_LANE = (
+    Stage(SFT_DATASET, _SFT_INPUTS, release_conversations, is_per_dump=False),
+    Stage(PREFERENCE_DATASET, _PREFERENCE_INPUTS, release_preferences, is_per_dump=False),
+    Stage(PRETRAINING_DATASET, (DEDUPED_CORPUS,), release_sequences, ("pretraining",), is_per_dump=False),
+)

@@ -1,0 +1,16 @@
+"""The instruction lane in Dagster: each stage of lanes.instructions with its group, kinds and pool."""
+
+from __future__ import annotations
+
+from mmpipe.assets.stages import Dressing
+from mmpipe.lanes.instructions import INSTRUCTION_LANE
+
+#: How each asset of the lane is shown and scheduled. A teacher takes the device, be it ours or an endpoint's.
+INSTRUCTION_DRESSING = {
+    "synthesized_instructions": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
+    "instruction_removals": Dressing("instructions"),
+    "responses": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
+    "judgements": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
+}
+
+INSTRUCTION_ASSETS = [(stage, INSTRUCTION_DRESSING[stage.table.name]) for stage in INSTRUCTION_LANE]

@@ -1,0 +1,224 @@
+"""The instruction lane, top to bottom: documents and pairs → instructions → removals; responses → judgements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
+from mmpipe.storage.shards import ShardResult, ShardWork
+from mmpipe.tables.identity import digest_settings
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
+from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.keep import Kept, count_removed_by_rule, keep
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.text import DEDUPED_CORPUS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmpipe.filtering.recipes import Recipe
+    from mmpipe.lanes.stage import Knobs
+    from mmpipe.storage.lake import Dataset
+    from mmpipe.storage.shards import Production
+    from mmpipe.synthesis.drafts import Planned, Synthesis
+    from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings
+    from mmpipe.synthesis.image_instructions import ImageInstructionSettings
+    from mmpipe.tables.chat import Teacher
+
+#: Rows planned per shard: what is asked between two commits. Replies are committed one by one to the cache anyway.
+PLANNED_PER_SHARD = 512
+
+
+def open_run_teacher(knobs: Knobs) -> Teacher:
+    """Return the teacher that the knobs name."""
+    from mmpipe.models.teachers import open_teacher
+
+    return open_teacher(
+        knobs.teacher, device=knobs.device, batch_size=knobs.batch_size, cache_folder=knobs.cache_folder
+    )
+
+
+# synthesized_instructions ---------------------------------------------------------------------------------------------
+
+
+def synthesize_instructions(run: StageRun) -> Production:
+    """Ask the teacher for instructions by every method of the recipe."""
+    from mmpipe.synthesis.grounded_questions import METHOD as GROUNDED
+    from mmpipe.synthesis.image_instructions import METHOD as IMAGES
+
+    corpus, pairs = run.read(DEDUPED_CORPUS), run.read(FILTERED_IMAGE_PAIRS)
+    teacher = open_run_teacher(run.knobs)
+    plans = {GROUNDED: plan_questions, IMAGES: plan_pairs}
+    work = []
+    for method in run.recipe.instructions.methods:
+        planned = plans[method](corpus if method == GROUNDED else pairs, run.recipe)
+        for number, start in enumerate(range(0, len(planned), PLANNED_PER_SHARD)):
+            chunk = planned[start : start + PLANNED_PER_SHARD]
+            identity = digest_settings([teacher.name, [(plan.instruction_id, plan.messages) for plan in chunk]])
+            arguments = (method, chunk, run.recipe, teacher)
+            work.append(ShardWork(f"{method}-{number:05d}", identity, arguments))
+    return run.write(work, synthesize_shard, inputs=fingerprint_inputs(corpus, pairs), is_in_process=True)
+
+
+def plan_questions(corpus: Dataset, recipe: Recipe) -> list[Planned]:
+    """Return what is asked about the documents of a dump; documents are chosen by hash, then read."""
+    from mmpipe.synthesis.grounded_questions import plan_grounded_questions
+
+    documents = choose_rows(corpus, "doc_id", recipe.instructions.documents_per_dump, recipe.instructions.seed)
+    return plan_grounded_questions(documents, collect_question_settings(recipe))
+
+
+def plan_pairs(pairs: Dataset, recipe: Recipe) -> list[Planned]:
+    """Return what is asked about the image pairs of a dump."""
+    from mmpipe.synthesis.image_instructions import plan_image_instructions
+
+    chosen = choose_rows(pairs, "pair_id", recipe.instructions.pairs_per_dump, recipe.instructions.seed)
+    return plan_image_instructions(chosen, collect_pair_settings(recipe))
+
+
+def choose_rows(dataset: Dataset, key: str, most: int | None, seed: int) -> pl.DataFrame:
+    """Return at most `most` rows, chosen by a keyed hash of their ids: the same on every machine, in any sharding."""
+    from mmpipe.tables.identity import make_id
+
+    ids = dataset.scan().select(key).collect().get_column(key).to_list()
+    chosen = sorted(ids, key=lambda row_id: make_id("chosen", seed, row_id))[:most]
+    wanted = pl.LazyFrame({key: chosen}, schema={key: pl.String})
+    return dataset.scan().join(wanted, on=key, how="semi").collect().sort(key)
+
+
+def synthesize_shard(method: str, planned: Sequence[Planned], recipe: Recipe, teacher: Teacher) -> ShardResult:
+    """Ask for the planned rows of one shard."""
+    from functools import partial
+
+    from mmpipe.synthesis.drafts import synthesize
+    from mmpipe.synthesis.grounded_questions import METHOD as GROUNDED
+    from mmpipe.synthesis.grounded_questions import accept_grounded_question
+    from mmpipe.synthesis.image_instructions import accept_image_instruction
+
+    if method == GROUNDED:
+        accept = partial(accept_grounded_question, settings=collect_question_settings(recipe))
+        return account_for(synthesize(planned, teacher, accept))
+    accept_pair = partial(accept_image_instruction, settings=collect_pair_settings(recipe))
+    return account_for(synthesize(planned, teacher, accept_pair))
+
+
+def collect_question_settings(recipe: Recipe) -> GroundedQuestionSettings:
+    """Return the recipe's section as grounded questions take it; which languages stay is the text lane's rule."""
+    from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings
+
+    section = recipe.instructions
+    return GroundedQuestionSettings(
+        languages=(), passages_per_document=section.questions_per_document, seed=section.seed
+    )
+
+
+def collect_pair_settings(recipe: Recipe) -> ImageInstructionSettings:
+    """Return the recipe's section as image instructions take it."""
+    from mmpipe.synthesis.image_instructions import ImageInstructionSettings
+
+    return ImageInstructionSettings(seed=recipe.instructions.seed)
+
+
+def account_for(synthesis: Synthesis) -> ShardResult:
+    """Return a synthesis with its account: planned = rows + rejected by reason; tokens and money, failures included."""
+    spent = synthesis.spent
+    refused = {f"refused_{reason}": count for reason, count in synthesis.rejected_replies.items()}
+    return ShardResult(
+        synthesis.frame,
+        synthesis.planned,
+        rows_removed=sum(synthesis.rejected.values()),
+        removed_by_rule=synthesis.rejected,
+        counts={
+            "requests": spent.requests,
+            "requests_cached": spent.cached,
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens,
+            "cost": spent.cost,
+            **refused,
+        },
+    )
+
+
+# instruction_removals -------------------------------------------------------------------------------------------------
+
+
+def judge_instructions(run: StageRun) -> Production:
+    """Judge the instructions by the recipe's rules."""
+    instructions = run.read(SYNTHESIZED_INSTRUCTIONS)
+    work = [ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe)) for item in follow_shards(instructions)]
+    return run.write(work, judge_instructions_shard, inputs=fingerprint_inputs(instructions))
+
+
+def judge_instructions_shard(instructions: Dataset, shard: str, recipe: Recipe) -> ShardResult:
+    """Judge the instructions of one shard."""
+    from mmpipe.filtering.instruction_signals import measure_instructions
+    from mmpipe.filtering.judge import judge
+
+    rows = instructions.read_shard(shard)
+    removals = judge(measure_instructions(rows), recipe.instructions.rules, key="instruction_id", status=None)
+    return ShardResult(
+        removals,
+        rows.height,
+        rows_removed=removals.get_column("instruction_id").n_unique(),
+        removed_by_rule=count_removed_by_rule(removals, key="instruction_id"),
+        accounts_for_rows=False,
+    )
+
+
+def keep_instructions(instructions: Dataset, removals: Dataset) -> Kept:
+    """Return the instructions of a dump that no rule removed."""
+    return keep(instructions.scan().collect(), removals.scan().collect(), key="instruction_id")
+
+
+# responses, judgements ------------------------------------------------------------------------------------------------
+
+
+def sample_dump_responses(run: StageRun) -> Production:
+    """Sample several responses to the kept instructions."""
+    instructions, removals = run.read(SYNTHESIZED_INSTRUCTIONS), run.read(INSTRUCTION_REMOVALS)
+    teacher = open_run_teacher(run.knobs)
+    inputs = fingerprint_inputs(instructions, removals)
+    work = [ShardWork("all", digest_settings([inputs, teacher.name]), (instructions, removals, run.recipe, teacher))]
+    return run.write(work, responses_shard, inputs=inputs, is_in_process=True)
+
+
+def responses_shard(instructions: Dataset, removals: Dataset, recipe: Recipe, teacher: Teacher) -> ShardResult:
+    """Sample the responses of one dump."""
+    from mmpipe.synthesis.responses import ResponseSettings, sample_responses
+
+    section = recipe.instructions
+    settings = ResponseSettings(
+        samples=section.samples_per_prompt,
+        temperature=section.temperature,
+        max_tokens=section.max_tokens,
+        seed=section.seed,
+        instructions=section.answered_per_dump,
+    )
+    return account_for(sample_responses(keep_instructions(instructions, removals).frame, teacher, settings))
+
+
+def judge_dump_responses(run: StageRun) -> Production:
+    """Judge every response by the recipe's criterion."""
+    instructions, responses = run.read(SYNTHESIZED_INSTRUCTIONS), run.read(RESPONSES)
+    teacher = open_run_teacher(run.knobs)
+    inputs = fingerprint_inputs(instructions, responses)
+    work = [ShardWork("all", digest_settings([inputs, teacher.name]), (instructions, responses, run.recipe, teacher))]
+    return run.write(work, judgements_shard, inputs=inputs, is_in_process=True)
+
+
+def judgements_shard(instructions: Dataset, responses: Dataset, recipe: Recipe, teacher: Teacher) -> ShardResult:
+    """Judge the responses of one dump."""
+    from mmpipe.synthesis.judgements import JudgementSettings, judge_responses
+
+    settings = JudgementSettings(criterion=recipe.instructions.criterion, seed=recipe.instructions.seed)
+    return account_for(judge_responses(responses.scan().collect(), instructions.scan().collect(), teacher, settings))
+
+
+INSTRUCTION_LANE = (
+    Stage(SYNTHESIZED_INSTRUCTIONS, (DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS), synthesize_instructions, ("instructions",)),
+    Stage(INSTRUCTION_REMOVALS, (SYNTHESIZED_INSTRUCTIONS,), judge_instructions, ("instruction_rules",)),
+    Stage(RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("instructions",)),
+    Stage(JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("instructions",)),
+)
