@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 #: imagehash.phash with its defaults: 32 x 32 luminance, DCT-II, low 8 x 8, bit = above the median of all 64.
 PHASH_ALGORITHM = "imagehash_phash_64"
 
-# Pillow's names of what we read; its other readers (EPS, PSD, FITS, …) are no formats of the web
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "ICO", "JPEG2000")
+# Pillow's names of what we read. Not EPS, PSD and the like, which are no formats of the web, and not ICO, which Pillow
+# decodes as soon as it is opened
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "JPEG2000")
 _SIGNATURES = (
     (b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF87a", "gif"), (b"GIF89a", "gif"), (b"BM", "bmp"),
-    (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\0\0\1\0", "ico"), (b"\0\0\0\x0cjP  ", "jpeg2000"),
+    (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\0\0\0\x0cjP  ", "jpeg2000"),
     (b"\xff\x4f\xff\x51", "jpeg2000"),
 )  # fmt: skip
 # what Pillow's readers raise on bytes that are broken; a list, so that a mistake of ours is not taken for one
@@ -69,15 +70,19 @@ def measure_image(data: bytes, max_pixels: int) -> ImageMeasurement:
     if image is None:
         return replace(facts, status=problem[0], detail=problem[1][:_DETAIL_CHARS])
     with image:
-        orientation = _read_orientation(image)
-        width, height = image.size if orientation < 5 else image.size[::-1]
+        turn = _read_orientation(image)
+        width, height = _turn_size(image.size, turn)
         facts = replace(facts, width=width, height=height, is_animated=_is_animated(image))
         if width * height > max_pixels:
             detail = f"{width} x {height} pixels are more than {max_pixels}"
             return replace(facts, status="oversized_image", detail=detail)
         try:
-            picture = _show(image, orientation)
-            return replace(facts, phash=hash_picture(picture), picture=picture)
+            image.load()
+            turn = _read_orientation(image)  # a PNG may tell its orientation after its pixels
+            picture = _show(image, turn)
+            return replace(
+                facts, width=picture.width, height=picture.height, phash=hash_picture(picture), picture=picture
+            )
         except _BROKEN as error:
             return replace(facts, status="undecodable_image", detail=_describe(error)[:_DETAIL_CHARS])
 
@@ -131,11 +136,19 @@ def _describe_other(data: bytes) -> str:
 
 
 def _read_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8, without decoding pixels."""
+    # asked for the EXIF of a PNG that has none in its header, Pillow decodes the picture to look behind it
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except _BROKEN:  # a broken EXIF block says nothing about the pixels
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _turn_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return size if orientation < 5 else (size[1], size[0])
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -157,8 +170,6 @@ def _show(image: Image.Image, orientation: int) -> Image.Image:
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     elif image.mode not in ("RGB", "L"):
         picture = image.convert("RGB")
-    else:
-        image.load()
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

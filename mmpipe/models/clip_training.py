@@ -62,7 +62,7 @@ def train_tiny_clip(
     seed: int,
     steps: int = 300,
     batch_size: int = 64,
-    threads: int = 2,
+    threads: int = 1,
 ) -> TrainingReport:
     """Train a CLIP of a few million weights and save it as a folder that open_clip loads by `local-dir:`.
 
@@ -78,7 +78,8 @@ def train_tiny_clip(
         seed: sets the weights at the start and the order of the pairs.
         steps: batches to train on.
         batch_size: pairs of one batch, all with different captions.
-        threads: cores of the CPU to use.
+        threads: cores of the CPU to use; with more than one, another number of cores may round to other weights, and
+            on a busy machine the threads mostly wait for each other.
 
     Raises:
         ValueError: fewer different captions than one batch.
