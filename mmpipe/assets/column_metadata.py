@@ -25,7 +25,7 @@ def describe_columns(table: Table, contract: Contract) -> dg.TableSchema:
                 description=contract.column_descriptions.get(column.name) or column.description,
                 constraints=dg.TableColumnConstraints(
                     nullable=column.nullable,
-                    unique=any(rule.expectation == "expect_column_values_to_be_unique" for rule in rules),
+                    unique=any(rule.id == f"{column.name}__unique" for rule in rules),
                     other=[_write_constraint(rule.description, rule.severity) for rule in rules if rule.limit],
                 ),
             )

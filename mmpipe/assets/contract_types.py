@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.assets.contract_rules import ERROR, UNEXPECTED_ROWS, ContractRule, select_rows, write_literal
+from mmpipe.assets.contract_rules import (
+    ERROR,
+    UNEXPECTED_ROWS,
+    ContractRule,
+    select_repeats,
+    select_rows,
+    write_literal,
+)
 
 if TYPE_CHECKING:
     from polars.datatypes import DataType, DataTypeClass
@@ -106,12 +113,16 @@ def read_type_rules(
 
 
 def _make_unique_rule(line: int, name: str, key: tuple[str, ...]) -> ContractRule:
-    if len(key) == 1:
-        expectation, kwargs = "expect_column_values_to_be_unique", {"column": name}
-        return ContractRule(f"{name}__unique", f"{name} names one row.", ERROR, expectation, kwargs, name, line)
-    told = f"{', '.join(key)} together name one row."
-    expectation = "expect_compound_columns_to_be_unique"
-    return ContractRule(f"{name}__unique_key", told, ERROR, expectation, {"column_list": list(key)}, name, line)
+    rule, told = ("unique", name) if len(key) == 1 else ("unique_key", f"{', '.join(key)} together")
+    return ContractRule(
+        id=f"{name}__{rule}",
+        description=f"{told} {'names' if len(key) == 1 else 'name'} one row.",
+        severity=ERROR,
+        expectation=UNEXPECTED_ROWS,
+        kwargs=select_repeats(key),
+        column=name,
+        line=line,
+    )
 
 
 def _read_enum(marked: MarkedYaml, at: tuple[str | int, ...], name: str) -> ContractRule:

@@ -177,7 +177,8 @@ def _write_query(query: str) -> str:
     """Return a contract's query as Great Expectations takes it: braces doubled, colons escaped for SQLAlchemy."""
     escaped = query.replace("{", "{{").replace("}", "}}")
     escaped = re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", escaped.replace("${{table}}", "rows_of_the_table"))
-    return f"WITH rows_of_the_table AS (SELECT * FROM {{batch}}) {escaped}"
+    # not materialized: a query that reads the table twice must not copy it
+    return f"WITH rows_of_the_table AS NOT MATERIALIZED (SELECT * FROM {{batch}}) SELECT * FROM ({escaped})"
 
 
 def _read_answer(rule: ContractRule, answer: Any, contract: Contract, label: str, seconds: float) -> RuleResult:
