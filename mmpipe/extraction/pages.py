@@ -213,10 +213,13 @@ def extract_with_resiliparse(html: str, settings: ExtractionSettings) -> PageTex
     document = tree.document
     if document is None:
         return PageText(text)
+    # one element by selector and all by tag name are ways that the parser has an index for
+    shared = document.query_selector('meta[property="og:title"]')
+    headings = document.get_elements_by_tag_name("h1")
     title = choose_title(
-        [meta.getattr("content") for meta in document.query_selector_all('meta[property="og:title"]')],
+        [shared.getattr("content") if shared is not None else None],
         [tree.title],
-        [node.text for node in document.query_selector_all("h1")],
+        [headings[position].text for position in range(min(len(headings), 3))],
     )
     return PageText(text, title, find_stated_date(html))
 

@@ -64,12 +64,12 @@ def test_large_items_both_ways_do_not_block() -> None:
 
 
 def test_slow_reader_is_no_timeout() -> None:
-    with Sandbox(behave, SandboxLimits(timeout_seconds=0.2, stall_seconds=0.5)) as sandbox:
+    with Sandbox(behave, SandboxLimits(timeout_seconds=0.2, stall_seconds=0.5, items_in_flight=1)) as sandbox:
         results = []
-        for outcome in sandbox.map(["a", "b", "c"]):
+        for outcome in sandbox.map(["nap", "nap", "c"]):
             time.sleep(0.7)
             results.append(outcome.result)
-    assert results == ["A", "B", "C"]
+    assert results == ["NAP", "NAP", "C"]
 
 
 def test_child_serves_many_items_and_ends_with_the_block() -> None:
@@ -115,3 +115,10 @@ def test_child_in_native_code_ends_when_its_parent_is_killed(tmp_path: Path) -> 
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+def test_works_inside_worker_processes() -> None:
+    from joblib import Parallel, delayed
+
+    found = Parallel(n_jobs=2, backend="loky")(delayed(run)(["a", "segfault", "b"]) for _ in range(2))
+    assert found == [[("A", None), (None, "crash"), ("B", None)]] * 2
