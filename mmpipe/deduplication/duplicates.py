@@ -77,9 +77,9 @@ def find_duplicates(
     columns = pl.concat([columns, touching_columns.with_columns(pl.col("column") + columns.height)])
     ranked = _rank_together(arriving, touching, columns)
     representatives = find_representatives(ranked).to_numpy()
-    # of exact duplicates only the best is compared, except that what is published always is
+    # of exact duplicates only the best is compared; the others share its fate
     is_representative = pl.Series(representatives == np.arange(ranked.height))
-    is_compared = pl.col("column").is_not_null() & (pl.col("is_published") | is_representative)
+    is_compared = pl.col("column").is_not_null() & is_representative
     compared = (
         ranked.with_row_index("rank")
         .filter(is_compared)

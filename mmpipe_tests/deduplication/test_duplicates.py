@@ -243,6 +243,8 @@ def test_signatures_of_other_settings_are_refused() -> None:
     other = sign_documents(frame, MinHashSettings(bands=40, rows=6, seed=2)).with_columns(dump_sequence=pl.lit(0))
     with pytest.raises(SchemaError, match="other MinHash settings"):
         find_duplicates(sign_documents(frame, SETTINGS), other, frame, SETTINGS)
+    with pytest.raises(SchemaError, match="other MinHash settings"):
+        find_duplicates(other.drop("dump_sequence"), None, frame, SETTINGS)
 
 
 def test_a_missing_text_names_the_document() -> None:
