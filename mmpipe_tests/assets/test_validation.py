@@ -23,7 +23,7 @@ from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.images import IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.instructions import PREFERENCE_DATASET, PRETRAINING_DATASET, SFT_DATASET
 from mmpipe.tables.removals import TEXT_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES
 from mmpipe_tests.assets.published import publish
 
 CONTRACTS = load_contracts(find_contract_folder())
@@ -83,6 +83,18 @@ GOOD: dict[str, tuple[Table, dict[str, Any]]] = {
         },
     ),
     "filtered_text": (FILTERED_TEXT, DOCUMENT),
+    "text_duplicates": (
+        TEXT_DUPLICATES,
+        {
+            "doc_id": ID,
+            "dump": "d",
+            "cluster_id": ID,
+            "kept_doc_id": ID,
+            "kept_dump": "d",
+            "method": "exact",
+            "similarity": 1.0,
+        },
+    ),
     "deduped_corpus": (DEDUPED_CORPUS, DOCUMENT),
     "text_removals": (
         TEXT_REMOVALS,
@@ -185,6 +197,8 @@ BAD = [
     ("filtered_text", {"text": "See https://example.org/ there."}, "no_bare_urls"),
     ("filtered_text", {"language_score": 1.1}, "language_score__range"),
     ("filtered_text", {"text": ""}, "text__length"),
+    ("text_duplicates", {"kept_doc_id": f"{1:032x}"}, "kept_documents_stay"),
+    ("text_duplicates", {"kept_doc_id": OTHER}, "kept_documents_stay"),
     ("text_removals", {"value": 60.0}, "breaks_its_limit"),
     ("image_signals", {"clip_similarity": -1.5}, "clip_similarity__range"),
     ("image_signals", {"image_min_side": 30.0}, "shorter_side"),
