@@ -1,7 +1,8 @@
 """From a WARC file to main text on one core: ours (sandboxed extraction) beside plain warcio + trafilatura.
 
 Run: python benchmarks/extraction.py [--quick] [--extractor resiliparse]. Real pages where the shared data folder is
-(MMPIPE_SHARED_DATA, or ../shared/data beside the clone), else generated ones. F1 is the mean over pages of the token
+(MMPIPE_SHARED_DATA, or ../shared/data beside the clone), else generated ones. Seconds are CPU seconds of all processes,
+so that other jobs change nothing; ours also gives title and date. F1 is the mean over pages of the token
 F1 with gold text (lower-cased words, each CJK or Thai character a word, bags compared).
 """
 
@@ -23,28 +24,37 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from side_by_side import ROOT, find_peer_python, pin_cores, print_result, print_table, run_side
 
-QUICK_PAGES = 150
+QUICK_PAGES = 60
+ROUNDS = 3
 _WORDS = re.compile(
     r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+?(?=[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b)"
 )
 
 
 def run_ours(warc: Path, extractor: str) -> tuple[dict[str, str], dict[str, float]]:
+    import psutil
+
     from mmpipe.extraction.pages import ExtractionSettings, PageExtractor
     from mmpipe.storage.places import Place
     from mmpipe.storage.warc import WarcRange, index_range, read_payloads
 
     root = Place(str(warc.parent))
-    start = time.perf_counter()
+    start = time.process_time()
     rows = index_range("bench", root, WarcRange(warc.name, 0, warc.stat().st_size))
-    index_seconds = time.perf_counter() - start
+    index_seconds = time.process_time() - start
     urls = dict(rows.select("doc_id", "url").iter_rows())
     pages = ((doc_id, page.body, page.charset) for doc_id, page in read_payloads(root, rows, 8 << 20))
     with PageExtractor(ExtractionSettings(extractor=extractor)) as sandbox:
         list(sandbox.extract([("warm", b"<p>warm", None)]))
-        start = time.perf_counter()
+        assert sandbox.child_pid is not None
+        child = psutil.Process(sandbox.child_pid)
+
+        def read_cpu() -> float:
+            return time.process_time() + child.cpu_times().user + child.cpu_times().system
+
+        start = read_cpu()
         texts = {urls[page.id]: page.text or "" for page in sandbox.extract(pages)}
-        seconds = time.perf_counter() - start
+        seconds = read_cpu() - start
     return texts, {"index": len(texts) / index_seconds, "all": len(texts) / (index_seconds + seconds)}
 
 
@@ -65,17 +75,17 @@ def run_peer(warc: Path, extractor: str) -> tuple[dict[str, str], dict[str, floa
             return extract_plain_text(html, main_content=True, list_bullets=False, alt_texts=False, comments=False)
 
     read(b"<p>warm")
-    start = time.perf_counter()
+    start = time.process_time()
     with warc.open("rb") as stream:
         count = sum(len(r.content_stream().read()) > 0 for r in ArchiveIterator(stream) if r.rec_type == "response")
-    index_seconds = time.perf_counter() - start
+    index_seconds = time.process_time() - start
     texts = {}
-    start = time.perf_counter()
+    start = time.process_time()
     with warc.open("rb") as stream:
         for record in ArchiveIterator(stream):
             if record.rec_type == "response":
                 texts[record.rec_headers.get_header("WARC-Target-URI")] = read(record.content_stream().read())
-    return texts, {"index": count / index_seconds, "all": count / (time.perf_counter() - start)}
+    return texts, {"index": count / index_seconds, "all": count / (time.process_time() - start)}
 
 
 def score(text: str, gold: str) -> float:
@@ -145,26 +155,28 @@ def main() -> None:
         data, gold = write_input(Path(scratch), QUICK_PAGES if options.quick else None)
         rates: dict[str, dict[str, Any]] = {}
         f1 = {}
-        for side, python in (("ours", sys.executable), ("peer", peer_python)):
+        # in turn, and the best of each, since a busy machine slows CPU seconds too
+        for side, python in ROUNDS * (("ours", sys.executable), ("peer", peer_python)):
             arguments = ("--side", side, "--warc", str(warc), "--extractor", options.extractor)
-            rates[side] = run_side(python, Path(__file__), *arguments)
+            found = run_side(python, Path(__file__), *arguments)
+            rates[side] = {name: max(rate, rates.get(side, {}).get(name, 0.0)) for name, rate in found.items()}
             texts = json.loads((Path(scratch) / f"{side}.json").read_text())
             f1[side] = sum(score(texts.get(url, ""), text) for url, text in gold.items()) / max(len(gold), 1)
     print_table(
-        ["side", "records read/s", "pages/s", "token F1"],
+        ["side", "records read per CPU s", "pages per CPU s", "token F1"],
         [[side, rates[side]["index"], rates[side]["all"], f1[side]] for side in ("ours", "peer")],
     )
     print_result(
         f"extraction_{options.extractor}",
         rates["ours"]["all"],
         rates["peer"]["all"],
-        "pages/s",
+        "pages per CPU second",
         data,
         cores,
         f1_ours=round(f1["ours"], 4),
         f1_peer=round(f1["peer"], 4),
-        records_per_second_ours=round(rates["ours"]["index"], 1),
-        records_per_second_peer=round(rates["peer"]["index"], 1),
+        records_per_cpu_second_ours=round(rates["ours"]["index"], 1),
+        records_per_cpu_second_peer=round(rates["peer"]["index"], 1),
     )
 
 

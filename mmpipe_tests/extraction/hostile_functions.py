@@ -11,7 +11,7 @@ import time
 from mmpipe.extraction.pages import ExtractionSettings, PageText
 
 
-def behave(word: str) -> str:
+def behave(word: str) -> str:  # noqa: C901 - one branch per way to misbehave
     """Do what the word says, else return it in capitals."""
     if word == "spin in native code":
         # sums without giving up the interpreter's lock: no Python-level alarm could stop it
