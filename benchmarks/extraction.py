@@ -24,8 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from side_by_side import ROOT, find_peer_python, pin_cores, print_result, print_table, run_side
 
-QUICK_PAGES = 60
-ROUNDS = 3
+QUICK_PAGES = 40
+ROUNDS = 2
 _WORDS = re.compile(
     r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+?(?=[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b)"
 )
