@@ -37,10 +37,10 @@ class TinyProject:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "mmpipe.cli", *arguments]
 
-    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 120, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments), cwd=self.folder, env=self.environ | {"COLUMNS": "200"} | environ, text=True,
-            capture_output=True, timeout=120, check=False,
+            capture_output=True, timeout=seconds, check=False,
         )  # fmt: skip
 
     def add(self, instance: dg.DagsterInstance, *names: str) -> None:
@@ -57,7 +57,8 @@ def write_project(folder: Path, module: str) -> TinyProject:
     """Make a folder a project whose definitions are those of a module."""
     (folder / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
     (folder / "workspace.yaml").write_text(
-        f"load_from:\n- python_module: {{module_name: {module}, location_name: mmpipe, working_directory: {REPOSITORY}}}\n"
+        "load_from:\n- python_module: "
+        f"{{module_name: {module}, location_name: mmpipe, working_directory: {REPOSITORY}}}\n"
     )
     (folder / "var" / "lake").mkdir(parents=True)
     return TinyProject(folder)

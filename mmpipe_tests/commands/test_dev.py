@@ -53,6 +53,11 @@ class Server:
         except HTTPError as error:
             return error.code, error.read().decode()
 
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+
     def list_processes(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
@@ -69,9 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     project = write_project(tmp_path_factory.mktemp("dev"), "mmpipe_tests.commands.tiny_definitions")
     served = Server(project)
     yield served
-    if served.process.poll() is None:
-        served.process.send_signal(signal.SIGINT)
-        served.process.wait(60)
+    served.end()
 
 
 def test_the_ui_answers_its_own_pages(server: Server) -> None:

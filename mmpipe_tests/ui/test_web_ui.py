@@ -1,0 +1,157 @@
+"""Drives the web UI as a person would: the real definitions, the sample crawl, `mmpipe dev`, headless chromium.
+
+Screenshots for the documentation are written where MMPIPE_SCREENSHOTS names a folder:
+`MMPIPE_SCREENSHOTS=docs/screenshots pytest -m ui`. With MMPIPE_UI_PROJECT=FOLDER the lake of that project is shown (after
+`make demo`, say) instead of a small one made here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from mmpipe_tests.commands.conftest import TinyProject, write_project
+from mmpipe_tests.commands.test_dev import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from mmpipe_tests.conftest import SampleCrawl
+
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(1500)]
+DEFINITIONS = os.environ.get("MMPIPE_UI_DEFINITIONS", "mmpipe.definitions")
+BACKFILL_SECONDS = 900
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """Return the path of chromium, or skip and say how to get it."""
+    pytest.importorskip("playwright", reason="the UI test drives chromium through playwright: pip install '.[dev]'")
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    if found is None:
+        pytest.skip("no chromium on this machine: apt-get update && apt-get install -y chromium")
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, sample_crawl: SampleCrawl, chromium: str) -> Iterator[Server]:
+    """Return a running `mmpipe dev` of a project in which the text lane of one dump was made."""
+    if "MMPIPE_UI_PROJECT" in os.environ:
+        project = TinyProject(Path(os.environ["MMPIPE_UI_PROJECT"]).absolute())
+    else:
+        project = write_project(tmp_path_factory.mktemp("ui"), DEFINITIONS)
+        dump = sample_crawl.dumps[0]
+        for command in (
+            ["crawl", "add", dump.name, str(dump.folder)],
+            ["backfill", "+text_removals", "--partitions", dump.name, "--here"],
+        ):
+            ran = project.run(*command, seconds=BACKFILL_SECONDS)
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+    served = Server(project)
+    yield served
+    served.end()
+
+
+@pytest.fixture(scope="module")
+def page(server: Server, chromium: str) -> Iterator[Page]:
+    """Return a page of a fresh browser that may reach nothing but the server."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1500, "height": 950}, base_url=server.url)
+        context.set_default_timeout(30_000)
+        opened = context.new_page()
+        opened.strangers = []  # type: ignore[attr-defined]
+        opened.on("request", lambda request: _note_stranger(opened, server.url, request.url))
+        yield opened
+        browser.close()
+
+
+def _note_stranger(page: Any, own: str, url: str) -> None:
+    if not url.startswith((own, own.replace("http", "ws", 1), "data:", "blob:")):
+        page.strangers.append(url)
+
+
+def shoot(page: Page, name: str) -> None:
+    """Store a screenshot if the environment says where."""
+    folder = os.environ.get("MMPIPE_SCREENSHOTS")
+    if folder:
+        page.wait_for_timeout(1500)  # the graph glides into place
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def ask(server: Server, query: str) -> dict[str, Any]:
+    request = Request(
+        f"{server.url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
+    with urlopen(request, timeout=30) as response:
+        return dict(json.load(response)["data"])
+
+
+def test_the_graph_shows_the_lanes_and_their_assets(page: Page) -> None:
+    page.goto("/asset-groups")
+    for group in ("text", "release"):
+        page.get_by_text(group, exact=True).first.wait_for()
+    shoot(page, "lanes")
+    # the groups start folded
+    page.get_by_text("text", exact=True).last.dblclick()
+    page.get_by_text("text_signals").first.wait_for()
+    shoot(page, "text-lane")
+
+
+def test_an_asset_shows_its_metadata(page: Page) -> None:
+    page.goto("/assets/text_signals")
+    page.get_by_text("Latest materialization").first.wait_for()
+    page.get_by_text("Metadata", exact=True).first.wait_for()
+    shoot(page, "asset")
+    page.goto("/assets/text_signals?view=partitions")
+    page.get_by_text("Materialized").first.wait_for()
+    shoot(page, "partitions")
+
+
+def test_the_checks_of_a_contract_are_shown_with_their_verdict(page: Page) -> None:
+    page.goto("/assets/raw_crawl?view=checks")
+    page.get_by_text("blocking", exact=True).first.wait_for()
+    page.get_by_text("Passed", exact=True).first.wait_for()
+    shoot(page, "checks")
+
+
+def test_the_sensor_is_on(page: Page) -> None:
+    page.goto("/automation")
+    page.get_by_text("new_dumps").first.wait_for()
+    shoot(page, "automation")
+
+
+def test_an_asset_is_materialized_by_clicking(page: Page, server: Server) -> None:
+    page.goto("/assets/text_signals")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    shoot(page, "materialize")
+    dialog.get_by_role("button", name="Launch").last.click()
+    by_hand = '{tags: [{key: "dagster/from_ui", value: "true"}]}'
+    query = f"{{ runsOrError(filter: {by_hand}) {{ ... on Runs {{ results {{ runId status }} }} }} }}"
+    deadline = time.monotonic() + 300
+    while not ((runs := ask(server, query)["runsOrError"]["results"]) and runs[0]["status"] in {"SUCCESS", "FAILURE"}):
+        assert time.monotonic() < deadline, runs
+        time.sleep(1)
+    assert runs[0]["status"] == "SUCCESS"
+    page.goto(f"/runs/{runs[0]['runId']}")
+    page.get_by_text("Success", exact=True).first.wait_for()
+    shoot(page, "run")
+
+
+def test_the_ui_reaches_nothing_but_its_own_server(page: Page) -> None:
+    assert page.strangers == []  # type: ignore[attr-defined]
