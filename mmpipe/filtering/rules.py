@@ -89,7 +89,7 @@ class Rule:
             kept &= number >= self.low if self.low_is_kept else number > self.low
         if self.high is not None:
             kept &= number <= self.high if self.high_is_kept else number < self.high
-        return kept.fill_null(value=False)
+        return kept  # never null: false and null is false
 
     def resolve(self) -> dict[str, Any]:
         """Return the rule as a plain mapping: what a digest covers and a written recipe shows."""
