@@ -1,8 +1,8 @@
 """Drives the web UI as a person would: the real definitions, the sample crawl, `mmpipe dev`, headless chromium.
 
 Screenshots for the documentation are written where MMPIPE_SCREENSHOTS names a folder:
-`MMPIPE_SCREENSHOTS=docs/screenshots pytest -m ui`. With MMPIPE_UI_PROJECT=FOLDER the lake of that project is shown (after
-`make demo`, say) instead of a small one made here.
+`MMPIPE_SCREENSHOTS=docs/screenshots pytest -m ui`. With MMPIPE_UI_PROJECT=FOLDER the lake of that project is shown
+(after `make demo`, say) instead of a small one made here.
 """
 
 from __future__ import annotations
@@ -100,6 +100,14 @@ def ask(server: Server, query: str) -> dict[str, Any]:
         return dict(json.load(response)["data"])
 
 
+def list_runs(server: Server) -> list[dict[str, str]]:
+    """Return the latest runs, newest first."""
+    runs: list[dict[str, str]] = ask(server, "{ runsOrError(limit: 20) { ... on Runs { results { runId status } } } }")[
+        "runsOrError"
+    ]["results"]
+    return runs
+
+
 def test_the_graph_shows_the_lanes_and_their_assets(page: Page) -> None:
     page.goto("/asset-groups")
     for group in ("text", "release"):
@@ -114,8 +122,12 @@ def test_the_graph_shows_the_lanes_and_their_assets(page: Page) -> None:
 def test_an_asset_shows_its_metadata(page: Page) -> None:
     page.goto("/assets/text_signals")
     page.get_by_text("Latest materialization").first.wait_for()
-    page.get_by_text("Metadata", exact=True).first.wait_for()
     shoot(page, "asset")
+    heading = page.get_by_text("Metadata", exact=True).first
+    heading.scroll_into_view_if_needed()
+    heading.evaluate("element => element.scrollIntoView()")
+    page.get_by_text("rows_in").first.wait_for()
+    shoot(page, "metadata")
     page.goto("/assets/text_signals?view=partitions")
     page.get_by_text("Materialized").first.wait_for()
     shoot(page, "partitions")
@@ -138,15 +150,16 @@ def test_an_asset_is_materialized_by_clicking(page: Page, server: Server) -> Non
     page.goto("/assets/text_signals")
     page.get_by_role("button", name="Materialize").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.wait_for()
+    dialog.get_by_text("All", exact=True).click()
     shoot(page, "materialize")
+    earlier = {run["runId"] for run in list_runs(server)}
     dialog.get_by_role("button", name="Launch").last.click()
-    by_hand = '{tags: [{key: "dagster/from_ui", value: "true"}]}'
-    query = f"{{ runsOrError(filter: {by_hand}) {{ ... on Runs {{ results {{ runId status }} }} }} }}"
     deadline = time.monotonic() + 300
-    while not ((runs := ask(server, query)["runsOrError"]["results"]) and runs[0]["status"] in {"SUCCESS", "FAILURE"}):
+    runs: list[dict[str, str]] = []
+    while not runs or runs[0]["status"] not in {"SUCCESS", "FAILURE"}:
         assert time.monotonic() < deadline, runs
         time.sleep(1)
+        runs = [run for run in list_runs(server) if run["runId"] not in earlier]
     assert runs[0]["status"] == "SUCCESS"
     page.goto(f"/runs/{runs[0]['runId']}")
     page.get_by_text("Success", exact=True).first.wait_for()
