@@ -195,8 +195,8 @@ class RequestAttempts:
             )
         if status == 404:
             raise TeacherError(
-                f"{self._health.url} does not know model {self._body['model']!r} or has no chat completions (HTTP 404): "
-                f"{said}. Correct the model's name or the URL (most end in /v1)."
+                f"{self._health.url} does not know model {self._body['model']!r} or has no chat completions "
+                f"(HTTP 404): {said}. Correct the model's name or the URL (most end in /v1)."
             )
         if status == 429:
             if "insufficient_quota" in (error.code, error.type):

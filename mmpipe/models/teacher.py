@@ -67,7 +67,7 @@ class RequestBook:
     def yield_in_order(
         self, arrivals: Iterable[tuple[str, ChatReply | ChatFailure]]
     ) -> Iterator[ChatReply | ChatFailure]:
-        """Yield the outcomes in request order, drawing on `arrivals` (outcomes that are committed already) as needed."""
+        """Yield the outcomes in request order, drawing on `arrivals` (committed already) as needed."""
         drawing = iter(arrivals)
         for key in self._keys:
             while key not in self._outcomes:

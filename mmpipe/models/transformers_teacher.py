@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.errors import WeightsNotFound
 from mmpipe.models.gguf_weights import EMBEDDED, convert_gguf, digest_weights, find_embedded_gguf, load_gguf
+from mmpipe.models.prompt_batches import prepare_batch
 from mmpipe.models.teacher import RequestBook, find_schema_fault
 from mmpipe.models.token_draws import DrawTokens, seed_draws
 from mmpipe.tables.chat import ChatFailure, ChatReply
@@ -172,15 +173,14 @@ class TransformersTeacher:
         import torch
 
         model, tokenizer = self.load()
-        padded = tokenizer.pad({"input_ids": [prompts[key] for key, _ in batch]}, return_tensors="pt").to(self.device)
         requests = [request for _, request in batch]
         sampling = requests[0].sampling
         processors: list[Any] = [self._make_grammar_processor(model, tokenizer, requests)] if requests[0].schema else []
         processors.append(DrawTokens([seed_draws(request) for request in requests]))
         with torch.inference_mode():
+            inputs = prepare_batch(model, [prompts[key] for key, _ in batch], tokenizer.pad_token_id, self.device)
             generated = model.generate(
-                input_ids=padded["input_ids"],
-                attention_mask=padded["attention_mask"],
+                **inputs,
                 max_new_tokens=sampling.max_tokens,
                 # DrawTokens has drawn already: generate only takes the one token left
                 do_sample=False,
@@ -188,7 +188,7 @@ class TransformersTeacher:
                 pad_token_id=tokenizer.pad_token_id,
                 **({"stop_strings": list(sampling.stop), "tokenizer": tokenizer} if sampling.stop else {}),
             )
-        width = padded["input_ids"].shape[1]
+        width = inputs["input_ids"].shape[1]
         ends = _list_end_ids(model, tokenizer)
         for (key, request), ids in zip(batch, generated[:, width:].tolist(), strict=True):
             outcome = _read_reply(tokenizer, request, len(prompts[key]), ids, ends)

@@ -7,6 +7,7 @@ the evidence is verbatim by construction and a weak teacher has to write, not to
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,19 @@ REASONS = (
     "answer_ungrounded",
     "answer_unfinished",
     "answer_is_question",
+    "answer_of_another_kind",
+)
+
+# what English question words ask for: a number, or a number and its unit
+_ASKS_NUMBER = re.compile(
+    r"\b(how (many|much|old|long|far|tall|high|deep|wide|heavy|often|big)|when|what year)\b", re.IGNORECASE
+)
+_NUMBER = re.compile(
+    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|twenty|thirty|forty|fifty|sixty|seventy|"
+    r"eighty|ninety|hundreds?|thousands?|millions?|half|once|twice|every|each|always|never|(mon|tues|wednes|thurs|fri|satur|"
+    r"sun)day|january|february|march|april|may|june|july|august|september|october|november|december|spring|summer|autumn|"
+    r"winter|morning|noon|evening|night|day|week|month|year|after|before|during|until|since|while|when)s?\b",
+    re.IGNORECASE,
 )
 
 _MUSEUM = "The Harbour Museum opened in 1931 in a former rope factory."
@@ -197,6 +211,7 @@ def accept_grounded_question(
         "answer_ungrounded": measure_grounding(answer, planned.evidence) < settings.answer_grounding,
         "answer_unfinished": answer.endswith((",", ";", ":", "-")) or len(list_words(answer)) == 0,
         "answer_is_question": answer.endswith(("?", "？", "؟")),
+        "answer_of_another_kind": bool(_ASKS_NUMBER.search(question)) and not _NUMBER.search(answer),
     }
     fault = next((reason for reason in REASONS if faults[reason]), None)
     return fault if fault is not None else Draft(question, answer)

@@ -63,7 +63,7 @@ PROMPTS = (
 _SCHEMA = {
     "type": "object",
     "properties": {
-        "rationale": {"type": "string", "minLength": 1, "maxLength": 160},
+        "rationale": {"type": "string", "minLength": 1, "maxLength": 100},
         "score": {"type": "integer", "minimum": 1, "maximum": 10},
     },
     "required": ["rationale", "score"],
@@ -96,7 +96,7 @@ def judge_responses(
 
     Args:
         responses: columns response_id, instruction_id, dump, response.
-        instructions: columns instruction_id, instruction, context, evidence.
+        instructions: columns instruction_id, instruction, evidence.
         teacher: who judges.
         settings: by what.
 
@@ -105,7 +105,7 @@ def judge_responses(
         TeacherError: the teacher cannot answer any more.
     """
     prompt = find_prompt(f"judgements/{settings.criterion}", PROMPTS)
-    columns = ["instruction_id", "instruction", "context", "evidence"]
+    columns = ["instruction_id", "instruction", "evidence"]
     rows = (
         responses.select("response_id", "instruction_id", "dump", "response")
         .join(instructions.select(columns), on="instruction_id", how="inner", maintain_order="left", validate="m:1")
@@ -143,9 +143,7 @@ def judge_responses(
 
 
 def _make_request(row: dict[str, Any], prompt: Prompt, settings: JudgementSettings) -> ChatRequest:
-    messages = prompt.render(
-        evidence=row["context"] or row["evidence"], instruction=row["instruction"], response=row["response"]
-    )
+    messages = prompt.render(evidence=row["evidence"], instruction=row["instruction"], response=row["response"])
     seed = make_seed(settings.seed, row["response_id"], settings.criterion)
     return ChatRequest(messages, Sampling(max_tokens=settings.max_tokens, seed=seed), _SCHEMA)
 

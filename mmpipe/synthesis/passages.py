@@ -10,6 +10,8 @@ from mmpipe.tables.identity import make_id
 # a full stop ends a sentence only before a space and something that can begin one
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]?\s+(?=[\"'“‘(¿¡]?[^\W\d_a-z]|[\"'“‘(]?\d)|(?<=[。！？])|\n+")
 _FACT = re.compile(r"\d[\d.,]*|(?<=\s)[^\W\d_a-z]\w+")
+# English sentences that begin so lean on the one before; asked about alone, the question would not say about what
+_LEANING = re.compile(r"(It|Its|They|Their|Them|He|His|She|Her|This|These|That|Those|There|We|Our|Here|Such|But|And)\b")
 _ENDS = (".", "!", "?", "…", "。", "！", "？", '."', ".”", ".)", "!”", "?”")
 
 
@@ -36,9 +38,10 @@ def choose_passages(
     sentence_chars: tuple[int, int],
     seed: int,
 ) -> list[Passage]:
-    """Return up to `passages` passages that do not overlap, each with the sentence that states the most facts.
+    """Return up to `passages` passages that do not overlap, each with the sentence best asked about.
 
-    Facts are counted as numbers and capitalised words inside the sentence. Which passages are taken depends on the
+    That is one that does not lean on the sentence before it, and then the one with the most facts, counted as numbers
+    and capitalised words inside the sentence. Which passages are taken depends on the
     document's id and the seed alone, so it does not change with the other documents or their order.
 
     Args:
@@ -61,8 +64,12 @@ def choose_passages(
         some = sentences[place : place + taken]
         askable = [sentence for sentence in some if sentence_chars[0] <= len(sentence) <= sentence_chars[1]]
         if askable and length >= passage_chars[0]:
-            best = max(askable, key=lambda sentence: (len(_FACT.findall(sentence)), -some.index(sentence)))
+            best = max(askable, key=lambda sentence: (*_rate(sentence), -some.index(sentence)))
             candidates.append(Passage(" ".join(some), best, place))
         place += max(taken, 1)
     ranked = sorted(candidates, key=lambda passage: make_id("passage", seed, doc_id, passage.position))
     return sorted(ranked[:passages], key=lambda passage: passage.position)
+
+
+def _rate(sentence: str) -> tuple[bool, int]:
+    return _LEANING.match(sentence) is None, len(_FACT.findall(sentence))

@@ -21,7 +21,27 @@ if TYPE_CHECKING:
 PROMPT = Prompt(
     "responses/plain",
     "You answer the question in one or two sentences. You use only what the given text says.",
-    "{evidence}\n\nQuestion: {instruction}",
+    "Text: {evidence}\n\nQuestion: {instruction}",
+    (
+        (
+            {
+                "evidence": "The Harbour Museum opened in 1931 in a former rope factory. Its largest room holds a whale.",
+                "instruction": "When did the Harbour Museum open?",
+            },
+            "The Harbour Museum opened in 1931.",
+        ),
+        (
+            {"evidence": "A brown dog asleep on a red sofa", "instruction": "Describe this image in one sentence."},
+            "A brown dog is asleep on a red sofa.",
+        ),
+        (
+            {
+                "evidence": "Bees cannot see red. Many flowers carry ultraviolet marks that lead a bee to the nectar.",
+                "instruction": "How do flowers lead bees to the nectar?",
+            },
+            "Many flowers carry ultraviolet marks that lead bees to the nectar.",
+        ),
+    ),
 )
 
 
