@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.logging import RichHandler
 from rich.panel import Panel
 
 from mmpipe.assets.partitions import DUMPS, validate_dump_name
 from mmpipe.commands.backfill import Plan, run_here
 from mmpipe.commands.loading import is_per_dump, load_definitions, select_assets
+from mmpipe.commands.progress import show_progress
 from mmpipe.commands.summary import find_sample_id, print_funnels, print_places, print_samples
 from mmpipe.errors import MmpipeError
 from mmpipe.storage.dumps import Dump, record_dump
@@ -46,7 +45,7 @@ def run_demo(console: Console, project: Project, source: str | None, pages_per_d
     import dagster as dg
 
     started = time.monotonic()
-    _show_progress(console)
+    show_progress(console)
     var = project.folder / "var"
     prepare_clip(console, var / "weights" / "clip")
     project.set_environment(os.environ)
@@ -122,13 +121,6 @@ def _find_own_dump(source: str) -> Dump:
             f"{source} holds no .warc, .wet or .arc file (.gz or plain). Give a folder, a file or a list."
         )
     return Dump(validate_dump_name(name), find_dump_root(place).url, tuple(files))
-
-
-def _show_progress(console: Console) -> None:
-    logger = logging.getLogger("mmpipe")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.handlers = [RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")]
 
 
 def _say_what_next(console: Console, lake: Lake, seconds: float) -> None:

@@ -272,8 +272,8 @@ def describe_release(run: StageRun, production: Production, rows: dict[str, int]
     for item in [*manifests, manifest]:
         for reason, count in item.removed_by_rule.items():
             rejected[reason] = rejected.get(reason, 0) + count
-    for reason, count in manifest.counts.items():
-        rejected[reason] = rejected.get(reason, 0) + int(count)
+    for reason, tally in manifest.counts.items():
+        rejected[reason] = rejected.get(reason, 0) + int(tally)
     return Card(
         table=run.stage.table,
         rows=rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mmpipe.deduplication.minhash import MinHashSettings
     from mmpipe.filtering.recipes import Recipe
-    from mmpipe.storage.lake import Dataset
+    from mmpipe.storage.lake import Dataset, Lake
     from mmpipe.storage.shards import Production
     from mmpipe.storage.warc import WarcRange
 
@@ -252,11 +252,15 @@ def find_text_duplicates(run: StageRun) -> Production:
     return production
 
 
-def duplicates_shard(lake: Any, dump: str, earlier: list[str], recipe: Recipe) -> ShardResult:
-    """Find the duplicates of one dump."""
-    from mmpipe.deduplication.duplicates import find_duplicates
+def duplicates_shard(lake: Lake, dump: str, earlier: list[str], recipe: Recipe) -> ShardResult:
+    """Find the duplicates of one dump. Keys lie in a scratch file and earlier dumps are streamed, not held."""
+    import tempfile
+    from pathlib import Path
 
-    current = lake.dataset(TEXT_SIGNATURES, dump).scan().collect()
+    from mmpipe.deduplication.duplicates import find_duplicates, removals_of
+
+    settings = collect_minhash_settings(recipe)
+    current = lake.dataset(TEXT_SIGNATURES, dump)
     published = [
         lake.dataset(TEXT_SIGNATURES, name)
         .scan()
@@ -272,16 +276,20 @@ def duplicates_shard(lake: Any, dump: str, earlier: list[str], recipe: Recipe) -
         )
         return dict(texts.join(wanted, on="doc_id", how="semi").collect().iter_rows())
 
-    empty = TEXT_SIGNATURES.make_empty().lazy().with_columns(dump_sequence=pl.lit(0, dtype=pl.Int64))
-    frame = find_duplicates(current, pl.concat([empty, *published]), read_texts, collect_minhash_settings(recipe))
-    removed = frame.filter(pl.col("doc_id") != pl.col("kept_doc_id"))
+    with tempfile.TemporaryDirectory(prefix="mmpipe-bands-") as scratch:
+        frame = find_duplicates(
+            current.scan(),
+            pl.concat(published) if published else None,
+            read_texts,
+            settings,
+            scratch=Path(scratch),
+        )
+    removals = removals_of(frame, settings)
     return ShardResult(
         frame,
-        current.height,
-        rows_removed=removed.height,
-        removed_by_rule={
-            f"{method}_duplicate": rows for method, rows in removed.get_column("method").value_counts().iter_rows()
-        },
+        current.require_manifest().rows_out,
+        rows_removed=removals.height,
+        removed_by_rule=count_removed_by_rule(removals, key="doc_id"),
         counts={"clusters": frame.get_column("cluster_id").n_unique()},
         accounts_for_rows=False,
     )

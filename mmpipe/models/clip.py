@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.clip_weights import digest_weights, find_clip_folder
+from mmpipe.models.devices import choose_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ class ClipModel:
         self.folder: Path = find_clip_folder(name)
         self.precision = precision
         self.batch_size = batch_size
-        self.device = _choose_device(device)
+        self.device = choose_device(device)
         self._threads = threads
 
     @cached_property
@@ -129,19 +130,3 @@ class ClipModel:
                 vectors = encode(padded)[: len(batch)].float()
                 parts.append(torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy())
         return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
-
-
-def _choose_device(device: str) -> str:
-    import torch
-
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigurationError(f"CLIP device {device!r} is unknown: use auto, cpu or cuda:N.") from error
-    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
-        raise ConfigurationError(
-            f"CLIP device {device!r} is not there: torch sees {torch.cuda.device_count()} of them. Use auto or cpu."
-        )
-    return device

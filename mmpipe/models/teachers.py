@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmpipe.errors import ConfigurationError
 from mmpipe.models.reply_cache import ReplyCache
 
 if TYPE_CHECKING:
@@ -28,19 +30,37 @@ def open_teacher(settings: Mapping[str, Any], *, device: str, batch_size: int, c
         ConfigurationError: an endpoint without a model's name.
         WeightsNotFound: no such model.
     """
-    folder = Path(cache_folder or ".") / "replies"
-    folder.mkdir(parents=True, exist_ok=True)
-    cache = ReplyCache(folder / "replies.sqlite")
+    cache = ReplyCache(Path(cache_folder or ".") / "replies.sqlite")
     if settings.get("base_url"):
-        from mmpipe.models.endpoint_teacher import open_endpoint_teacher
-
-        return open_endpoint_teacher(settings, cache)
-    from mmpipe.models.transformers_teacher import EMBEDDED, TransformersTeacher
+        return _open_endpoint(settings, cache)
+    from mmpipe.models.devices import choose_device
+    from mmpipe.models.gguf_weights import EMBEDDED
+    from mmpipe.models.transformers_teacher import TransformersTeacher
 
     return TransformersTeacher(
         settings.get("model") or EMBEDDED,
-        device=device,
+        device=choose_device(device),
         batch_size=batch_size,
         cache=cache,
-        converted=folder.parent / "weights",
+        converted=Path(cache_folder or ".") / "weights",
+    )
+
+
+def _open_endpoint(settings: Mapping[str, Any], cache: ReplyCache) -> Teacher:
+    from mmpipe.models.endpoint_teacher import EndpointTeacher
+    from mmpipe.models.prices import Prices
+
+    if not settings.get("model"):
+        raise ConfigurationError(
+            f"The teacher at {settings['base_url']} has no model name: set MMPIPE_TEACHER to one the endpoint serves."
+        )
+    return EndpointTeacher(
+        settings["base_url"],
+        settings["model"],
+        # read when the run starts, never stored: only the variable's name is a setting
+        api_key=os.environ.get(settings.get("api_key_variable") or "") or None,
+        concurrency=settings.get("concurrency") or 16,
+        timeout_s=settings.get("timeout_seconds") or 120.0,
+        prices=Prices(settings.get("prompt_price") or 0.0, settings.get("completion_price") or 0.0),
+        cache=cache,
     )

@@ -134,7 +134,7 @@ def produce(
                 )  # fmt: skip
             else:
                 failures.append(outcome)
-                _log.error("%s: %s", dataset.label, outcome)
+                _log.error("%s: %s: %s", dataset.label, outcome.split("\n", 1)[0], outcome.rstrip().rsplit("\n", 1)[-1])
         if failures:
             raise ShardError(
                 f"{dataset.label}: {len(failures)} of {len(work)} shards failed; {len(committed | made)} are committed "
