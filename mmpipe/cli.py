@@ -32,7 +32,7 @@ def app() -> None:
     try:
         commands()
     except MmpipeError as error:
-        _err.print(f"[bold red]error:[/] {_escape(str(error))}")
+        _err.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
