@@ -205,7 +205,7 @@ class RequestAttempts:
             return _Again("rate", said, self._choose_pause(error.response.headers))
         if status >= 500 or status in _TRANSIENT_STATUS:
             return _Again("server", said, self._choose_pause(error.response.headers))
-        return self._fail("content_filter" if "content_filter" in said else "refused", said)
+        return self._fail("content_filter" if error.code == "content_filter" else "refused", said)
 
     def _read_completion(self, completion: Any) -> ChatReply | ChatFailure | _Again:
         usage = getattr(completion, "usage", None)

@@ -1,4 +1,4 @@
-"""A teacher that answers from a function: for trying a method without a model, and for tests, which then patch nothing."""
+"""A teacher that answers from a function: for trying a method without a model, and for tests."""
 
 from __future__ import annotations
 

@@ -6,17 +6,15 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.tables.chat import ChatReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from jsonschema.protocols import Validator
 
     from mmpipe.models.reply_cache import ReplyCache
-    from mmpipe.tables.chat import ChatFailure, ChatRequest, Teacher
+    from mmpipe.tables.chat import ChatFailure, ChatRequest
 
 
 @lru_cache(maxsize=64)
@@ -74,73 +72,3 @@ class RequestBook:
                 arrived, outcome = next(drawing)
                 self._outcomes[arrived] = outcome
             yield self._outcomes[key]
-
-
-#: Settings of each engine that `open_teacher` takes.
-_ENGINES = {
-    "transformers": ("model", "device", "dtype", "batch_size", "threads"),
-    "openai": (
-        "base_url",
-        "model",
-        "concurrency",
-        "timeout_s",
-        "is_schema_sent",
-        "attempts",
-        "rate_deadline_s",
-        "prompt_per_million",
-        "completion_per_million",
-        "currency",
-    ),
-}
-
-
-def open_teacher(
-    settings: Mapping[str, Any], *, api_key: str | None = None, cache_folder: Path | None = None, device: str = "cpu"
-) -> Teacher:
-    """Return the teacher that `settings` describe; nothing is loaded or asked before its first answer.
-
-    Args:
-        settings: `engine` (`transformers`, the default, or `openai`) and arguments of `TransformersTeacher`, or of
-            `EndpointTeacher`, its `Patience` and its `Prices`, by name. Empty for the embedded teacher.
-        api_key: key of an endpoint, read from the environment by the caller.
-        cache_folder: where replies and converted weights are kept; None keeps none.
-        device: of an engine of our own, where the settings name none.
-
-    Raises:
-        ConfigurationError: the engine or a setting is unknown, or one that is needed is missing.
-    """
-    engine = settings.get("engine", "transformers")
-    if engine not in _ENGINES:
-        raise ConfigurationError(f"Unknown teacher engine {engine!r}.{name_nearest(str(engine), _ENGINES)}")
-    given = {name: value for name, value in settings.items() if name != "engine"}
-    for name in given:
-        if name not in _ENGINES[engine]:
-            raise ConfigurationError(
-                f"Unknown setting {name!r} of teacher {engine}.{name_nearest(name, _ENGINES[engine])}"
-            )
-    cache = None if cache_folder is None else _open_cache(cache_folder)
-    if engine == "transformers":
-        from mmpipe.models.transformers_teacher import TransformersTeacher
-
-        converted = None if cache_folder is None else cache_folder / "weights"
-        return TransformersTeacher(**{"device": device, **given}, cache=cache, converted=converted)
-    from mmpipe.models.endpoint_attempts import Patience
-    from mmpipe.models.endpoint_teacher import EndpointTeacher
-    from mmpipe.models.prices import Prices
-
-    for name in ("base_url", "model"):
-        if not given.get(name):
-            raise ConfigurationError(f"Teacher openai needs {name!r}.")
-    patience = Patience(**_take(given, "attempts", "rate_deadline_s"))
-    prices = Prices(**_take(given, "prompt_per_million", "completion_per_million", "currency"))
-    return EndpointTeacher(**given, api_key=api_key, patience=patience, prices=prices, cache=cache)
-
-
-def _open_cache(folder: Path) -> ReplyCache:
-    from mmpipe.models.reply_cache import ReplyCache
-
-    return ReplyCache(folder / "replies.sqlite")
-
-
-def _take(settings: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: settings.pop(name) for name in names if name in settings}

@@ -128,7 +128,7 @@ def synthesize(
     teacher: Teacher,
     accept: Callable[[Planned, Mapping[str, Any]], Draft | str],
     *,
-    attempts: int = 3,
+    attempts: int = 4,
 ) -> Synthesis:
     """Return the instructions a teacher wrote, in the order planned.
 

@@ -42,6 +42,23 @@ def measure_grounding(text: str, evidence: str) -> float:
     return sum(word in known for word in words) / len(words) if words else 0.0
 
 
+def measure_order(text: str, evidence: str) -> float:
+    """Return the share of content words of `text` that stand in `evidence` in the same order; 0 if it has none.
+
+    The precision of ROUGE-L (Lin 2004, section 3) over content words.
+    """
+    words = [_stem(word) for word in list_content_words(text)]
+    others = [_stem(word) for word in list_words(evidence)]
+    row = [0] * (len(others) + 1)
+    for word in words:
+        diagonal = 0
+        for place, other in enumerate(others, start=1):
+            above = row[place]
+            row[place] = diagonal + 1 if word == other else max(above, row[place - 1])
+            diagonal = above
+    return row[-1] / len(words) if words else 0.0
+
+
 def measure_longest_copy(text: str, source: str) -> int:
     """Return the length, in words, of the longest run of `text` that stands verbatim in `source`."""
     words, others = list_words(text), list_words(source)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mmpipe.synthesis.drafts import Draft, Parent, Planned
 from mmpipe.synthesis.grounding import list_content_words, list_words, measure_grounding, measure_repetition
 from mmpipe.synthesis.prompts import Prompt, find_prompt
+from mmpipe.synthesis.question_kinds import fits_question
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 
@@ -33,6 +34,7 @@ REASONS = (
     "question_gives_answer",
     "answer_ungrounded",
     "answer_unfinished",
+    "answer_of_another_kind",
 )
 
 #: Requests to describe, one per pair by hash.
@@ -47,22 +49,21 @@ DESCRIBE = (
 _LEAKS = frozenset({"caption", "captions", "description", "alt", "sentence", "mentioned", "stated", "provided", "text"})
 _BLIND = ("cannot see", "can't see", "unable to see", "language model", "as an ai", "i'm sorry", "i am sorry")
 #: Words any answer about a picture may use without having them from the caption.
-_SEEING = "image picture photo photograph scene show shows shown showing see seen depict depicts there one two three"
+_SEEING = "image picture photo photograph scene show shows shown showing see seen depict depicts there colour color"
 
-_DOG = "A brown dog asleep on a red sofa"
-_BOATS = "Three small boats tied to a wooden pier"
-_CUP = "White cup of coffee beside an open book"
+_DOG = "A brown dog on a red sofa"
+_BOATS = "Three small boats near a wooden pier"
+_CUP = "White cup beside an open book"
 
-#: One prompt per kind and teacher strength is enough: captions are short.
 PROMPTS = (
     Prompt(
         "image_instructions/conversation",
         "You look at a picture. You write one question about what can be seen in it, and the answer.",
         "Picture: {caption}",
         (
-            ({"caption": _DOG}, {"question": "What is the dog lying on?", "answer": "The dog is lying on a red sofa."}),
+            ({"caption": _DOG}, {"question": "What is on the red sofa?", "answer": "A brown dog is on the red sofa."}),
             ({"caption": _BOATS}, {"question": "How many boats are there?", "answer": "There are three small boats."}),
-            ({"caption": _CUP}, {"question": "What is beside the open book?", "answer": "A white cup of coffee."}),
+            ({"caption": _CUP}, {"question": "What is beside the book?", "answer": "A white cup is beside the book."}),
         ),
     ),
     Prompt(
@@ -70,9 +71,9 @@ PROMPTS = (
         "You look at a picture. You say in one sentence what can be seen in it, and nothing else.",
         "Picture: {caption}",
         (
-            ({"caption": _DOG}, {"answer": "A brown dog is asleep on a red sofa."}),
-            ({"caption": _BOATS}, {"answer": "Three small boats are tied to a wooden pier."}),
-            ({"caption": _CUP}, {"answer": "A white cup of coffee stands beside an open book."}),
+            ({"caption": _DOG}, {"answer": "A brown dog is on a red sofa."}),
+            ({"caption": _BOATS}, {"answer": "Three small boats are near a wooden pier."}),
+            ({"caption": _CUP}, {"answer": "A white cup is beside an open book."}),
         ),
     ),
 )
@@ -119,7 +120,7 @@ class ImageInstructionSettings:
     top_p: float = 0.9
     max_tokens: int = 80
     seed: int = 0
-    answer_grounding: float = 0.75
+    answer_grounding: float = 0.9
     question_grounding: float = 0.5
     repetition: float = 0.2
 
@@ -187,6 +188,7 @@ def accept_image_instruction(
         "question_gives_answer": is_asked and set(list_content_words(answer)) <= set(list_words(question)),
         "answer_ungrounded": measure_grounding(answer, evidence) < settings.answer_grounding,
         "answer_unfinished": answer.endswith((",", ";", ":", "-", "?")) or not list_words(answer),
+        "answer_of_another_kind": is_asked and not fits_question(question, answer),
     }
     fault = next((reason for reason in REASONS if faults[reason]), None)
     return fault if fault is not None else Draft(question, answer)

@@ -11,6 +11,8 @@ import polars as pl
 
 from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, make_seed, sort_counts
 from mmpipe.synthesis.prompts import Prompt, find_prompt
+from mmpipe.synthesis.reference_judgements import CRITERION as REFERENCE_CRITERION
+from mmpipe.synthesis.reference_judgements import judge_by_reference
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import JUDGEMENTS
@@ -76,7 +78,8 @@ class JudgementSettings:
     """How responses are judged.
 
     Attributes:
-        criterion: `helpfulness` or `truthfulness`.
+        criterion: `helpfulness` or `truthfulness`, which the teacher judges, or `answer_f1`, which needs no teacher: a
+            weak one gives nearly every answer the same mark.
         max_tokens: of one judgement.
         seed: seed of the requests.
     """
@@ -96,7 +99,7 @@ def judge_responses(
 
     Args:
         responses: columns response_id, instruction_id, dump, response.
-        instructions: columns instruction_id, instruction, evidence.
+        instructions: columns instruction_id, instruction, evidence, and response for `answer_f1`.
         teacher: who judges.
         settings: by what.
 
@@ -104,6 +107,8 @@ def judge_responses(
         ConfigurationError: the criterion is unknown.
         TeacherError: the teacher cannot answer any more.
     """
+    if settings.criterion == REFERENCE_CRITERION:
+        return judge_by_reference(responses, instructions)
     prompt = find_prompt(f"judgements/{settings.criterion}", PROMPTS)
     columns = ["instruction_id", "instruction", "evidence"]
     rows = (

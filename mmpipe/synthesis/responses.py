@@ -25,7 +25,7 @@ PROMPT = Prompt(
     (
         (
             {
-                "evidence": "The Harbour Museum opened in 1931 in a former rope factory. Its largest room holds a whale.",
+                "evidence": "The Harbour Museum opened in 1931 in a rope factory. Its largest room holds a whale.",
                 "instruction": "When did the Harbour Museum open?",
             },
             "The Harbour Museum opened in 1931.",
