@@ -23,7 +23,8 @@ commands = typer.Typer(
 )
 crawl_commands = typer.Typer(no_args_is_help=True, help="Add a crawl dump, or list the dumps.")
 commands.add_typer(crawl_commands, name="crawl")
-_out = Console(highlight=False)
+# a log or a pipe has no width of its own; 80 columns would fold every table
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
 _err = Console(stderr=True, highlight=False)
 
 
@@ -120,6 +121,24 @@ def crawl_add(
     _out.print(
         f"{dump.name}: {len(dump.files)} files below {dump.root}. Run it: mmpipe backfill all --partitions {name}"
     )
+
+
+@crawl_commands.command("sample")
+def crawl_sample(
+    name: Annotated[str, typer.Argument(help="Name of the dump.")],
+    into: Annotated[
+        Path | None, typer.Option(help="Folder to write the dump's folder in; else the one the sensor watches.")
+    ] = None,
+    pages: Annotated[int, typer.Option(help="Pages, about.", min=40)] = 100,
+) -> None:
+    """Write a generated dump. In the watched folder it is one that lands: `mmpipe dev` takes it within a minute."""
+    from mmpipe.assets.partitions import validate_dump_name
+    from mmpipe.demo.sample_crawl import write_sample_crawl
+
+    _open_project()
+    folder = into or Path(os.environ["MMPIPE_CRAWL"])
+    written = write_sample_crawl(folder, dumps=(validate_dump_name(name),), pages_per_dump=pages)
+    _out.print(f"{name}: {len(written.dumps[0].files)} files in {written.dumps[0].folder}.")
 
 
 @crawl_commands.command("list")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
 
-from mmpipe.assets.partitions import DUMPS, validate_dump_name
 from mmpipe.commands.backfill import Plan, run_here
+from mmpipe.commands.crawl import add_dump, find_dump_files
 from mmpipe.commands.loading import is_per_dump, load_definitions, select_assets
 from mmpipe.commands.progress import show_progress
 from mmpipe.commands.summary import find_sample_id, print_funnels, print_places, print_samples
 from mmpipe.errors import MmpipeError
-from mmpipe.storage.dumps import Dump, record_dump
+from mmpipe.storage.dumps import Dump
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.places import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from mmpipe.assets.project import Project
@@ -50,7 +53,11 @@ def run_demo(console: Console, project: Project, source: str | None, pages_per_d
     prepare_clip(console, var / "weights" / "clip")
     project.set_environment(os.environ)
     lake = Lake(os.environ["MMPIPE_LAKE"])
-    dumps = [_find_own_dump(source)] if source else _write_sample(console, var / "sample_crawl", pages_per_dump)
+    dumps = (
+        [find_dump_files(name_dump(source), [source], base_url=None, limit=None)]
+        if source
+        else _write_sample(console, var / "sample_crawl", pages_per_dump)
+    )
     definitions = load_definitions(project)
     keys = select_assets(definitions, ["*"])
     plan = Plan(
@@ -60,16 +67,15 @@ def run_demo(console: Console, project: Project, source: str | None, pages_per_d
     )
     with dg.DagsterInstance.get() as instance:
         for dump in dumps:
-            record_dump(lake, dump)
-            instance.add_dynamic_partitions(str(DUMPS.name), [dump.name])
+            add_dump(lake, instance, dump)
         outcomes = run_here(
             definitions, instance, plan, on_start=lambda dump, _: console.rule(f"[bold]{dump or 'all dumps'}")
         )
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     console.rule("[bold]what came out")
-    print_funnels(console, lake)
-    print_places(console, lake)
-    print_samples(console, lake)
+    print_funnels(console, lake, plan.dumps)
+    print_places(console, lake, plan.dumps)
+    print_samples(console, lake, plan.dumps)
     if failed:
         raise MmpipeError(
             "\n".join(
@@ -79,7 +85,7 @@ def run_demo(console: Console, project: Project, source: str | None, pages_per_d
             )
             + "\nWhat was committed stays; mend the cause and run the demo again."
         )
-    _say_what_next(console, lake, time.monotonic() - started)
+    _say_what_next(console, lake, plan.dumps, time.monotonic() - started)
 
 
 def prepare_clip(console: Console, folder: Path) -> None:
@@ -108,23 +114,16 @@ def _write_sample(console: Console, folder: Path, pages_per_dump: int) -> list[D
     ]
 
 
-def _find_own_dump(source: str) -> Dump:
-    from mmpipe.storage.warc import find_dump_root, list_crawl_files
-
-    place = Place(source if "://" in source else str(Path(source).expanduser().resolve()))
-    name = place.name
+def name_dump(source: str) -> str:
+    """Return a name for a dump made of a folder, file, list or URL: its last part, without what a name cannot hold."""
+    name = Place(source.rstrip("/")).name
     for suffix in (".gz", ".paths", ".warc", ".wet", ".arc"):
         name = name.removesuffix(suffix)
-    files = list_crawl_files(place)
-    if not files:
-        raise MmpipeError(
-            f"{source} holds no .warc, .wet or .arc file (.gz or plain). Give a folder, a file or a list."
-        )
-    return Dump(validate_dump_name(name), find_dump_root(place).url, tuple(files))
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "dump"
 
 
-def _say_what_next(console: Console, lake: Lake, seconds: float) -> None:
-    removed = find_sample_id(lake)
+def _say_what_next(console: Console, lake: Lake, dumps: Sequence[str], seconds: float) -> None:
+    removed = find_sample_id(lake, dumps)
     explain = f"\n  .venv/bin/mmpipe explain {removed}   [dim]why this page was removed[/]" if removed else ""
     console.print(
         Panel(

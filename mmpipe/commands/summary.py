@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table as RichTable
 
 from mmpipe.storage.commits import FAILED, PASSED
-from mmpipe.storage.dumps import list_dumps
 from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES
 from mmpipe.tables.instructions import (
     JUDGEMENTS,
     PREFERENCE_DATASET,
@@ -20,40 +20,48 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
-from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_SIGNALS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from mmpipe.storage.commits import Manifest
     from mmpipe.storage.lake import Dataset, Lake
     from mmpipe.tables.columns import Table
 
-#: The lanes as people read them; the tables that only measure are left out.
+#: The lanes as people read them; tables that only measure or judge are left out: what they removed shows where rows go.
 LANES: dict[str, tuple[Table, ...]] = {
-    "text": (RAW_CRAWL, EXTRACTED_TEXT, TEXT_SIGNALS, TEXT_REMOVALS, FILTERED_TEXT, TEXT_DUPLICATES, DEDUPED_CORPUS),
-    "images": (IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS, FILTERED_IMAGE_PAIRS),
+    "text": (RAW_CRAWL, EXTRACTED_TEXT, FILTERED_TEXT, DEDUPED_CORPUS),
+    "images": (IMAGE_CANDIDATES, FILTERED_IMAGE_PAIRS),
     "instructions": (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, RESPONSES, JUDGEMENTS),
     "release": (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET),
 }
 RELEASED = LANES["release"]
-_REASONS = 5
+_REASONS = 6
 _MARKS = {PASSED: "[green]passed[/]", FAILED: "[red]failed[/]"}
 
 
-def print_funnels(console: Console, lake: Lake) -> None:
-    """Print one table per lane: rows in, out and removed of each dataset, with the largest reasons."""
+def print_funnels(console: Console, lake: Lake, dumps: Sequence[str]) -> None:
+    """Print one table per lane: rows in, out and removed of each dataset, with the largest reasons or tallies."""
     for lane, tables in LANES.items():
-        grid = RichTable(title=f"{lane} lane", title_justify="left", title_style="bold", expand=True)
-        for name, justify in (("dataset", "left"), ("rows in", "right"), ("out", "right"), ("removed", "right"),
-                              ("why, or what", "left"), ("checks", "left")):  # fmt: skip
-            grid.add_column(name, justify=justify, overflow="fold", ratio=4 if name == "why, or what" else None)  # type: ignore[arg-type]  # rich's literal
-        for dataset in _list_datasets(lake, tables):
+        grid = RichTable(
+            title=f"{lane} lane", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        )
+        for name in ("dataset", "dump"):
+            grid.add_column(name, no_wrap=True)
+        for name in ("rows in", "out", "removed"):
+            grid.add_column(name, justify="right", no_wrap=True)
+        grid.add_column("why, or what", ratio=1)
+        grid.add_column("checks", no_wrap=True)
+        for dataset in _list_datasets(lake, tables, dumps):
             manifest = dataset.find_manifest()
             if manifest is not None:
                 grid.add_row(
-                    dataset.label,
+                    dataset.table.name,
+                    dataset.dump or "all",
                     f"{manifest.rows_in:,}",
                     f"{manifest.rows_out:,}",
                     f"{manifest.rows_removed:,}" if manifest.rows_removed else "",
@@ -64,21 +72,22 @@ def print_funnels(console: Console, lake: Lake) -> None:
             console.print(grid)
 
 
-def print_places(console: Console, lake: Lake) -> None:
-    """Print where the released datasets and the corpus lie."""
-    grid = RichTable(title="where the datasets lie", title_justify="left", title_style="bold")
-    grid.add_column("dataset")
-    grid.add_column("rows", justify="right")
+def print_places(console: Console, lake: Lake, dumps: Sequence[str]) -> None:
+    """Print where the released datasets, the corpus and the pairs lie."""
+    grid = RichTable(
+        title="where the datasets lie", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    grid.add_column("dataset", no_wrap=True)
+    grid.add_column("rows", justify="right", no_wrap=True)
     grid.add_column("folder", overflow="fold")
-    for table in (*RELEASED, DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS):
-        for dataset in _list_datasets(lake, (table,)):
-            manifest = dataset.find_manifest()
-            if manifest is not None:
-                grid.add_row(dataset.label, f"{manifest.rows_out:,}", dataset.folder.url)
+    for dataset in _list_datasets(lake, (*RELEASED, DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS), dumps):
+        manifest = dataset.find_manifest()
+        if manifest is not None:
+            grid.add_row(dataset.table.name, f"{manifest.rows_out:,}", escape(dataset.folder.url))
     console.print(grid)
 
 
-def print_samples(console: Console, lake: Lake) -> None:
+def print_samples(console: Console, lake: Lake, dumps: Sequence[str]) -> None:
     """Print one row each of the SFT and preference datasets and of the corpus."""
     sft = _read_first(lake.dataset(SFT_DATASET))
     if sft:
@@ -93,24 +102,23 @@ def print_samples(console: Console, lake: Lake) -> None:
             f"[bold red]rejected {pair['score_rejected']:g}[/]  {_cut(pair['rejected'][-1]['content'])}",
         ]
         console.print(Panel("\n".join(said), title=f"preference_dataset  {pair['id'][:12]}…", title_align="left"))
-    for dump in lake.list_dumps(DEDUPED_CORPUS)[:1]:
+    for dump in dumps[:1]:
         document = _read_first(lake.dataset(DEDUPED_CORPUS, dump))
         if document:
             said = [f"[dim]{escape(str(document['url']))}[/]", _cut(document["text"], 400)]
             console.print(Panel("\n".join(said), title=f"deduped_corpus  {document['doc_id']}", title_align="left"))
 
 
-def find_sample_id(lake: Lake) -> str | None:
+def find_sample_id(lake: Lake, dumps: Sequence[str]) -> str | None:
     """Return the id of a document that was removed, to try `mmpipe explain` on; None if there is none."""
-    for dump in lake.list_dumps(TEXT_REMOVALS):
+    for dump in dumps:
         row = _read_first(lake.dataset(TEXT_REMOVALS, dump), rule="gopher_word_count")
         if row:
             return str(row["doc_id"])
     return None
 
 
-def _list_datasets(lake: Lake, tables: tuple[Table, ...]) -> list[Dataset]:
-    dumps = list_dumps(lake)
+def _list_datasets(lake: Lake, tables: tuple[Table, ...], dumps: Sequence[str]) -> list[Dataset]:
     return [
         dataset
         for table in tables
@@ -122,7 +130,7 @@ def _name_reasons(manifest: Manifest) -> str:
     reasons = manifest.removed_by_rule or manifest.counts
     named = [f"{name} {count:,g}" for name, count in list(reasons.items())[:_REASONS]]
     more = len(reasons) - len(named)
-    return ", ".join(named) + (f", {more} more" if more > 0 else "")
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 def _read_first(dataset: Dataset, **equal: Any) -> dict[str, Any] | None:
