@@ -77,17 +77,31 @@ def draw_tokens(logits: Any, top_p: Any, uniforms: Any) -> Any:
     import torch
 
     probabilities = torch.softmax(logits, dim=-1)
-    if bool((top_p >= 1).all()):
-        whole = probabilities.double().cumsum(-1)
-        places = torch.searchsorted(whole, (uniforms * whole[:, -1])[:, None], right=True).squeeze(-1)
-        return places.clamp(max=probabilities.shape[1] - 1)
-    few = min(_FEW, probabilities.shape[1])
-    sorted_probabilities, order = probabilities.topk(few, dim=-1)
-    if bool((sorted_probabilities.sum(-1) < top_p).any()):
-        sorted_probabilities, order = probabilities.sort(dim=-1, descending=True)
-    sorted_probabilities = sorted_probabilities.double()
-    cumulative = sorted_probabilities.cumsum(-1)
+    drawn = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
+    # each row goes the same way whatever its neighbours ask for, or it would draw another token beside others
+    whole = top_p >= 1
+    if bool(whole.any()):
+        drawn[whole] = _invert(probabilities[whole].double().cumsum(-1), uniforms[whole])
+    if not bool(whole.all()):
+        drawn[~whole] = _draw_from_nucleus(probabilities[~whole], top_p[~whole], uniforms[~whole])
+    return drawn
+
+
+def _draw_from_nucleus(probabilities: Any, top_p: Any, uniforms: Any) -> Any:
+    import torch
+
+    likeliest, order = probabilities.topk(min(_FEW, probabilities.shape[1]), dim=-1)
+    if bool((likeliest.double().sum(-1) < top_p).any()):
+        likeliest, order = probabilities.sort(dim=-1, descending=True)
+    likeliest = likeliest.double()
     # a token is in the nucleus if what comes before it has not reached top_p yet
-    nucleus = torch.where(cumulative - sorted_probabilities < top_p[:, None], sorted_probabilities, 0.0).cumsum(-1)
-    places = torch.searchsorted(nucleus, (uniforms * nucleus[:, -1])[:, None], right=True).squeeze(-1)
-    return order.gather(1, places.clamp(max=order.shape[1] - 1)[:, None]).squeeze(-1)
+    before = likeliest.cumsum(-1) - likeliest
+    nucleus = torch.where(before < top_p[:, None], likeliest, 0.0).cumsum(-1)
+    return order.gather(1, _invert(nucleus, uniforms)[:, None]).squeeze(-1)
+
+
+def _invert(cumulative: Any, uniforms: Any) -> Any:
+    import torch
+
+    places = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1])[:, None], right=True).squeeze(-1)
+    return places.clamp(max=cumulative.shape[1] - 1)

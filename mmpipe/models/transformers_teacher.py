@@ -240,7 +240,16 @@ def _read_reply(
         if not is_whole:
             detail = f"cut at max_tokens = {request.sampling.max_tokens}"
             return ChatFailure("truncated", detail, prompt_tokens=prompt_tokens, completion_tokens=used)
+        text = _escape_control_characters(text)
         fault = find_schema_fault(text, request.schema)
         if fault is not None:
             return ChatFailure("schema", fault, prompt_tokens=prompt_tokens, completion_tokens=used)
     return ChatReply(text.strip(), "stop" if is_whole else "length", prompt_tokens, used)
+
+
+def _escape_control_characters(text: str) -> str:
+    """Return JSON text with its control characters escaped, which the grammar lets through raw in bounded strings."""
+    try:
+        return json.dumps(json.loads(text, strict=False), ensure_ascii=False)
+    except json.JSONDecodeError:
+        return text

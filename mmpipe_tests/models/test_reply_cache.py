@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from mmpipe.errors import ConfigurationError
+from mmpipe.models.reply_cache import ReplyCache
+from mmpipe.tables.chat import ChatMessage, ChatReply, ChatRequest, Sampling
+
+
+def test_a_reply_comes_back_as_cached_and_free(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "new" / "replies.sqlite")
+    cache.put("k", ChatReply("text ü", "length", 7, 3, attempts=2, cost=1.5))
+    assert ReplyCache(cache.path).get_many(["k", "other"]) == {
+        "k": ChatReply("text ü", "length", 7, 3, attempts=2, is_cached=True, cost=0.0)
+    }
+
+
+def test_the_first_reply_stays(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+    cache.put("k", ChatReply("first", "stop", 1, 1))
+    cache.put("k", ChatReply("second", "stop", 1, 1))
+    assert cache.get_many(["k"])["k"].text == "first"
+
+
+def test_many_keys_and_many_threads(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+
+    def write(part: int) -> None:
+        for number in range(part, 1200, 4):
+            cache.put(str(number), ChatReply(str(number), "stop", 1, 1))
+
+    threads = [threading.Thread(target=write, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = cache.get_many([str(number) for number in range(1300)])
+    assert len(found) == len(cache) == 1200
+    assert all(reply.text == key for key, reply in found.items())
+
+
+def test_another_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(ConfigurationError, match="layout 99"):
+        ReplyCache(path).get_many(["k"])
+
+
+def test_a_key_tells_all_of_a_request() -> None:
+    base = ChatRequest((ChatMessage("user", "a"),), Sampling())
+    others = [
+        ChatRequest((ChatMessage("user", "b"),), Sampling()),
+        ChatRequest((ChatMessage("system", "a"),), Sampling()),
+        ChatRequest(base.messages, Sampling(temperature=0.5)),
+        ChatRequest(base.messages, Sampling(top_p=0.5)),
+        ChatRequest(base.messages, Sampling(max_tokens=1)),
+        ChatRequest(base.messages, Sampling(seed=1)),
+        ChatRequest(base.messages, Sampling(stop=("x",))),
+        ChatRequest(base.messages, Sampling(), {"type": "object"}),
+        ChatRequest(base.messages, Sampling(), sample_index=1),
+    ]
+    keys = {request.make_key("t") for request in (base, *others)} | {base.make_key("u")}
+    assert len(keys) == len(others) + 2
+    assert base.make_key("t") == ChatRequest((ChatMessage("user", "a"),), Sampling()).make_key("t")
