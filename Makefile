@@ -35,7 +35,7 @@ check: install  ## lint, format, types, and which room may import which
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
 test: check  ## check, then every test that needs no accelerator, network or browser
-	@$(BIN)/pytest -n $(TEST_PROCESSES)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadgroup
 
 test-ui: install  ## the web UI, driven by headless chromium
 	@$(BIN)/pytest -m ui mmpipe_tests/ui

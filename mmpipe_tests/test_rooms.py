@@ -42,7 +42,7 @@ def test_the_definitions_load_in_two_seconds_without_weights_or_checks() -> None
         "build_definitions({}).resolve_all_asset_keys()\n"
         "print(time.perf_counter() - started)\n"
         "heavy = {'torch', 'transformers', 'open_clip', 'great_expectations', 'trafilatura', 'spacy', 'pandas', 'ray',\n"
-        "         'numba', 'duckdb', 'fasttext', 'datasketch', 'matplotlib', 'datasets'}\n"
+        "         'numba', 'fasttext', 'datasketch', 'matplotlib', 'datasets'}\n"
         "print(*sorted(heavy & set(sys.modules)))\n"
     )
     fastest, loaded = 99.0, ""

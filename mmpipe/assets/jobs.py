@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmpipe.assets.partitions import DUMPS
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -25,8 +23,8 @@ def build_jobs(groups: Mapping[str, Sequence[str]]) -> list[dg.UnresolvedAssetJo
     crawl, text, images, instructions = (list(groups[name]) for name in ("crawl", "text", "images", "instructions"))
 
     def per_dump(name: str, assets: list[str], description: str) -> dg.UnresolvedAssetJobDefinition:
-        selection = dg.AssetSelection.assets(*assets)
-        return dg.define_asset_job(name, selection, partitions_def=DUMPS, description=description)
+        # partitioned by dump, as all its assets are
+        return dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=description)
 
     return [
         per_dump(WHOLE_LINE, crawl + text + images + instructions, "Everything that one dump goes through."),

