@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
+from mmpipe.filtering.instruction_signals import SIGNALS, measure_instructions
+from mmpipe.filtering.judge import judge
+
+COLUMNS = ("instruction", "response", "evidence", "context", "images")
+
+
+def make(*rows: tuple[str, str, str, str | None, list[str]]) -> pl.DataFrame:
+    schema = {
+        "instruction": pl.String,
+        "response": pl.String,
+        "evidence": pl.String,
+        "context": pl.String,
+        "images": pl.List(pl.String),
+    }
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.with_columns(instruction_id=pl.Series([f"i{place}" for place in range(len(rows))], dtype=pl.String))
+
+
+GOOD = ("Who designed the stone bridge?", "Clara Benn designed the bridge.", "Clara Benn designed it in 1877.", "c", [])
+
+
+def test_signals_are_what_they_say() -> None:
+    row = measure_instructions(
+        make(("Is it red?", "Yes, 12 red boats, 12 red boats.", "12 boats in red", None, []))
+    ).row(0, named=True)
+    assert row["instruction_words"] == 3.0
+    assert row["response_words"] == 7.0
+    assert row["response_grounding"] == 1.0  # 12 and boats; "yes" and "red" are too short to tell
+    assert row["response_instruction_similarity"] == 1 / 6
+    assert row["response_repetition"] == 1 - 4 / 5
+
+
+def test_equal_instructions_count_those_above_them() -> None:
+    other_passage, other_image = (*GOOD[:3], "d", []), (*GOOD[:4], ["p"])
+    shouted = (GOOD[0].upper(), *GOOD[1:])
+    signals = measure_instructions(make(GOOD, other_passage, shouted, other_image, GOOD))
+    assert signals["earlier_equal_instructions"].to_list() == [0, 0, 1, 0, 2]
+
+
+def test_each_rule_takes_what_it_names() -> None:
+    bad = {
+        "self_instruct_instruction_words": ("Who built it?", *GOOD[1:]),
+        "self_instruct_response_words": (GOOD[0], "...", *GOOD[2:]),
+        "self_instruct_response_instruction_similarity": (GOOD[0], GOOD[0], *GOOD[2:]),
+        "self_instruct_earlier_equal_instructions": GOOD,
+        "mmpipe_response_grounding": (GOOD[0], "Ada Byron painted several wooden tunnels.", *GOOD[2:]),
+        "mmpipe_response_repetition": (GOOD[0], "Clara Benn did, Clara Benn did, Clara Benn did.", *GOOD[2:]),
+    }
+    assert set(bad) == set(INSTRUCTION_RULES)
+    for rule, row in bad.items():
+        first = (*GOOD[:3], "c" if rule.endswith("equal_instructions") else "other", [])
+        signals = measure_instructions(make(first, row))
+        removals = judge(signals, list(INSTRUCTION_RULES.values()), key="instruction_id", status=None)
+        assert removals.select("instruction_id", "rule").rows() == [("i1", rule)]
+
+
+_TEXT = st.lists(st.sampled_from(["red", "bridge", "1877", "Who", "?", "他"]), max_size=8).map(" ".join)
+
+
+@given(st.lists(st.tuples(_TEXT, _TEXT, _TEXT, st.none() | _TEXT, st.just([])), max_size=6))
+def test_every_row_is_measured_and_shares_stay_shares(rows: list[tuple[str, str, str, str | None, list[str]]]) -> None:
+    signals = measure_instructions(make(*rows))
+    assert signals.height == len(rows)
+    assert signals.columns == ["instruction_id", *SIGNALS]
+    for name in ("response_grounding", "response_instruction_similarity", "response_repetition"):
+        assert signals.filter(~pl.col(name).is_between(0, 1)).is_empty()
+    assert sum(count for count in signals.null_count().row(0)) == 0
