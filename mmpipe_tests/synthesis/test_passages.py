@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mmpipe.synthesis.passages import choose_passages, split_sentences
 
-LIMITS = {"passage_chars": (40, 200), "sentence_chars": (10, 120)}
+LIMITS = {"passage_chars": (40, 75), "sentence_chars": (10, 120)}
 
 
 def test_sentences_end_where_readers_see_it() -> None:
@@ -42,7 +42,7 @@ def test_passages_are_whole_sentences_of_the_document_and_do_not_overlap(
         assert text.count(passage.text) >= 1
         assert passage.sentence in passage.text
         assert len(passage.text) + 1 >= 40
-        assert len(passage.text) <= 200
+        assert len(passage.text) <= 75
         assert 10 <= len(passage.sentence) <= 120
         end = passage.position + len(split_sentences(passage.text))
 
