@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -30,13 +31,27 @@ _err = Console(stderr=True, highlight=False)
 
 def app() -> None:
     """Run a command; an error raised on purpose is one line and exit code 1, Ctrl-C is 130."""
+    code = _run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "duckdb_engine" in sys.modules:
+        # DuckDB's types outlive SQLAlchemy's registries, and the binding would print pages about it at the very end
+        atexit._run_exitfuncs()  # noqa: SLF001  (there is no public way to run them before leaving)
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         commands()
     except MmpipeError as error:
         _err.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+    return 0
 
 
 def _escape(text: str) -> str:

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# test processes side by side would each take every core for torch, and spin against one another for minutes
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
     from mmpipe.demo.sample_crawl import SampleCrawl
 

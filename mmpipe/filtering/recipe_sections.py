@@ -12,6 +12,9 @@ from mmpipe.filtering.rules import Rule
 #: Methods that a recipe may name; each is a file of mmpipe/synthesis.
 SYNTHESIS_METHODS = ("grounded_questions", "image_instructions")
 
+#: What responses may be judged by: the first two ask the teacher, the last compares with the accepted answer.
+CRITERIA = ("helpfulness", "truthfulness", "answer_f1")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListReference:
@@ -164,6 +167,9 @@ class InstructionSettings:
                 method in SYNTHESIS_METHODS,
                 f"unknown synthesis method {method!r}.{name_nearest(method, SYNTHESIS_METHODS)}",
             )
+        _require(
+            self.criterion in CRITERIA, f"unknown criterion {self.criterion!r}.{name_nearest(self.criterion, CRITERIA)}"
+        )
         _require(self.questions_per_document >= 1, "questions_per_document must be 1 or more")
         _require(self.samples_per_prompt >= 2, "samples_per_prompt must be 2 or more: a preference needs a pair")
         _require(self.temperature >= 0, "temperature must not be negative")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
 
     from mmpipe.models.reply_cache import ReplyCache
     from mmpipe.tables.chat import ChatFailure, ChatRequest
+
+
+#: How often a long call says how far it is.
+_TELL_SECONDS = 10.0
+_log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=64)
@@ -67,8 +74,14 @@ class RequestBook:
     ) -> Iterator[ChatReply | ChatFailure]:
         """Yield the outcomes in request order, drawing on `arrivals` (committed already) as needed."""
         drawing = iter(arrivals)
+        told = time.monotonic()
+        answered = 0
         for key in self._keys:
             while key not in self._outcomes:
                 arrived, outcome = next(drawing)
                 self._outcomes[arrived] = outcome
+                answered += 1
+                if time.monotonic() - told > _TELL_SECONDS:
+                    told = time.monotonic()
+                    _log.info("teacher: %d of %d open requests are answered.", answered, len(self.open))
             yield self._outcomes[key]
