@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +36,10 @@ def app() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     if "duckdb_engine" in sys.modules:
-        # DuckDB's types outlive SQLAlchemy's registries, and the binding would print pages about it at the very end
-        atexit._run_exitfuncs()  # noqa: SLF001  (there is no public way to run them before leaving)
+        # DuckDB's types outlive SQLAlchemy's registries, and the binding would print pages about it at the very end:
+        # leave as the interpreter does (threads, then handlers; there is no public way to run them), but before that
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
         os._exit(code)
     sys.exit(code)
 

@@ -32,3 +32,8 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}: put it there or point MMPIPE_SHARED_DATA at it")
     return folder
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by no content: compressed ones hold the time of day, and every process must name its tests alike."""
+    return "bytes" if isinstance(val, bytes) else None
