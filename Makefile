@@ -46,7 +46,7 @@ format: install  ## format and fix what can be fixed
 
 bench-setup: install  ## install the peers that benchmarks compare with, apart from the product
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint benchmarks/constraints.txt --requirement benchmarks/requirements.txt
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/constraints.txt
 
 bench: install  ## run every benchmark and write docs/benchmarks.md
 	@$(BIN)/python benchmarks/run_all.py
