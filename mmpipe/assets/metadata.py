@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
+from mmpipe.assets.column_metadata import describe_lineage
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,6 +30,7 @@ def describe_production(dataset: Dataset, production: Production, recipe: Recipe
     metadata: dict[str, Any] = {
         rows_key: manifest.rows_out,
         "dagster/uri": dataset.folder.url,
+        "dagster/column_lineage": describe_lineage(dataset.table),
         "rows_in": manifest.rows_in,
         "rows_out": manifest.rows_out,
         "rows_removed": manifest.rows_removed,

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmpipe.errors import ConfigurationError
+from mmpipe.models.devices import choose_device
+from mmpipe.models.endpoint_teacher import EndpointTeacher
+from mmpipe.models.teachers import open_teacher
+from mmpipe.models.transformers_teacher import TransformersTeacher
+
+
+def test_no_settings_open_the_embedded_model(tmp_path: Path) -> None:
+    teacher = open_teacher({}, device="cpu", batch_size=4, cache_folder=str(tmp_path))
+
+    assert isinstance(teacher, TransformersTeacher)
+    assert teacher.name.startswith("transformers:SmolLM2-135M-Instruct")
+
+
+def test_a_url_opens_an_endpoint_with_the_key_of_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-1")
+    settings = {"base_url": "http://localhost:9/v1", "model": "big", "api_key_variable": "MY_KEY", "concurrency": 3}
+
+    teacher = open_teacher(settings, device="auto", batch_size=4, cache_folder=str(tmp_path))
+
+    assert isinstance(teacher, EndpointTeacher)
+    assert teacher.name.startswith("openai:big@")
+    assert (teacher.concurrency, teacher.timeout_s) == (3, 120.0)
+    assert "sk-1" not in teacher.name
+
+
+def test_an_endpoint_without_a_model_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="MMPIPE_TEACHER"):
+        open_teacher({"base_url": "http://localhost:9/v1"}, device="cpu", batch_size=1, cache_folder=str(tmp_path))
+
+
+def test_devices_are_checked_before_any_model_is_loaded() -> None:
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda:0")
+    with pytest.raises(ConfigurationError, match="unknown"):
+        choose_device("gpu!")
+    with pytest.raises(ConfigurationError, match="not there"):
+        choose_device("cuda:99")
