@@ -12,53 +12,12 @@ from mmpipe.assets.contract_rules import ERROR, ROWS_ACCOUNTED_FOR, SCHEMA, UNEX
 from mmpipe.assets.contract_types import describe_logical_type, describe_physical_type, read_type_rules
 from mmpipe.assets.marked_yaml import MarkedYaml, read_marked_yaml
 from mmpipe.errors import ContractError, name_nearest
-from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
-from mmpipe.tables.instructions import (
-    JUDGEMENTS,
-    PREFERENCE_DATASET,
-    PRETRAINING_DATASET,
-    RESPONSES,
-    SFT_DATASET,
-    SYNTHESIZED_INSTRUCTIONS,
-)
-from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.text import (
-    DEDUPED_CORPUS,
-    EXTRACTED_TEXT,
-    FILTERED_TEXT,
-    TEXT_DUPLICATES,
-    TEXT_SIGNALS,
-    TEXT_SIGNATURES,
-)
+from mmpipe.tables.published import PUBLISHED_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mmpipe.tables.columns import Column, Table
-
-#: Every published table; each has a contract named as it is.
-PUBLISHED_TABLES = (
-    RAW_CRAWL,
-    EXTRACTED_TEXT,
-    TEXT_SIGNALS,
-    TEXT_REMOVALS,
-    FILTERED_TEXT,
-    TEXT_SIGNATURES,
-    TEXT_DUPLICATES,
-    DEDUPED_CORPUS,
-    IMAGE_CANDIDATES,
-    IMAGE_SIGNALS,
-    IMAGE_REMOVALS,
-    FILTERED_IMAGE_PAIRS,
-    SYNTHESIZED_INSTRUCTIONS,
-    INSTRUCTION_REMOVALS,
-    RESPONSES,
-    JUDGEMENTS,
-    SFT_DATASET,
-    PREFERENCE_DATASET,
-    PRETRAINING_DATASET,
-)
 
 CONTRACT_SUFFIX = ".odcs.yaml"
 

@@ -11,38 +11,12 @@ from mmpipe.errors import MmpipeError
 from mmpipe.storage.dumps import list_dumps
 from mmpipe.storage.lake import scan_files
 from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
-from mmpipe.tables.instructions import (
-    JUDGEMENTS,
-    PREFERENCE_DATASET,
-    PRETRAINING_DATASET,
-    RESPONSES,
-    SFT_DATASET,
-    SYNTHESIZED_INSTRUCTIONS,
-)
-from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.text import (
-    DEDUPED_CORPUS,
-    EXTRACTED_TEXT,
-    FILTERED_TEXT,
-    TEXT_DUPLICATES,
-    TEXT_SIGNALS,
-    TEXT_SIGNATURES,
-)
+from mmpipe.tables.images import IMAGE_CANDIDATES
+from mmpipe.tables.published import OVER_ALL_DUMPS, PUBLISHED_TABLES
 
 if TYPE_CHECKING:
     from mmpipe.storage.lake import Dataset, Lake
     from mmpipe.tables.columns import Table
-
-#: Published over all dumps; every other table is published per dump.
-OVER_ALL_DUMPS = (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET)
-
-#: Every published table, in the order of the line.
-TABLES = (
-    RAW_CRAWL, EXTRACTED_TEXT, TEXT_SIGNALS, TEXT_REMOVALS, FILTERED_TEXT, TEXT_SIGNATURES, TEXT_DUPLICATES,
-    DEDUPED_CORPUS, IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS, FILTERED_IMAGE_PAIRS, SYNTHESIZED_INSTRUCTIONS,
-    INSTRUCTION_REMOVALS, RESPONSES, JUDGEMENTS, *OVER_ALL_DUMPS,
-)  # fmt: skip
 
 
 class RowNotFound(MmpipeError):
@@ -81,7 +55,7 @@ def find_id(lake: Lake, row_id: str) -> Found:
     Raises:
         RowNotFound: there is none.
     """
-    for table in TABLES:
+    for table in PUBLISHED_TABLES:
         if len(table.key) == 1:
             found = find_rows(lake, table, pl.col(table.key[0]) == row_id, limit=1)
             if found:

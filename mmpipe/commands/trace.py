@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.commands.explain import shorten
-from mmpipe.commands.lookup import TABLES, Found, RowNotFound, find_id, find_rows
+from mmpipe.commands.lookup import Found, RowNotFound, find_id, find_rows
 from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.published import PUBLISHED_TABLES
 
 if TYPE_CHECKING:
     from mmpipe.storage.lake import Lake
 
-_BY_NAME = {table.name: table for table in TABLES}
+_BY_NAME = {table.name: table for table in PUBLISHED_TABLES}
 #: Columns that say what a row was made by, worth showing on the way back.
 _SHOWN = (
     "url", "page_url", "image_url", "warc_file", "warc_offset", "warc_length", "crawled_at", "method", "teacher",

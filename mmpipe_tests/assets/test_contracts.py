@@ -17,7 +17,6 @@ from mmpipe.assets.contract_rules import ERROR, REMOVED_SHARE, ROWS_ACCOUNTED_FO
 from mmpipe.assets.contracts import (
     CONTRACT_KEYS,
     PROPERTY_KEYS,
-    PUBLISHED_TABLES,
     TABLE_KEYS,
     bind_queries,
     find_contract_folder,
@@ -28,6 +27,7 @@ from mmpipe.errors import ContractError
 from mmpipe.tables.crawl import RAW_CRAWL, RECORD_KINDS, RECORD_STATUSES
 from mmpipe.tables.images import DECODE_STATUSES, IMAGE_ORIGINS
 from mmpipe.tables.instructions import PREFERENCE_DATASET
+from mmpipe.tables.published import PUBLISHED_TABLES
 from mmpipe.tables.removals import TEXT_REMOVALS
 from mmpipe.tables.text import EXTRACTION_STATUSES, FILTERED_TEXT
 

@@ -6,7 +6,7 @@ import pytest
 
 from mmpipe.commands.explain import Fate, Step, explain
 from mmpipe.commands.judge import judge_again
-from mmpipe.commands.lookup import OVER_ALL_DUMPS, TABLES, RowNotFound
+from mmpipe.commands.lookup import RowNotFound
 from mmpipe.commands.trace import trace
 from mmpipe.errors import ConfigurationError, DatasetNotReady, RecipeError
 from mmpipe.storage.dumps import Dump, record_dump
@@ -97,13 +97,6 @@ def fate_of(lake: Lake, wanted: str) -> tuple[Fate, dict[str, Step]]:
     (fate,) = explain(lake, wanted)
     json.dumps(fate.to_json())
     return fate, {step.asset: step for step in fate.steps}
-
-
-def test_every_published_table_is_known() -> None:
-    from mmpipe.assets.contracts import PUBLISHED_TABLES
-
-    assert {table.name for table in TABLES} == {table.name for table in PUBLISHED_TABLES}
-    assert set(OVER_ALL_DUMPS) <= set(TABLES)
 
 
 def test_a_removed_document_shows_every_rule_with_value_and_limit(lake: Lake) -> None:

@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from mmpipe.demo.sample_crawl import SampleCrawl
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of the lanes to one process, so that the lanes run once."""
-    for item in items:
-        if "/lanes/" in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("lanes"))
-
-
 @pytest.fixture(scope="session")
 def text_lake(sample_crawl: SampleCrawl, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake in which both sample dumps went through the text lane, in order."""

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pytest
 
 from mmpipe.lanes.images import IMAGE_LANE, read_pair_images
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from mmpipe.demo.sample_crawl import SampleCrawl
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Lake
+
+# one process for all tests of the lanes: the lanes run once
+pytestmark = pytest.mark.xdist_group("lanes")
 
 
 def test_every_described_picture_is_a_candidate_and_is_accounted_for(
@@ -58,7 +62,7 @@ def test_flawed_pictures_are_removed_by_the_rule_made_for_them(whole_lake: Lake,
         ("icon", "datacomp_image_min_side"),
         ("banner", "datacomp_image_aspect_ratio"),
         ("small_file", "laion_image_bytes"),
-        ("undecodable", "undecodable_image"),
+        ("undecodable_image", "undecodable_image"),
     ):
         urls = {pair.image_url for pair in dump.pairs if pair.fate == fate and pair.caption}
         assert urls, fate

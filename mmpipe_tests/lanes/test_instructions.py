@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mmpipe.lanes.instructions import INSTRUCTION_LANE
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from mmpipe.demo.sample_crawl import SampleCrawl
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Lake
+
+# one process for all tests of the lanes: the lanes run once
+pytestmark = pytest.mark.xdist_group("lanes")
 
 
 def test_instructions_rest_on_their_documents(whole_lake: Lake, sample_crawl: SampleCrawl) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Lake
 
+# one process for all tests of the lanes: the lanes run once
+pytestmark = pytest.mark.xdist_group("lanes")
+
 
 @pytest.fixture(scope="module")
 def line(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from mmpipe.demo.sample_crawl import SampleCrawl
     from mmpipe.storage.lake import Lake
 
+# one process for all tests of the lanes: the lanes run once
+pytestmark = pytest.mark.xdist_group("lanes")
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from mmpipe.demo.sample_crawl import SampleCrawl
 
+# one process for all tests of the lanes: the lanes run once
+pytestmark = pytest.mark.xdist_group("lanes")
+
 
 def test_every_record_of_the_crawl_is_accounted_for(text_lake: Lake, sample_crawl: SampleCrawl) -> None:
     for dump in sample_crawl.dumps:

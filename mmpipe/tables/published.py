@@ -1,0 +1,47 @@
+"""Lists every published table, in the order of the line: each is an asset, a folder, a contract and a schema."""
+
+from __future__ import annotations
+
+from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
+from mmpipe.tables.instructions import (
+    JUDGEMENTS,
+    PREFERENCE_DATASET,
+    PRETRAINING_DATASET,
+    RESPONSES,
+    SFT_DATASET,
+    SYNTHESIZED_INSTRUCTIONS,
+)
+from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.text import (
+    DEDUPED_CORPUS,
+    EXTRACTED_TEXT,
+    FILTERED_TEXT,
+    TEXT_DUPLICATES,
+    TEXT_SIGNALS,
+    TEXT_SIGNATURES,
+)
+
+#: Published over all dumps; every other table is published per dump.
+OVER_ALL_DUMPS = (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET)
+
+#: Every published table.
+PUBLISHED_TABLES = (
+    RAW_CRAWL,
+    EXTRACTED_TEXT,
+    TEXT_SIGNALS,
+    TEXT_REMOVALS,
+    FILTERED_TEXT,
+    TEXT_SIGNATURES,
+    TEXT_DUPLICATES,
+    DEDUPED_CORPUS,
+    IMAGE_CANDIDATES,
+    IMAGE_SIGNALS,
+    IMAGE_REMOVALS,
+    FILTERED_IMAGE_PAIRS,
+    SYNTHESIZED_INSTRUCTIONS,
+    INSTRUCTION_REMOVALS,
+    RESPONSES,
+    JUDGEMENTS,
+    *OVER_ALL_DUMPS,
+)
