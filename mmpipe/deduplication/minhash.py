@@ -65,15 +65,15 @@ class MinHashSettings:
 
 @lru_cache(maxsize=4)
 def make_permutations(count: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return multipliers (odd) and increments of `count` permutations of 32-bit integers.
+    """Return multipliers (odd) and increments of `count` permutations of 32-bit integers, as datasketch draws them.
 
-    Drawn as `datasketch.MinHash(num_perm=count, seed=seed)` draws them, so that signatures can be compared with it.
+    So signatures can be compared with `datasketch.MinHash(num_perm=count, seed=seed)` whatever made them; a test holds
+    the first permutations to their values, because stored signatures would not survive another draw.
     """
-    import numpy as np
+    from datasketch import MinHash
 
-    generator = np.random.RandomState(seed)  # the stream of this old generator is frozen for ever
-    multipliers = generator.randint(0, 1 << 31, count, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    return multipliers, generator.randint(0, 1 << 32, count, dtype=np.uint32)
+    multipliers, increments = MinHash(num_perm=count, seed=seed).permutations
+    return multipliers, increments
 
 
 def shingle_texts(texts: Sequence[str], shingle_words: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

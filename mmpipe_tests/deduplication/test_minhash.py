@@ -147,3 +147,11 @@ def test_settings_that_cannot_work_are_refused() -> None:
         MinHashSettings(verify_jaccard=1.5)
     assert MinHashSettings().signature_digest == MinHashSettings(verify_jaccard=None).signature_digest
     assert MinHashSettings().signature_digest != MinHashSettings(seed=2).signature_digest
+
+
+def test_the_draw_of_permutations_never_changes() -> None:
+    # written down once: signatures of published dumps were made with these
+    multipliers, increments = make_permutations(3, 1)
+
+    assert multipliers.tolist() == [3582191691, 4270784983, 1892572953]
+    assert increments.tolist() == [4005303368, 491263, 550290313]
