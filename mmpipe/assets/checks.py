@@ -62,9 +62,10 @@ def _build_checks(
     def check_contract(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         dump = context.partition_key if partitions_def is not None else None
         dataset = context.resources.lake.open().dataset(contract.table, dump)
+        judged = dataset.find_manifest()
         results = validate_dataset(dataset, contract, memory_limit=memory_limit, threads=threads, scratch=scratch)
         failed = [result.id for result in results if not result.passed and result.severity == ERROR]
-        dataset.record_verdict(failed)
+        dataset.record_verdict(failed, judged.fingerprint if judged is not None else None)
         for result in results:
             if not result.passed:
                 rule = rules[result.id]

@@ -22,6 +22,9 @@ from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
 from great_expectations.execution_engine import sqlalchemy_execution_engine as gx_engine
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
+# it tells of every temporary folder it makes
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

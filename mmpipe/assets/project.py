@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,9 +51,11 @@ class Project:
         dagster.yaml, with telemetry on.
         """
         for name, value in self.list_defaults().items():
-            environ[name] = make_absolute(environ.get(name) or value)
+            given = environ.get(name) or value
+            environ[name] = given if _is_name(name, given) else make_absolute(given)
         environ["DAGSTER_HOME"] = str(self.folder)
         environ["GX_ANALYTICS_ENABLED"] = "false"
+        environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries between our own lines
 
     def read_code_location(self) -> CodeLocation:
         """Return the code location of workspace.yaml.
@@ -107,6 +108,12 @@ def find_crawl_folder(environ: Mapping[str, str]) -> str:
 
 
 def make_absolute(value: str) -> str:
-    """Return a setting with a relative local path made absolute; URLs and plain words are left as they are."""
-    is_path = "://" not in value and (os.sep in value or value.startswith((".", "~"))) and ":" not in value
-    return str(Path(value).expanduser().absolute()) if is_path else value
+    """Return a place with a relative local path made absolute; URLs are left as they are."""
+    return value if "://" in value else str(Path(value).expanduser().absolute())
+
+
+def _is_name(variable: str, value: str) -> bool:
+    """Whether a setting that may be a name or a path is a name: of a packaged recipe, or of weights on a hub."""
+    if variable == "MMPIPE_RECIPE":
+        return not value.endswith((".yaml", ".yml"))
+    return variable == "MMPIPE_CLIP" and not Path(value.removeprefix("local-dir:")).expanduser().exists()

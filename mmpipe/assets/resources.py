@@ -99,6 +99,8 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
     """
     read = _Environment(environ)
     lake = read.text("LAKE", "var/lake")
+    if read.text("ENGINE", "local") not in ("local", "ray"):
+        raise ConfigurationError(f"MMPIPE_ENGINE must be local or ray, not {read.text('ENGINE', '')!r}.")
     if read.flag("FETCH_IMAGES") and not read.text("CONTACT", ""):
         raise ConfigurationError(
             "MMPIPE_FETCH_IMAGES needs MMPIPE_CONTACT: an address or page that the user agent names, so that a host "
@@ -106,8 +108,8 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
         )
     return {
         "lake": LakeResource(root=lake),
-        "engine": EngineResource(workers=read.whole("WORKERS", 0), backend=read.text("ENGINE", "local")),
-        "device": DeviceResource(device=read.text("DEVICE", "auto"), batch_size=read.whole("BATCH_SIZE", 32)),
+        "engine": EngineResource(workers=read.whole("WORKERS", 0, least=0), backend=read.text("ENGINE", "local")),
+        "device": DeviceResource(device=read.text("DEVICE", "auto"), batch_size=read.whole("BATCH_SIZE", 32, least=1)),
         "models": ModelsResource(
             language_weights=read.text("LANGUAGE", ""),
             clip_weights=read.text("CLIP", ""),
@@ -117,14 +119,14 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
             model=read.text("TEACHER", ""),
             base_url=read.text("TEACHER_URL", ""),
             api_key_variable=read.text("TEACHER_KEY_VARIABLE", "MMPIPE_TEACHER_KEY"),
-            concurrency=read.whole("TEACHER_CONCURRENCY", 16),
+            concurrency=read.whole("TEACHER_CONCURRENCY", 16, least=1),
             timeout_seconds=read.number("TEACHER_TIMEOUT_SECONDS", 120.0),
             prompt_price=read.number("TEACHER_PROMPT_PRICE", 0.0),
             completion_price=read.number("TEACHER_COMPLETION_PRICE", 0.0),
         ),
         "crawl": CrawlResource(
             watched=read.text("CRAWL", "var/crawl"),
-            range_mebibytes=read.whole("RANGE_MEBIBYTES", 64),
+            range_mebibytes=read.whole("RANGE_MEBIBYTES", 64, least=1),
             fetch_images=read.flag("FETCH_IMAGES"),
             contact=read.text("CONTACT", ""),
             cache_folder=read.text("CACHE", f"{lake.rstrip('/')}-cache"),
@@ -162,8 +164,11 @@ class _Environment:
     def text(self, name: str, default: str) -> str:
         return self._environ.get(f"MMPIPE_{name}", default)
 
-    def whole(self, name: str, default: int) -> int:
-        return int(self.number(name, default, must_be_whole=True))
+    def whole(self, name: str, default: int, *, least: int) -> int:
+        number = int(self.number(name, default, must_be_whole=True))
+        if number < least:
+            raise ConfigurationError(f"MMPIPE_{name} must be {least} or more, not {number}.")
+        return number
 
     def number(self, name: str, default: float, *, must_be_whole: bool = False) -> float:
         written = self.text(name, str(default))

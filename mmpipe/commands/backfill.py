@@ -12,7 +12,7 @@ import dagster as dg
 from mmpipe.assets.partitions import DUMPS
 from mmpipe.commands.loading import is_per_dump, select_assets
 from mmpipe.commands.processes import PROCESS_TAG, name_this_process
-from mmpipe.errors import ConfigurationError, name_nearest
+from mmpipe.errors import ConfigurationError, MmpipeError, name_nearest
 from mmpipe.storage.commits import FAILED, read_manifest
 from mmpipe.storage.places import Place
 
@@ -208,10 +208,15 @@ def _run_once(
 
 
 def describe_failure(event: dg.DagsterEvent) -> str:
-    """Return what a step died of, in one line: the innermost cause, without the trace."""
+    """Return what a step died of, in one line: what mmpipe said, else the innermost cause; without the trace."""
     error = event.step_failure_data.error
     if error is None:
         return event.message or "failed"
-    while error.cause is not None:
+    ours = {MmpipeError.__name__, *(kind.__name__ for kind in _list_kinds(MmpipeError))}
+    while error.cause is not None and error.cls_name not in ours:
         error = error.cause
     return " ".join(error.message.split())
+
+
+def _list_kinds(kind: type[MmpipeError]) -> list[type[MmpipeError]]:
+    return [below for child in kind.__subclasses__() for below in (child, *_list_kinds(child))]

@@ -222,7 +222,7 @@ def _examine_weights(environ: Mapping[str, str]) -> Iterator[Finding]:
     from mmpipe.models.language import find_language_weights
 
     try:
-        path = find_language_weights(environ.get("MMPIPE_LANGUAGE_WEIGHTS") or None)
+        path = find_language_weights(environ.get("MMPIPE_LANGUAGE") or None)
     except MmpipeError as error:
         yield Finding("weights", is_wrong=True, message=str(error))
     else:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.commands.lookup import Found, find_id, find_url, read_rows
+from mmpipe.filtering.image_rules import IMAGE_RULES
+from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
+from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.storage.commits import FAILED
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
@@ -207,12 +210,17 @@ def _measured(row: dict[str, Any]) -> float | str | None:
     return value
 
 
+#: Whether a limit itself is kept is part of the rule; the removal holds the limit.
+_KNOWN_RULES = {**TEXT_RULES, **IMAGE_RULES, **INSTRUCTION_RULES}
+
+
 def describe_limit(row: dict[str, Any]) -> str:
     """Return the limit of a removal as people write it."""
     if row["allowed"] is not None:
         return f"one of {', '.join(row['allowed'])}"
-    below = f"{row['low']:g} <= " if row["low"] is not None else ""
-    above = f" <= {row['high']:g}" if row["high"] is not None else ""
+    rule = _KNOWN_RULES.get(row["rule"])
+    below = f"{row['low']:g} {'<=' if rule is None or rule.low_is_kept else '<'} " if row["low"] is not None else ""
+    above = f" {'<=' if rule is None or rule.high_is_kept else '<'} {row['high']:g}" if row["high"] is not None else ""
     return f"{below}{row['signal']}{above}" if below or above else "readable"
 
 

@@ -16,10 +16,12 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        # a traceback stands in the run's log; here its first and last line say which shard, and what it died of
+        said = record.getMessage().rstrip().splitlines()
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
         # soft wrap: a line stays a line, so that logs can be searched
         self._console.print(
-            f"{time.strftime('%H:%M:%S')}  {record.getMessage()}",
+            f"{time.strftime('%H:%M:%S')}  {said[0]}{f' … {said[-1]}' if len(said) > 1 else ''}",
             style=style,
             markup=False,
             highlight=False,

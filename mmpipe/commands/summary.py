@@ -50,6 +50,8 @@ def print_funnels(console: Console, lake: Lake, dumps: Sequence[str]) -> None:
         grid = RichTable(
             title=f"{lane} lane", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
         )
+        grid.caption = "a row that fails several rules counts under each of them" if lane == "text" else None
+        grid.caption_justify = "left"
         for name in ("dataset", "dump"):
             grid.add_column(name, no_wrap=True)
         for name in ("rows in", "out", "removed"):
@@ -93,7 +95,7 @@ def print_samples(console: Console, lake: Lake, dumps: Sequence[str]) -> None:
     if sft:
         images = f"  ({len(sft['images'])} image)" if sft["images"] else ""
         turns = "\n".join(f"[bold]{turn['role']}[/]  {_cut(turn['content'])}" for turn in sft["messages"])
-        console.print(Panel(turns, title=f"sft_dataset  {sft['id'][:12]}…{images}", title_align="left"))
+        console.print(Panel(turns, title=f"sft_dataset  {sft['id']}{images}", title_align="left"))
     pair = _read_first(lake.dataset(PREFERENCE_DATASET))
     if pair:
         said = [
@@ -101,7 +103,7 @@ def print_samples(console: Console, lake: Lake, dumps: Sequence[str]) -> None:
             f"[bold green]chosen {pair['score_chosen']:g}[/]  {_cut(pair['chosen'][-1]['content'])}",
             f"[bold red]rejected {pair['score_rejected']:g}[/]  {_cut(pair['rejected'][-1]['content'])}",
         ]
-        console.print(Panel("\n".join(said), title=f"preference_dataset  {pair['id'][:12]}…", title_align="left"))
+        console.print(Panel("\n".join(said), title=f"preference_dataset  {pair['id']}", title_align="left"))
     for dump in dumps[:1]:
         document = _read_first(lake.dataset(DEDUPED_CORPUS, dump))
         if document:

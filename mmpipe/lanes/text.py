@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from mmpipe.errors import DatasetNotReady, ShardError
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.dumps import read_dump
 from mmpipe.storage.places import Place
@@ -39,13 +40,17 @@ if TYPE_CHECKING:
 
 def index_crawl(run: StageRun) -> Production:
     """Index every record of the dump; one shard per range of a file."""
-    from mmpipe.storage.warc import cut_ranges
+    from mmpipe.storage.warc import WarcRange, cut_ranges
 
     assert run.dump is not None
     dump = read_dump(run.lake, run.dump)
     work = []
     for number, file in enumerate(dump.files):
         place = Place(dump.root).join(file)
+        if not place.is_file():
+            # its shard fails by name; the files beside it go on
+            work.append(ShardWork(f"{number:05d}-0000", "missing", (dump.name, dump.root, WarcRange(file, 0, 0))))
+            continue
         identity = place.identify()
         for part, warc_range in enumerate(cut_ranges(place, run.knobs.range_bytes, Place(dump.root))):
             inputs = digest_settings([file, identity, warc_range.start, warc_range.stop])
@@ -57,6 +62,11 @@ def index_shard(dump: str, root: str, warc_range: WarcRange) -> ShardResult:
     """Index one range of a file."""
     from mmpipe.storage.warc import index_range
 
+    if not Place(root).join(warc_range.file).is_file():
+        raise ShardError(
+            f"{warc_range.file} is not in {root} any more. Put it back, or add the dump again without it: "
+            f"mmpipe crawl add {dump} {root}."
+        )
     frame = index_range(dump, Place(root), warc_range)
     counts = frame.select(pl.format("{}_{}", "kind", "record_status").alias("name")).get_column("name").value_counts()
     return ShardResult(frame, frame.height, counts=dict(counts.iter_rows()))
@@ -335,8 +345,6 @@ def _list_removed(duplicates: Dataset) -> pl.LazyFrame:
 
 
 def _refuse_other_signatures(signatures: Dataset, before: list[tuple[Dataset, Dataset]]) -> None:
-    from mmpipe.errors import DatasetNotReady
-
     version = signatures.require_manifest().code_version
     for other, _ in before:
         if other.require_manifest().code_version != version:

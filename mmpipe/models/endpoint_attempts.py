@@ -171,7 +171,11 @@ class RequestAttempts:
             self._health.note_answer()
             return _Again("server", f"unreadable reply: {error}", self._choose_pause({}))
         self._health.note_answer()
-        return self._read_completion(completion)
+        try:
+            return self._read_completion(completion)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            # valid JSON, but no chat completion: the client does not check what servers send
+            return _Again("server", f"a malformed reply ({type(error).__name__}: {error})", self._choose_pause({}))
 
     def _choose_pause(self, headers: Mapping[str, str]) -> float:
         asked_s = read_retry_after(headers)
@@ -210,8 +214,8 @@ class RequestAttempts:
     def _read_completion(self, completion: Any) -> ChatReply | ChatFailure | _Again:
         usage = getattr(completion, "usage", None)
         if usage is not None:
-            self._prompt_tokens += usage.prompt_tokens or 0
-            self._completion_tokens += usage.completion_tokens or 0
+            self._prompt_tokens += int(usage.prompt_tokens or 0)
+            self._completion_tokens += int(usage.completion_tokens or 0)
         choices = getattr(completion, "choices", None)
         if not choices or choices[0].message is None:
             return _Again("server", "a reply without choices", self._choose_pause({}))
@@ -220,7 +224,8 @@ class RequestAttempts:
             return self._fail("content_filter", "the endpoint's filter stopped the reply")
         if getattr(choice.message, "refusal", None):
             return self._fail("refused", choice.message.refusal)
-        text = (choice.message.content or "").strip()
+        # half of a surrogate pair, as a cut emoji leaves, is no text that can be stored
+        text = (choice.message.content or "").encode("utf-8", "replace").decode().strip()
         if not text:
             return _Again("server", "an empty reply", self._choose_pause({}))
         return self._read_text(text, is_cut=choice.finish_reason == "length")

@@ -28,7 +28,7 @@ class Commit:
         counts: other tallies by name, such as rejected replies by reason, tokens or cost.
         bytes: size of the file.
         cpu_seconds: processor time spent, children included.
-        device_seconds: time spent waiting for a model on its device.
+        device_seconds: wall time for which the shard held a model's device, its reading and decoding included.
     """
 
     shard: str
@@ -53,7 +53,7 @@ class Manifest:
         asset: name of the dataset.
         dump: partition, or None for a dataset over all dumps.
         code_version: version of the code that made it.
-        recipe: digest of the resolved recipe section that made it.
+        recipe: digest of the whole resolved recipe, as it stands beside the dataset.
         inputs: fingerprint of each dataset it was made from.
         commits: the current shards, in order.
         checks: verdict of the blocking checks on exactly these shards.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.errors import DatasetNotReady
-from mmpipe.storage.commits import FAILED, UNKNOWN, Commit, Manifest, read_commit, read_manifest, write_manifest
+from mmpipe.storage.commits import FAILED, Commit, Manifest, read_commit, read_manifest, write_manifest
 from mmpipe.storage.places import Place
 
 if TYPE_CHECKING:
@@ -114,11 +114,10 @@ class Dataset:
     def publish(self, manifest: Manifest, recipe_yaml: str) -> Manifest:
         """Make the manifest's shards the current ones, in one step, and clear what neither it nor the last one names.
 
-        The verdict of the checks carries over only if the content is the same.
+        Its verdict is open until the checks have judged it, also where the content is the same as before: the contract
+        may be another by now.
         """
         before = self.find_manifest()
-        if before is not None and before.fingerprint == manifest.fingerprint:
-            manifest = replace(manifest, checks=before.checks, failed_checks=before.failed_checks)
         files_before = tuple(commit.file for commit in before.commits) if before is not None else ()
         manifest = replace(manifest, files_before=files_before)
         self.folder.join("recipe.yaml").write_text(recipe_yaml)
@@ -126,21 +125,28 @@ class Dataset:
         self._clear_unnamed(manifest)
         return manifest
 
-    def record_verdict(self, failed_checks: Sequence[str]) -> None:
-        """Write the verdict of the blocking checks into the manifest, where readers of later runs see it."""
-        with self.lock():
-            manifest = self.find_manifest()
-            if manifest is not None:
-                judged = manifest.with_verdict(tuple(failed_checks))
-                self.folder.join("manifest.json").write_text(write_manifest(judged))
+    def record_verdict(self, failed_checks: Sequence[str], judged: str | None = None) -> None:
+        """Write the verdict of the blocking checks into the manifest, where readers of later runs see it.
 
-    def forget_verdict(self) -> None:
-        """Set the verdict back to unknown, so that a changed contract can judge the same content anew."""
+        A refused dataset also loses the files rendered for trainers (`release/` and the card), which are read without
+        asking the manifest; they are rendered again with the next materialization.
+
+        Args:
+            failed_checks: names of the blocking checks that failed; none means the dataset passed.
+            judged: fingerprint of the content that was judged; if other content was published meanwhile, it stays
+                unjudged. None: the current content.
+        """
         with self.lock():
             manifest = self.find_manifest()
-            if manifest is not None:
-                unknown = replace(manifest, checks=UNKNOWN, failed_checks=())
-                self.folder.join("manifest.json").write_text(write_manifest(unknown))
+            if manifest is None or (judged is not None and manifest.fingerprint != judged):
+                _log.warning("%s: published anew while it was judged; the verdict is not recorded.", self.label)
+                return
+            verdict = manifest.with_verdict(tuple(failed_checks))
+            self.folder.join("manifest.json").write_text(write_manifest(verdict))
+            if verdict.checks == FAILED:
+                for path in list(self.folder.list_files()):
+                    if path.startswith("release/") or path == "README.md":
+                        self.folder.join(path).remove()
 
     def _clear_unnamed(self, manifest: Manifest) -> None:
         # files of the manifest before stay for one more round: a reader may still be scanning them
@@ -156,8 +162,9 @@ class Dataset:
     def lock(self, patience_seconds: float = LOCK_PATIENCE_SECONDS) -> Iterator[None]:
         """Hold this dataset for writing; a second writer waits, then finds the work done.
 
-        On a local disk the kernel frees the lock when its holder dies. Object stores have no lock: there the pool
-        of the asset keeps writers apart, and manifests are replaced whole.
+        On a local disk the kernel frees the lock when its holder dies. Object stores have no lock: two runs of one
+        partition may do the same work there, but each writes whole files under keys of their content, and manifests
+        are replaced whole, so that the last one to end is what readers see.
 
         Raises:
             DatasetNotReady: another writer held it for longer than `patience_seconds`.

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from mmpipe.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,7 +27,10 @@ class Place:
         import fsspec  # only object stores pay for the import
 
         # listings are never cached: a code server lives for weeks and must see a dump that lands meanwhile
-        filesystem, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        try:
+            filesystem, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(f"{self.url} cannot be opened: {error}") from error
         return filesystem, path
 
     @cached_property

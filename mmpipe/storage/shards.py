@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import resource
 import time
 import traceback
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Rows of a Parquet row group: small enough to stream, large enough to compress.
 ROW_GROUP_ROWS = 16_384
+#: Failed shards that an error names; the log names all.
+_TOLD_FAILURES = 5
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +45,7 @@ class ShardWork:
     Attributes:
         shard: its id.
         inputs: digest of everything the shard is made from; a change makes the shard stale.
-        arguments: what the shard function is called with; small and picklable (paths, not rows).
+        arguments: what the shard function is called with; picklable, and paths rather than rows.
     """
 
     shard: str
@@ -60,7 +63,7 @@ class ShardResult:
         rows_removed: distinct rows removed.
         removed_by_rule: rows per failing rule.
         counts: other tallies by name.
-        device_seconds: time spent waiting for a model on its device.
+        device_seconds: wall time for which the shard held a model's device.
         accounts_for_rows: whether rows_in = rows written + rows_removed must hold (it need not for a stage that
             makes new rows or writes removals).
     """
@@ -115,11 +118,7 @@ def produce(
         keys = {item.shard: digest_settings([item.shard, item.inputs, code_version]) for item in work}
         if len(keys) != len(work):
             raise ShardError(f"{dataset.label}: two shards have one id; ids must be unique.")
-        missing = [
-            item
-            for item in work
-            if keys[item.shard] not in committed or not dataset.folder.join(committed[keys[item.shard]].file).is_file()
-        ]
+        missing = [item for item in work if not _is_whole(dataset, committed.get(keys[item.shard]))]
         if len(missing) < len(work):
             _log.info("%s: %d of %d shards are committed already.", dataset.label, len(work) - len(missing), len(work))
         made: dict[str, Commit] = {}
@@ -135,11 +134,11 @@ def produce(
                 )  # fmt: skip
             else:
                 failures.append(outcome)
-                _log.error("%s: %s: %s", dataset.label, outcome.split("\n", 1)[0], outcome.rstrip().rsplit("\n", 1)[-1])
+                _log.error("%s: %s", dataset.label, outcome)
         if failures:
             raise ShardError(
                 f"{dataset.label}: {len(failures)} of {len(work)} shards failed; {len(committed | made)} are committed "
-                f"and stay. Mend the cause and run again: only the failed shards are made.\n" + "\n".join(failures)
+                f"and stay. Mend the cause and run again: only the failed shards are made.\n" + _list_causes(failures)
             )
         commits = tuple((committed | made)[keys[item.shard]] for item in work)
         manifest = Manifest(
@@ -165,6 +164,7 @@ def map_shards(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], e
         yield from (function(*task) for task in tasks)
         return
     from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     if engine.backend == "ray":
@@ -172,6 +172,7 @@ def map_shards(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], e
 
         register_ray()
     settings = {"backend": "ray"} if engine.backend == "ray" else {"backend": "loky", "inner_max_num_threads": 1}
+    is_step = multiprocessing.parent_process() is not None
     with parallel_config(**settings, n_jobs=min(engine.workers, len(tasks)) if engine.backend == "local" else -1):
         pool = Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
         # a worker that grew is replaced between two shards; nothing is lost, so nobody needs to be told
@@ -183,6 +184,25 @@ def map_shards(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], e
                 "A worker process was killed (often: out of memory). Committed shards stay; run again, with fewer "
                 f"workers (MMPIPE_WORKERS) if memory was short.\n{error}"
             ) from error
+        finally:
+            if is_step and engine.backend == "local":
+                # a child of a run waits for its own children before joblib lets them go, after 300 idle seconds
+                get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def _list_causes(failures: list[str]) -> str:
+    """Return the first and last line of the first failures: which shard, and what it died of; the log has the rest."""
+    causes = [f"{failure.splitlines()[0]} {failure.rstrip().splitlines()[-1]}" for failure in failures[:_TOLD_FAILURES]]
+    more = len(failures) - len(causes)
+    return "\n".join(causes) + (f"\nand {more} more; the run's log names each." if more else "")
+
+
+def _is_whole(dataset: Dataset, commit: Commit | None) -> bool:
+    """Whether a shard is committed and its file there in full; a file that was cut or lost is made again."""
+    if commit is None:
+        return False
+    place = dataset.folder.join(commit.file)
+    return place.is_file() and place.size() == commit.bytes
 
 
 def _make_shard(dataset: Dataset, item: ShardWork, key: str, function: Callable[..., ShardResult]) -> Commit | str:

@@ -181,8 +181,9 @@ class _RecordFile:
         self._source = source
         self._is_gzip = is_gzip
         self._max_bytes = max_bytes
+        # the rest of a gzip member that holds several records, and the last offset taken from it
         self._shared: Iterator[StoredRecord] = iter(())
-        self._shared_stop = -1
+        self._shared_last: int | None = None
 
     def read(self, offset: int) -> Payload:
         record = self._find(offset)
@@ -196,18 +197,28 @@ class _RecordFile:
     def _find(self, offset: int) -> StoredRecord | None:
         # room for the HTTP head; a coded body may be longer than what it decodes to, by a little
         keep_bytes = self._max_bytes + _INDEX_BYTES
-        if offset >= self._shared_stop:
-            read_records = read_gzip_records if self._is_gzip else read_plain_records
-            record = next(read_records(self._source, offset, offset + 1, keep_bytes), None)
-            if (record is not None and record.headers) or not self._is_gzip:
+        if self._shared_last is not None and offset > self._shared_last:
+            # go on in the open member, or each of its records would inflate it from the start again
+            record = self._find_shared(offset)
+            if record is not None:
                 return record
-            # several records in one gzip member: the offset counts on from the member's
-            member = find_shared_member(self._source, offset)
-            self._shared = read_gzip_records(self._source, member, member + 1, keep_bytes)
+        read_records = read_gzip_records if self._is_gzip else read_plain_records
+        record = next(read_records(self._source, offset, offset + 1, keep_bytes), None)
+        if (record is not None and record.headers) or not self._is_gzip:
+            return record
+        # several records in one gzip member: the offset counts on from the member's
+        member = find_shared_member(self._source, offset)
+        self._shared = read_gzip_records(self._source, member, member + 1, keep_bytes)
+        return self._find_shared(offset)
+
+    def _find_shared(self, offset: int) -> StoredRecord | None:
         for record in self._shared:
             if record.offset == offset:
-                self._shared_stop = offset + 1
+                self._shared_last = offset
                 return record
+            if record.offset > offset:
+                break
+        self._shared, self._shared_last = iter(()), None
         return None
 
 

@@ -29,6 +29,9 @@ def test_knobs_come_from_the_environment() -> None:
     ("environ", "said"),
     [
         ({"MMPIPE_WORKERS": "many"}, "MMPIPE_WORKERS must be a whole number, not 'many'"),
+        ({"MMPIPE_WORKERS": "-3"}, "MMPIPE_WORKERS must be 0 or more"),
+        ({"MMPIPE_RANGE_MEBIBYTES": "0"}, "must be 1 or more"),
+        ({"MMPIPE_ENGINE": "spark"}, "must be local or ray, not 'spark'"),
         ({"MMPIPE_TEACHER_TIMEOUT_SECONDS": "soon"}, "must be a number, not 'soon'"),
         ({"MMPIPE_FETCH_IMAGES": "perhaps"}, "must be yes or no"),
         ({"MMPIPE_FETCH_IMAGES": "yes"}, "needs MMPIPE_CONTACT"),

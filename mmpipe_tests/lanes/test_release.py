@@ -86,6 +86,16 @@ def test_every_token_of_the_corpus_is_packed_once(whole_lake: Lake, sample_crawl
     assert packed["doc_lengths"].list.sum().to_list() == packed["input_ids"].list.len().to_list()
 
 
+def test_the_pretraining_dataset_loads_too(whole_lake: Lake, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    dataset = whole_lake.dataset(PRETRAINING_DATASET)
+    loaded = load_dataset(dataset.folder.url, split="train", cache_dir=str(tmp_path))
+
+    assert len(loaded) == dataset.require_manifest().rows_out
+    assert loaded[0]["input_ids"]
+
+
 def test_a_part_of_an_epoch_is_chosen_over_the_whole_dump(whole_lake: Lake, sample_crawl: SampleCrawl) -> None:
     corpus = whole_lake.dataset(DEDUPED_CORPUS, sample_crawl.dumps[0].name)
     tokenizer = load_tokenizer(None)

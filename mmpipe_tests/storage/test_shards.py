@@ -137,12 +137,41 @@ def test_readers_refuse_what_failed_its_checks_also_later(dataset: Dataset) -> N
     with pytest.raises(DatasetNotReady, match="id__unique"):
         dataset.scan()
 
-    make(dataset, plan(1))  # the same content keeps its verdict
     with pytest.raises(DatasetNotReady, match="id__unique"):
-        dataset.scan()
+        Lake(dataset.folder.url.rsplit("/", 2)[0]).dataset(NUMBERS, "d1").scan()
+    # made again, it is open until it is judged again: a mended contract must be able to pass it
+    assert make(dataset, plan(1)).manifest.checks == UNKNOWN
+    assert dataset.scan().collect().height == 10
     dataset.record_verdict([])
     assert dataset.require_manifest().checks == PASSED
-    assert make(dataset, plan(2)).manifest.checks == UNKNOWN
+
+
+def test_a_verdict_on_other_content_is_not_recorded(dataset: Dataset) -> None:
+    judged = make(dataset, plan(1)).manifest.fingerprint
+    make(dataset, plan(2))
+
+    dataset.record_verdict(["id__unique"], judged)
+
+    assert dataset.require_manifest().checks == UNKNOWN
+
+
+def test_a_refused_dataset_loses_what_was_rendered_from_it(dataset: Dataset) -> None:
+    make(dataset, plan(1))
+    dataset.folder.join("release", "all.jsonl").write_text("{}")
+    dataset.folder.join("README.md").write_text("card")
+
+    dataset.record_verdict(["id__unique"])
+
+    assert not [path for path in dataset.folder.list_files() if path.startswith(("release", "README"))]
+
+
+def test_a_damaged_part_is_made_again(dataset: Dataset) -> None:
+    make(dataset, plan(2))
+    damaged = dataset.list_files()[0]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+
+    assert make(dataset, plan(2)).made_shards == 1
+    assert dataset.scan().collect().height == 20
 
 
 def test_an_absent_dataset_says_what_to_do(dataset: Dataset) -> None:
