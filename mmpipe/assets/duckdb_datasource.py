@@ -22,8 +22,8 @@ from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
 from great_expectations.execution_engine import sqlalchemy_execution_engine as gx_engine
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
-# it tells of every temporary folder it makes
-logging.getLogger("great_expectations").setLevel(logging.WARNING)
+# this one module sets its own level, to tell of every temporary folder it makes
+logging.getLogger(ProgressBarsConfig.__module__).setLevel(logging.WARNING)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
