@@ -46,7 +46,7 @@ def main() -> None:
 def render(rows: list[dict[str, object]], failed: list[str], quick: list[str]) -> str:
     """Return the page below its head."""
     lines = [
-        f"Command: `make bench`{' (quick)' if quick else ''}. Python {platform.python_version()}.",
+        f"Command: `{'.venv/bin/python benchmarks/run_all.py --quick' if quick else 'make bench'}`. Python {platform.python_version()}.",
         "",
     ]
     lines += [f"| {' | '.join(SHOWN)} |", f"|{'---|' * len(SHOWN)}"]
