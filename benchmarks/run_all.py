@@ -45,8 +45,9 @@ def main() -> None:
 
 def render(rows: list[dict[str, object]], failed: list[str], quick: list[str]) -> str:
     """Return the page below its head."""
+    command = ".venv/bin/python benchmarks/run_all.py --quick" if quick else "make bench"
     lines = [
-        f"Command: `{'.venv/bin/python benchmarks/run_all.py --quick' if quick else 'make bench'}`. Python {platform.python_version()}.",
+        f"Command: `{command}`. Python {platform.python_version()}.",
         "",
     ]
     lines += [f"| {' | '.join(SHOWN)} |", f"|{'---|' * len(SHOWN)}"]
