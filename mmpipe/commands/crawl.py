@@ -10,7 +10,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.storage.arrivals import read_file_list
 from mmpipe.storage.dumps import Dump, list_dumps, read_dump, record_dump
 from mmpipe.storage.places import Place
-from mmpipe.storage.warc import list_crawl_files
+from mmpipe.storage.warc import CRAWL_SUFFIXES, list_crawl_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,11 @@ def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, 
         root = _make_absolute(sources[0])
         files = list(list_crawl_files(Place(root)))
     else:
+        unknown = [source for source in sources if not source.endswith(CRAWL_SUFFIXES)]
+        if unknown:
+            raise ConfigurationError(
+                f"{unknown[0]} is no crawl file: its name must end in {', '.join(CRAWL_SUFFIXES)}."
+            )
         root, files = _split_root([_make_absolute(source) for source in sources])
     files = files[:limit]
     if not files:

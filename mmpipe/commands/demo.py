@@ -115,8 +115,14 @@ def _write_sample(console: Console, folder: Path, pages_per_dump: int) -> list[D
 
 
 def name_dump(source: str) -> str:
-    """Return a name for a dump made of a folder, file, list or URL: its last part, without what a name cannot hold."""
-    name = Place(source.rstrip("/")).name
+    """Return a name for a dump made of a folder, file, list or URL: its last part, without what a name cannot hold.
+
+    Every path list is called warc.paths, so a list is named by the folder it lies in.
+    """
+    place = source.rstrip("/")
+    if place.removesuffix(".gz").endswith(".paths"):
+        place = str(Path(place).absolute().parent) if "://" not in place else place.rpartition("/")[0]
+    name = Place(place).name
     for suffix in (".gz", ".paths", ".warc", ".wet", ".arc"):
         name = name.removesuffix(suffix)
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "dump"

@@ -14,7 +14,7 @@ from mmpipe.storage.lake import Lake
     [
         ("/data/crawl/2026-40/", "2026-40"),
         ("/data/CC-MAIN-1.warc.gz", "CC-MAIN-1"),
-        ("warc.paths.gz", "warc"),
+        ("/crawl/CC-MAIN-2024-22/warc.paths.gz", "CC-MAIN-2024-22"),
         ("s3://bucket/crawl data (new)", "crawl-data-new"),
         ("/données/日本.warc", "dump"),
         ("..", "dump"),

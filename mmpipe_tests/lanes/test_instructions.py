@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mmpipe.lanes.instructions import INSTRUCTION_LANE
+from mmpipe.errors import TeacherError
+from mmpipe.filtering.recipe_sections import SYNTHESIS_METHODS
+from mmpipe.lanes.instructions import INSTRUCTION_LANE, METHODS, refuse_outage
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.running import make_small_recipe, run_stages
@@ -71,3 +73,14 @@ def test_the_cache_answers_when_the_datasets_are_gone(
         count for name, count in manifest.counts.items() if name.startswith("refused_teacher")
     )
     assert json.loads(dataset.scan().collect()["sampling"][0])["max_tokens"] > 0
+
+
+def test_an_outage_is_no_result() -> None:
+    refuse_outage(100, {"answer_ungrounded": 90, "teacher_server": 5})
+
+    with pytest.raises(TeacherError, match="6 of 100 requests"):
+        refuse_outage(100, {"teacher_server": 4, "teacher_rate": 2})
+
+
+def test_every_method_a_recipe_may_name_can_be_planned() -> None:
+    assert set(METHODS) == set(SYNTHESIS_METHODS)
