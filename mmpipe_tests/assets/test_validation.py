@@ -282,13 +282,12 @@ def test_repeated_compound_keys_are_found(tmp_path):
 def test_no_rows_break_only_the_rule_about_rows(tmp_path):
     for number, (table, _) in enumerate(GOOD.values()):
         contract = CONTRACTS[table.name]
-        dataset = publish(str(tmp_path / f"lake{number}"), table, table.make_empty())
-        failed = [result.id for result in validate(dataset, contract, tmp_path).values() if not result.passed]
-        assert failed == ["has_rows"], table.name
-        nothing = publish(str(tmp_path / f"none{number}"), table)
-        assert [result.id for result in validate(nothing, contract, tmp_path).values() if not result.passed] == [
-            "has_rows"
-        ]
+        # a table of removals or duplicates has no such rule: empty is good news there
+        about_rows = [rule.id for rule in contract.rules if rule.id == "has_rows"]
+        for name, frames in ((f"lake{number}", [table.make_empty()]), (f"none{number}", [])):
+            dataset = publish(str(tmp_path / name), table, *frames)
+            failed = [result.id for result in validate(dataset, contract, tmp_path).values() if not result.passed]
+            assert failed == about_rows, table.name
 
 
 def test_a_missing_dataset_is_not_judged(tmp_path):
