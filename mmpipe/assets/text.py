@@ -9,6 +9,7 @@ from mmpipe.lanes.text import TEXT_LANE
 TEXT_DRESSING = {
     "raw_crawl": Dressing("crawl", ("parquet", "polars", "file")),
     "extracted_text": Dressing("text", ("parquet", "python")),
+    "text_corrections": Dressing("text", ("parquet", "python")),
     "text_signals": Dressing("text", ("parquet", "polars", "numpy")),
     "text_removals": Dressing("text"),
     "filtered_text": Dressing("text"),

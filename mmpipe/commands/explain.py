@@ -23,7 +23,8 @@ from mmpipe.tables.instructions import (
     SYNTHESIZED_INSTRUCTIONS,
 )
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_SIGNALS
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES
+from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 if TYPE_CHECKING:
     from mmpipe.storage.lake import Lake

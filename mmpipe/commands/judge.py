@@ -11,7 +11,7 @@ from mmpipe.errors import ConfigurationError, DatasetNotReady, name_nearest
 from mmpipe.filtering.judge import Funnel, count_funnel
 from mmpipe.filtering.recipes import apply_overrides, load_recipe
 from mmpipe.tables.images import IMAGE_SIGNALS
-from mmpipe.tables.text import TEXT_SIGNALS
+from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

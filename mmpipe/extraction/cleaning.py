@@ -1,28 +1,37 @@
-"""Rewrites extracted text: bare URLs out, blank lines at most one in a row, no space at line ends."""
+"""Cleans text: line ends, bare URLs, runs of newlines. What removes words is a correction step with its spans."""
 
 from __future__ import annotations
 
 import re
 
+from mmpipe.tables.corrections import Edit
+
 #: A URL that stands in running text, up to the next white space; a closing bracket or a sentence's end stays.
 _BARE_URL = re.compile(
     r"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://|(?<=[wW])(?<![^\W_].)[wW][wW]\.(?=\w))(?:\S*[^\s.,;:!?)\]}>\"'»”’]|\S*)"
 )
-_EXTRA_NEWLINES = re.compile(r"\n{3,}")
 
 
 def clean_text(text: str) -> str:
-    """Return the text without bare URLs, with at most two newlines in a row and no white space at line ends.
+    """Return the text with newlines as line ends, and no white space at its ends; nothing else is changed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
-    RefinedWeb (Penedo et al. 2023, appendix G.2) and DCLM (Li et al. 2024, `url_removal_modifier` and
-    `newline_removal_modifier`). Cleaning twice gives what cleaning once gives.
+
+def remove_urls(text: str) -> list[Edit]:
+    """Remove bare URLs and the white space this leaves before a line's end.
+
+    RefinedWeb (Penedo et al. 2023, appendix G.2); DCLM (Li et al. 2024), `url_removal_modifier`.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # taking a URL out of a longer token can leave another one behind
-    while True:
-        shorter = _BARE_URL.sub("", text)
-        if shorter == text:
-            break
-        text = shorter
-    text = "\n".join(line.rstrip() for line in text.split("\n"))
-    return _EXTRA_NEWLINES.sub("\n\n", text).strip()
+    return [Edit("dclm_url", found.start(), found.end()) for found in _BARE_URL.finditer(text)]
+
+
+def collapse_newlines(text: str, most_newlines: int = 2) -> list[Edit]:
+    """Shorten runs of newlines, with white space between them, to the most that may follow each other.
+
+    RefinedWeb (Penedo et al. 2023, appendix G.2); DCLM (Li et al. 2024), `newline_removal_modifier`.
+    """
+    runs = re.finditer(rf"[^\S\n]*\n(?:[^\S\n]*\n){{{most_newlines},}}|[^\S\n]+(?=\n)", text)
+    return [
+        Edit("dclm_newlines", found.start(), found.end(), "\n" * min(found[0].count("\n"), most_newlines))
+        for found in runs
+    ]

@@ -8,6 +8,8 @@ from typing import Literal
 
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.rules import Rule
+from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP, Option
+from mmpipe.tables.text_signals import FAMILIES
 
 #: Methods that a recipe may name; each is a file of mmpipe/synthesis.
 SYNTHESIS_METHODS = ("grounded_questions", "image_instructions")
@@ -35,11 +37,48 @@ class ListReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractionSettings:
-    """How a page becomes text (RefinedWeb §3.1)."""
+class EvaluationSet:
+    """One evaluation set.
 
-    extractor: Literal["trafilatura", "resiliparse"] = "trafilatura"
+    Attributes:
+        name: what hits call it.
+        file: its file: where, with which digest, under which licence.
+        fields: fields whose text must not be in the corpus; empty for those known for the set's name, else all.
+    """
+
+    name: str
+    file: ListReference
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionSettings:
+    """How a page becomes text (RefinedWeb §3.1).
+
+    Attributes:
+        extractor: `trafilatura`, `resiliparse`, `justext`, or `chooser`, which picks per page.
+        favor: trafilatura's precision or recall mode.
+        is_fast: trafilatura without its fall-back extractors.
+        output: `plain` text or `markdown`.
+        include_comments: whether readers' comments count as main text.
+        include_tables: whether tables are kept.
+        include_links: whether link targets are kept (markdown).
+        deduplicate: trafilatura's own removal of repeated segments, as datatrove sets it.
+        metadata: title and date only where the page states them (`stated`), also by searching the page for a date
+            (`searched`), or not at all.
+        timeout_seconds: CPU time that one page may take.
+        max_page_bytes: a longer page is `oversized_page`.
+    """
+
+    extractor: Literal["trafilatura", "resiliparse", "justext", "chooser"] = "trafilatura"
+    favor: Literal["none", "precision", "recall"] = "none"
+    is_fast: bool = False
+    output: Literal["plain", "markdown"] = "plain"
     include_comments: bool = False
+    include_tables: bool = True
+    include_links: bool = False
+    deduplicate: bool = False
+    metadata: Literal["stated", "searched", "none"] = "searched"
     timeout_seconds: float = 30.0
     max_page_bytes: int = 20_000_000
 
@@ -49,10 +88,112 @@ class ExtractionSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LanguageSettings:
-    """Which model names the language; which languages stay is a rule."""
+class FirstPassSettings:
+    """What is decided before the dear extractor runs; everything off by default.
 
-    identifier: Literal["lid.176"] = "lid.176"
+    Attributes:
+        url_rules: whether pages that fail a URL rule of `text.rules` are not extracted (`blocked_url`).
+        languages: languages of the quick look at the page that are extracted; empty for all. A page whose quick look
+            says another language with at least `least_score` is `other_language`.
+        least_score: how sure the quick look must be.
+        repeated_pages: whether a page whose payload digest another record of the dump has is `repeated_page`.
+        repeated_urls: whether a page whose normalised URL another record of the dump has is `repeated_url`.
+    """
+
+    url_rules: bool = False
+    languages: tuple[str, ...] = ()
+    least_score: float = 0.65
+    repeated_pages: bool = False
+    repeated_urls: bool = False
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.least_score <= 1, "least_score must be in [0, 1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageSettings:
+    """How the language is named; which languages stay is a rule.
+
+    Attributes:
+        identifier: `lid.176`, or any name for another fastText model whose weights are given by path.
+        prefix_chars: characters that are looked at; null for the whole text.
+        top_k: most likely languages whose scores are kept.
+        identify_lines: whether lines are identified too (`other_language_char_ratio`).
+    """
+
+    identifier: str = "lid.176"
+    prefix_chars: int | None = 1000
+    top_k: int = 3
+    identify_lines: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.prefix_chars is None or self.prefix_chars >= 1, "prefix_chars must be 1 or more, or null")
+        _require(self.top_k >= 1, "top_k must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionStep:
+    """One rewriting step and its options; options not named have the defaults of `tables.correction_steps`."""
+
+    step: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.step in CORRECTION_STEPS, f"unknown step {self.step!r}.{name_nearest(self.step, CORRECTION_STEPS)}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionSettings:
+    """How text is rewritten before it is judged, step by step; masks of personal data come last."""
+
+    steps: tuple[CorrectionStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [item.step for item in self.steps]
+        _require(len(set(names)) == len(names), f"a step stands twice among {names}")
+        _require(MASK_STEP not in names[:-1], f"{MASK_STEP} must be the last step: nothing may follow the masks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSettings:
+    """Which models score the text; weights are given by path or hub name, and only their digest counts.
+
+    Attributes:
+        quality: whether the fastText quality classifier scores texts.
+        perplexity: whether a language model does.
+        perplexity_tokens: tokens of a text that the language model reads.
+        encoder: whether an encoder with a classification head does.
+        encoder_tokens: tokens of a text that the encoder reads.
+    """
+
+    quality: bool = False
+    perplexity: bool = False
+    perplexity_tokens: int = 1024
+    encoder: bool = False
+    encoder_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        _require(min(self.perplexity_tokens, self.encoder_tokens) >= 2, "a model must read 2 tokens or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContaminationSettings:
+    """Which evaluation sets a document may not hold parts of.
+
+    Attributes:
+        sets: evaluation sets as files of JSON lines, JSON, CSV or Parquet.
+        ngram_words: words of an n-gram that document and item share (13: GPT-3, arXiv 2005.14165, appendix C).
+        remove: whether a document with a hit is removed; else hits are only listed.
+    """
+
+    sets: tuple[EvaluationSet, ...] = ()
+    ngram_words: int = 13
+    remove: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.ngram_words >= 1, "ngram_words must be 1 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +220,19 @@ class UrlSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSettings:
-    """How text is counted, and the rules that limit the counts, in order."""
+    """How text is counted, and the rules that limit the counts, in order.
 
-    dialect: Literal["datatrove_0_10"] = "datatrove_0_10"
+    Attributes:
+        dialect: how words, lines and repeats are counted (`filtering.text_rules.TEXT_DIALECTS`).
+        signals: families of signals measured beyond those that the rules need.
+        measured_before: family to the name of the correction step before which its text is measured, or `extracted`
+            for the text as extracted; families not named measure the corrected text.
+        rules: rules in order.
+    """
+
+    dialect: Literal["datatrove_0_10", "fineweb_release", "dclm", "unicode"] = "datatrove_0_10"
+    signals: tuple[str, ...] = ()
+    measured_before: Mapping[str, str] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,6 +241,17 @@ class TextSettings:
                 rule.dialect in (None, self.dialect),
                 f"rule {rule.name!r} is set for the dialect {rule.dialect!r}, not {self.dialect!r}",
             )
+        for family in (*self.signals, *self.measured_before):
+            _require(family in FAMILIES, f"unknown family of signals {family!r}.{name_nearest(family, FAMILIES)}")
+
+    def list_families(self) -> list[str]:
+        """Return the families of signals that are measured, in the order of the table."""
+        limited = {rule.signal for rule in self.rules}
+        return [
+            name
+            for name, columns in FAMILIES.items()
+            if name in self.signals or limited & {column.name for column in columns}
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

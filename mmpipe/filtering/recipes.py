@@ -18,26 +18,36 @@ from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
 from mmpipe.filtering.recipe_lists import find_list
 from mmpipe.filtering.recipe_nodes import compose, fail, read_list, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_sections import (
+    ContaminationSettings,
+    CorrectionSettings,
+    CorrectionStep,
     DeduplicationSettings,
+    EvaluationSet,
     ExtractionSettings,
+    FirstPassSettings,
     ImageSettings,
     InstructionSettings,
     LanguageSettings,
     ListReference,
     PretrainingSettings,
+    ScoreSettings,
     TextSettings,
     UrlSettings,
 )
 from mmpipe.filtering.rules import LIMITS, Rule, set_limit
 from mmpipe.filtering.text_rules import TEXT_RULES
+from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP
 from mmpipe.tables.identity import digest_settings
 
 #: Names that `Recipe.digest_section` knows: what a table's rows may depend on. A changed limit moves `text`, `images`
 #: or `instruction_rules` and nothing else; how a signal is measured has a digest of its own.
 DIGESTED = (
     "extraction",
+    "corrections",
     "signals",
+    "scores",
     "text",
+    "contamination",
     "deduplication",
     "image_signals",
     "images",
@@ -49,6 +59,9 @@ DIGESTED = (
 )
 
 _RULES = {"text": TEXT_RULES, "images": IMAGE_RULES, "instructions": INSTRUCTION_RULES}
+#: In `text.measured_before`: the text as extracted, before any correction.
+EXTRACTED = "extracted"
+
 _LISTS = ("domains", "urls", "strict_subwords", "hard_words", "soft_words")
 
 
@@ -59,9 +72,13 @@ class Recipe:
     name: str
     source: str
     extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
+    first_pass: FirstPassSettings = field(default_factory=FirstPassSettings)
     language: LanguageSettings = field(default_factory=LanguageSettings)
+    corrections: CorrectionSettings = field(default_factory=CorrectionSettings)
     url: UrlSettings = field(default_factory=UrlSettings)
     text: TextSettings = field(default_factory=TextSettings)
+    scores: ScoreSettings = field(default_factory=ScoreSettings)
+    contamination: ContaminationSettings = field(default_factory=ContaminationSettings)
     deduplication: DeduplicationSettings = field(default_factory=DeduplicationSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     instructions: InstructionSettings = field(default_factory=InstructionSettings)
@@ -77,6 +94,35 @@ class Recipe:
         """Return the resolved recipe as YAML."""
         return yaml.safe_dump(self.resolve(), sort_keys=False, allow_unicode=True, width=120)
 
+    def __post_init__(self) -> None:
+        steps = [item.step for item in self.corrections.steps]
+        for family, step in self.text.measured_before.items():
+            if step != EXTRACTED and step not in steps:
+                raise RecipeError(
+                    f"text.measured_before.{family}: the recipe has no step {step!r}."
+                    f"{name_nearest(step, [EXTRACTED, *steps])}"
+                )
+
+    def find_measured_step(self, family: str) -> int | None:
+        """Return the position of the correction step before which a family measures the text; None for after all."""
+        steps = [item.step for item in self.corrections.steps]
+        step = self.text.measured_before.get(family)
+        if step == EXTRACTED:
+            return 0
+        if step is None:
+            # what is masked depends on the person, not on the text's quality
+            return steps.index(MASK_STEP) if MASK_STEP in steps else None
+        return steps.index(step)
+
+    def _identify_first_pass(self) -> Any:
+        if not self.first_pass.url_rules:
+            return _identify(self.first_pass)
+        return [_identify(self.first_pass), _identify(self.url), _identify(self.list_url_rules())]
+
+    def list_url_rules(self) -> tuple[Rule, ...]:
+        """Return the text rules that limit a signal of the URL."""
+        return tuple(rule for rule in self.text.rules if rule.signal.startswith("url_"))
+
     def digest_section(self, section: str) -> str:
         """Return the digest of one section (see `DIGESTED`): part of the code version of the assets made by it.
 
@@ -90,9 +136,10 @@ class Recipe:
         settings: Any
         match section:
             case "extraction":
-                settings = [_identify(self.extraction), _identify(self.language)]
+                settings = [_identify(self.extraction), _identify(self.language), self._identify_first_pass()]
             case "signals":
-                settings = [self.text.dialect, _identify(self.url)]
+                text = self.text
+                settings = [text.dialect, text.list_families(), dict(text.measured_before), _identify(self.url)]
             case "text":
                 settings = _identify(self.text.rules)
             case "image_signals":
@@ -110,9 +157,13 @@ class Recipe:
 
 _SECTIONS: dict[str, type] = {
     "extraction": ExtractionSettings,
+    "first_pass": FirstPassSettings,
     "language": LanguageSettings,
+    "corrections": CorrectionSettings,
     "url": UrlSettings,
     "text": TextSettings,
+    "scores": ScoreSettings,
+    "contamination": ContaminationSettings,
     "deduplication": DeduplicationSettings,
     "images": ImageSettings,
     "instructions": InstructionSettings,
@@ -213,6 +264,10 @@ def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
         readers["rules"] = partial(_read_rules, known=_RULES[section])
     if section == "url":
         readers = {name: partial(_read_lists, folder=folder) for name in _LISTS}
+    if section == "corrections":
+        readers["steps"] = _read_steps
+    if section == "contamination":
+        readers["sets"] = partial(_read_sets, folder=folder)
     return readers
 
 
@@ -257,6 +312,43 @@ def _read_lists(node: yaml.Node, file: str, folder: Path | None) -> tuple[ListRe
     return tuple(references)
 
 
+def _read_steps(node: yaml.Node, file: str) -> tuple[CorrectionStep, ...]:
+    """Return the steps with all their options: `- name`, or `- {step: name, option: value}`."""
+    steps = []
+    for item in read_list(node, file):
+        keys = read_mapping(item, file) if isinstance(item, yaml.MappingNode) else {"step": item}
+        if "step" not in keys:
+            fail(item, file, "an entry is a step's name or `{step: name, option: value}`; the name is missing.")
+        name = read_value(keys.pop("step"), file, str)
+        if name not in CORRECTION_STEPS:
+            fail(item, file, f"unknown step {name!r}.{name_nearest(name, CORRECTION_STEPS)}")
+        options = dict(CORRECTION_STEPS[name])
+        for key, value in keys.items():
+            if key not in options:
+                fail(value, file, f"step {name!r} has no option {key!r}.{name_nearest(key, options)}")
+            default = options[key]
+            wanted: Any = tuple[str, ...] if isinstance(default, tuple) else type(default)
+            options[key] = read_value(value, file, wanted)
+        steps.append(CorrectionStep(step=name, options=options))
+    return tuple(steps)
+
+
+def _read_sets(node: yaml.Node, file: str, folder: Path | None) -> tuple[EvaluationSet, ...]:
+    sets = []
+    for item in read_list(node, file):
+        keys = read_mapping(item, file, ("name", "fields", "list", "sha256", "licence"))
+        if "name" not in keys or "list" not in keys:
+            fail(item, file, "an evaluation set needs `name:` and `list:`, the path or URL of its file.")
+        given = {key: read_value(keys[key], file, str) for key in ("list", "sha256", "licence") if key in keys}
+        fields = read_value(keys["fields"], file, tuple[str, ...]) if "fields" in keys else ()
+        try:
+            reference = find_list(ListReference(**given), folder)
+        except RecipeError as error:
+            fail(item, file, str(error))
+        sets.append(EvaluationSet(name=read_value(keys["name"], file, str), file=reference, fields=fields))
+    return tuple(sets)
+
+
 def _merge(first: Sequence[Rule], second: Sequence[Rule]) -> tuple[Rule, ...]:
     return tuple(({rule.name: rule for rule in first} | {rule.name: rule for rule in second}).values())
 
@@ -274,16 +366,25 @@ def _parse_limit(override: str, limit: str, word: str) -> Any:
 
 def _resolve(value: Any) -> Any:
     """Return settings as the plain values a recipe is written in."""
-    if isinstance(value, Rule):
-        limits = {"allowed": list(value.allowed)} if value.allowed else {"low": value.low, "high": value.high}
-        return {"rule": value.name, **limits, "source": value.source}
-    if isinstance(value, ListReference):
-        return {"list": value.list, "sha256": value.sha256, "licence": value.licence}
-    if dataclasses.is_dataclass(value):
-        return {item.name: _resolve(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return [_resolve(item) for item in value] if isinstance(value, tuple) else value
+    match value:
+        case Rule():
+            limits = {"allowed": list(value.allowed)} if value.allowed else {"low": value.low, "high": value.high}
+            plain: Any = {"rule": value.name, **limits, "source": value.source}
+        case ListReference():
+            plain = {"list": value.list, "sha256": value.sha256, "licence": value.licence}
+        case CorrectionStep():
+            plain = {"step": value.step} | {name: _resolve(option) for name, option in value.options.items()}
+        case EvaluationSet():
+            plain = {"name": value.name, **_resolve(value.file), "fields": list(value.fields)}
+        case Mapping():
+            plain = dict(value)
+        case tuple():
+            plain = [_resolve(item) for item in value]
+        case _ if dataclasses.is_dataclass(value):
+            plain = {item.name: _resolve(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        case _:
+            plain = value
+    return plain
 
 
 #: What of the instructions section each step of the lane depends on: a moved criterion asks no teacher again.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from mmpipe.filtering.rules import Rule, index_rules
 
-#: How words, lines and n-grams are counted: as in datatrove 0.10 (spaCy words; second and later occurrences repeat).
-DATATROVE_0_10 = "datatrove_0_10"
-
-TEXT_DIALECTS = (DATATROVE_0_10,)
+#: How words, lines and n-grams are counted; a recipe's `text.dialect` names one.
+TEXT_DIALECTS = {
+    "datatrove_0_10": "datatrove 0.10: spaCy's English words; second and later occurrences repeat",
+    "fineweb_release": "datatrove 0.2, which FineWeb was released with: NLTK's words, inclusive limits",
+    "dclm": "DCLM content_filters.py: Unicode words, every occurrence of what is repeated counts",
+    "unicode": "mmpipe's own: Unicode word boundaries in every script, datatrove 0.10's repeats",
+}
 
 _GOPHER_QUALITY = "Gopher (Rae et al. 2021, arXiv 2112.11446), Appendix A.1.1, quality filtering"
 _GOPHER_REPETITION = "Gopher (Rae et al. 2021, arXiv 2112.11446), Appendix A.1.1, Table A1, repetition removal"
@@ -17,11 +20,11 @@ _REFINEDWEB_LANGUAGE = "RefinedWeb (Penedo et al. 2023, arXiv 2306.01116), §3.1
 
 def _quality(signal: str, low: float | None, high: float | None) -> Rule:
     name = f"gopher_{signal}"
-    return Rule(name=name, signal=signal, low=low, high=high, source=_GOPHER_QUALITY, dialect=DATATROVE_0_10)
+    return Rule(name=name, signal=signal, low=low, high=high, source=_GOPHER_QUALITY)
 
 
 def _repetition(signal: str, high: float) -> Rule:
-    return Rule(name=f"gopher_{signal}", signal=signal, high=high, source=_GOPHER_REPETITION, dialect=DATATROVE_0_10)
+    return Rule(name=f"gopher_{signal}", signal=signal, high=high, source=_GOPHER_REPETITION)
 
 
 def _url(signal: str, high: float) -> Rule:

@@ -1,7 +1,9 @@
-"""The text lane, top to bottom: crawl index → text → signals → removals → documents → duplicates → corpus."""
+"""The text lane, top to bottom: crawl index → text → corrections → signals → removals → documents → corpus."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -19,10 +21,11 @@ from mmpipe.tables.text import (
     DEDUPED_CORPUS,
     EXTRACTED_TEXT,
     FILTERED_TEXT,
+    TEXT_CORRECTIONS,
     TEXT_DUPLICATES,
-    TEXT_SIGNALS,
     TEXT_SIGNATURES,
 )
+from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +111,8 @@ def extract_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, weights
         .join(extracted, on="doc_id", how="left", maintain_order="left")
         .join(_identify_languages(extracted, weights), on="doc_id", how="left", maintain_order="left")
         .with_columns(
+            language_scores=pl.lit(None),
+            other_language_char_ratio=pl.lit(None),
             extraction_status=pl.coalesce("extraction_status", "why_not"),
             text_chars=pl.col("text").str.len_chars().cast(pl.Int64),
         )
@@ -165,24 +170,63 @@ def _identify_languages(extracted: pl.DataFrame, weights: Path) -> pl.DataFrame:
     )
 
 
+# text_corrections -----------------------------------------------------------------------------------------------------
+
+
+def correct_texts(run: StageRun) -> Production:
+    """Rewrite texts step by step, as the recipe says, and list what was changed."""
+    text = run.read(EXTRACTED_TEXT)
+    work = [ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe)) for item in follow_shards(text)]
+    return run.write(work, correct_shard, inputs=fingerprint_inputs(text))
+
+
+def correct_shard(text: Dataset, shard: str, recipe: Recipe) -> ShardResult:
+    """Correct the texts of one shard."""
+    from mmpipe.extraction.corrections import correct_text, find_step
+
+    rows = text.read_shard(shard).select("doc_id", "extraction_status", "text")
+    steps = [find_step(item.step, item.options) for item in recipe.corrections.steps]
+    corrected: list[tuple[str, str, str | None, list[dict[str, object]] | None]] = []
+    counts: Counter[str] = Counter()
+    for doc_id, status, extracted in rows.iter_rows():
+        if extracted is None or not steps:
+            corrected.append((doc_id, status, None, None))
+            continue
+        after = correct_text(extracted, steps)
+        entries = [{"step": step, **asdict(edit)} for step, edit in after.edits]
+        counts.update(edit.correction for _, edit in after.edits)
+        is_left = status if after.text.strip() else "nothing_left"
+        corrected.append((doc_id, is_left, after.text if after.text != extracted else None, entries or None))
+    frame = pl.DataFrame(corrected, schema=TEXT_CORRECTIONS.schema, orient="row")
+    return ShardResult(frame, rows.height, counts=dict(counts))
+
+
+def read_corrected(text: Dataset, corrections: Dataset, shard: str) -> pl.DataFrame:
+    """Return the rows of EXTRACTED_TEXT of one shard with the columns and the status of TEXT_CORRECTIONS."""
+    rows, corrected = text.read_shard(shard), corrections.read_shard(shard)
+    return rows.drop("extraction_status").join(
+        corrected, on="doc_id", how="left", maintain_order="left", validate="1:1"
+    )
+
+
 # text_signals, text_removals, filtered_text ---------------------------------------------------------------------------
 
 
 def measure_signals(run: StageRun) -> Production:
-    """Measure every signal of every row."""
-    text = run.read(EXTRACTED_TEXT)
+    """Measure every signal that the recipe asks for, of every row."""
+    text, corrections = run.read(EXTRACTED_TEXT), run.read(TEXT_CORRECTIONS)
     work = [
         ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe, run.knobs.cache_folder))
-        for item in follow_shards(text)
+        for item in follow_shards(text, corrections)
     ]
-    return run.write(work, measure_shard, inputs=fingerprint_inputs(text))
+    return run.write(work, measure_shard, inputs=fingerprint_inputs(text, corrections))
 
 
-def measure_shard(text: Dataset, shard: str, recipe: Recipe, cache_folder: str) -> ShardResult:
+def measure_shard(text: Dataset, corrections: Dataset, shard: str, recipe: Recipe, cache_folder: str) -> ShardResult:
     """Measure the signals of one shard."""
     from mmpipe.filtering.text_signals import measure_text
 
-    rows = text.read_shard(shard)
+    rows = read_corrected(text, corrections, shard)
     return ShardResult(measure_text(rows, recipe, cache_folder), rows.height)
 
 
@@ -209,14 +253,15 @@ def judge_shard(signals: Dataset, shard: str, recipe: Recipe) -> ShardResult:
 
 
 def filter_text(run: StageRun) -> Production:
-    """Keep the rows without removals."""
-    text, removals = run.read(EXTRACTED_TEXT), run.read(TEXT_REMOVALS)
-    return run.write(follow_shards(text, removals), filter_shard, inputs=fingerprint_inputs(text, removals))
+    """Keep the rows without removals, as corrected."""
+    inputs = (run.read(EXTRACTED_TEXT), run.read(TEXT_CORRECTIONS), run.read(TEXT_REMOVALS))
+    return run.write(follow_shards(*inputs), filter_shard, inputs=fingerprint_inputs(*inputs))
 
 
-def filter_shard(text: Dataset, removals: Dataset, shard: str) -> ShardResult:
+def filter_shard(text: Dataset, corrections: Dataset, removals: Dataset, shard: str) -> ShardResult:
     """Keep the rows of one shard."""
-    kept = keep(text.read_shard(shard), removals.read_shard(shard), key="doc_id")
+    rows = read_corrected(text, corrections, shard).with_columns(text=pl.coalesce("corrected_text", "text"))
+    kept = keep(rows, removals.read_shard(shard), key="doc_id")
     frame = kept.frame.select(FILTERED_TEXT.column_names)
     return ShardResult(frame, kept.rows_in, kept.rows_removed, kept.removed_by_rule)
 
@@ -357,9 +402,10 @@ def _refuse_other_signatures(signatures: Dataset, before: list[tuple[Dataset, Da
 TEXT_LANE = (
     Stage(RAW_CRAWL, (), index_crawl),
     Stage(EXTRACTED_TEXT, (RAW_CRAWL,), extract_text, ("extraction",)),
-    Stage(TEXT_SIGNALS, (EXTRACTED_TEXT,), measure_signals, ("signals",)),
+    Stage(TEXT_CORRECTIONS, (EXTRACTED_TEXT,), correct_texts, ("corrections",)),
+    Stage(TEXT_SIGNALS, (EXTRACTED_TEXT, TEXT_CORRECTIONS), measure_signals, ("signals",)),
     Stage(TEXT_REMOVALS, (TEXT_SIGNALS,), judge_text, ("text",)),
-    Stage(FILTERED_TEXT, (EXTRACTED_TEXT, TEXT_REMOVALS), filter_text),
+    Stage(FILTERED_TEXT, (EXTRACTED_TEXT, TEXT_CORRECTIONS, TEXT_REMOVALS), filter_text),
     Stage(TEXT_SIGNATURES, (FILTERED_TEXT,), sign_text, ("deduplication",)),
     Stage(TEXT_DUPLICATES, (TEXT_SIGNATURES, FILTERED_TEXT), find_text_duplicates, ("deduplication",)),
     Stage(DEDUPED_CORPUS, (FILTERED_TEXT, TEXT_DUPLICATES), dedupe_text, ("deduplication",)),

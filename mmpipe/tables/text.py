@@ -5,6 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from mmpipe.tables.columns import Column, Table
+from mmpipe.tables.corrections import CORRECTION
+
+#: One entry of `extracted_text.language_scores`.
+LANGUAGE_SCORE = pl.Struct({"language": pl.String, "score": pl.Float64})
 
 #: Why a record has no text. `ok` has one; every other status becomes a removal of the same name. The record's own
 #: statuses (`tables.crawl.RECORD_STATUSES`) are carried over as they are.
@@ -21,6 +25,13 @@ EXTRACTION_STATUSES = (
     "no_main_text",
     "extraction_timeout",
     "extraction_crash",
+    # the first pass: what never needs the dear extractor
+    "blocked_url",
+    "repeated_url",
+    "repeated_page",
+    "other_language",
+    # the corrections
+    "nothing_left",
 )
 
 EXTRACTED_TEXT = Table(
@@ -59,56 +70,106 @@ EXTRACTED_TEXT = Table(
             nullable=True,
             parents=("extracted_text.text",),
         ),
+        Column(
+            "language_scores",
+            pl.List(LANGUAGE_SCORE),
+            "The most likely languages with their probabilities, best first.",
+            nullable=True,
+            parents=("extracted_text.text",),
+        ),
+        Column(
+            "other_language_char_ratio",
+            pl.Float64,
+            "Share of characters in lines of another language than the page's; null unless lines are identified.",
+            nullable=True,
+            parents=("extracted_text.text",),
+        ),
     ),
 )
 
-
-def _signal(name: str, description: str, parent: str = "extracted_text.text") -> Column:
-    return Column(name, pl.Float64, description, nullable=True, parents=(parent,))
-
-
-TEXT_SIGNALS = Table(
-    name="text_signals",
-    description="One row per row of extracted_text: every measured value. A value that could not be measured is null.",
+TEXT_CORRECTIONS = Table(
+    name="text_corrections",
+    description="One row per row of extracted_text: what rewriting steps changed in its text, span by span.",
     key=("doc_id",),
     columns=(
         Column("doc_id", pl.String, "Id of the document.", parents=("extracted_text.doc_id",)),
         Column(
             "extraction_status",
             pl.String,
-            "Status carried over; all but `ok` are removals of that name.",
+            "Status carried over; `nothing_left` if the steps left no text.",
             parents=("extracted_text.extraction_status",),
         ),
-        Column("language", pl.String, "Most likely language.", nullable=True, parents=("extracted_text.language",)),
-        _signal("language_score", "Probability of that language, 0 to 1.", "extracted_text.language_score"),
-        _signal("url_blocked_domain", "1 if the registered domain is on the blocklist.", "extracted_text.url"),
-        _signal("url_blocked_host", "1 if the full host is on the blocklist.", "extracted_text.url"),
-        _signal("url_blocked_url", "1 if the URL is on the blocklist.", "extracted_text.url"),
-        _signal("url_strict_subwords", "Strict sub-words found anywhere in the URL's letters.", "extracted_text.url"),
-        _signal("url_hard_words", "Hard words among the URL's words.", "extracted_text.url"),
-        _signal("url_soft_words", "Soft words among the URL's words.", "extracted_text.url"),
-        _signal("word_count", "Words with at least one character that is not punctuation."),
-        _signal("mean_word_length", "Mean length of those words, characters."),
-        _signal("hash_to_word_ratio", "Occurrences of # per word."),
-        _signal("ellipsis_to_word_ratio", "Occurrences of ... or the ellipsis character per word."),
-        _signal("bullet_line_ratio", "Share of lines that start with a bullet."),
-        _signal("ellipsis_line_ratio", "Share of lines that end with an ellipsis."),
-        _signal("alphabetic_word_ratio", "Share of words with at least one letter."),
-        _signal("stop_word_count", "Distinct words of {the, be, to, of, and, that, have, with} present."),
-        _signal("duplicate_paragraph_ratio", "Share of paragraphs that repeat an earlier one."),
-        _signal("duplicate_paragraph_char_ratio", "Share of characters in such paragraphs."),
-        _signal("duplicate_line_ratio", "Share of lines that repeat an earlier one."),
-        _signal("duplicate_line_char_ratio", "Share of characters in such lines."),
-        *(
-            _signal(f"top_{n}_gram_char_ratio", f"Share of characters in the most frequent word {n}-gram.")
-            for n in (2, 3, 4)
+        Column(
+            "corrected_text",
+            pl.String,
+            "Text after all steps; null if no step changed it, or it has none.",
+            nullable=True,
+            parents=("extracted_text.text",),
         ),
-        *(
-            _signal(f"duplicate_{n}_gram_char_ratio", f"Share of characters in word {n}-grams that repeat.")
-            for n in range(5, 11)
+        Column(
+            "corrections",
+            pl.List(CORRECTION),
+            "Changed and tagged spans in the order they were made; each counts characters of the text before its step.",
+            nullable=True,
+            parents=("extracted_text.text",),
         ),
     ),
 )
+
+TEXT_SCORES = Table(
+    name="text_scores",
+    description="One row per row of extracted_text: what models say of it. A score of a model not asked for is null.",
+    key=("doc_id",),
+    columns=(
+        Column("doc_id", pl.String, "Id of the document.", parents=("extracted_text.doc_id",)),
+        Column(
+            "quality_score",
+            pl.Float64,
+            "Probability of the positive class by the fastText quality classifier, 0 to 1.",
+            nullable=True,
+            parents=("extracted_text.text", "text_corrections.corrected_text"),
+        ),
+        Column("quality_weights", pl.String, "Digest of that classifier.", nullable=True),
+        Column(
+            "perplexity",
+            pl.Float64,
+            "Perplexity per token of a language model, 1 or more.",
+            nullable=True,
+            parents=("extracted_text.text", "text_corrections.corrected_text"),
+        ),
+        Column("perplexity_weights", pl.String, "Digest of that language model.", nullable=True),
+        Column(
+            "encoder_score",
+            pl.Float64,
+            "Score of an encoder with a regression or classification head, such as 0 to 5 of FineWeb-Edu.",
+            nullable=True,
+            parents=("extracted_text.text", "text_corrections.corrected_text"),
+        ),
+        Column("encoder_weights", pl.String, "Digest of that encoder.", nullable=True),
+    ),
+)
+
+TEXT_CONTAMINATION = Table(
+    name="text_contamination",
+    description="Every span of a document that an evaluation item also holds.",
+    key=("doc_id", "evaluation_set", "item", "start"),
+    columns=(
+        Column("doc_id", pl.String, "Id of the document.", parents=("filtered_text.doc_id",)),
+        Column("dump", pl.String, "Name of the dump.", parents=("filtered_text.dump",)),
+        Column("evaluation_set", pl.String, "Name of the evaluation set."),
+        Column("item", pl.String, "Id of the item in its file: its own id, else the line, counted from 0."),
+        Column("start", pl.Int64, "First character of the span in the document."),
+        Column("end", pl.Int64, "Character after the last of the span."),
+        Column("matched_text", pl.String, "The span's text.", parents=("filtered_text.text",)),
+        Column(
+            "item_ratio",
+            pl.Float64,
+            "Share of the item's n-grams that stand anywhere in the document, 0 to 1.",
+            parents=("filtered_text.text",),
+        ),
+    ),
+)
+
 
 _DOCUMENT_COLUMNS = (
     Column("doc_id", pl.String, "Id of the document.", parents=("extracted_text.doc_id",)),

@@ -15,7 +15,7 @@ from mmpipe.errors import DatasetNotReady
 from mmpipe.storage.commits import FAILED, PASSED
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.removals import TEXT_REMOVALS
-from mmpipe.tables.text import TEXT_SIGNALS
+from mmpipe.tables.text_signals import TEXT_SIGNALS
 from mmpipe_tests.assets.published import publish
 
 CONTRACTS = load_contracts(find_contract_folder())

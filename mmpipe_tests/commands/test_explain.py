@@ -22,7 +22,8 @@ from mmpipe.tables.instructions import (
     SYNTHESIZED_INSTRUCTIONS,
 )
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_SIGNALS
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES
+from mmpipe.tables.text_signals import TEXT_SIGNALS
 from mmpipe_tests.commands.conftest import TinyProject
 from mmpipe_tests.commands.lakes import publish
 

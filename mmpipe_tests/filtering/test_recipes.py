@@ -12,7 +12,7 @@ from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
 from mmpipe.filtering.recipes import DIGESTED, Recipe, apply_overrides, list_recipes, load_recipe
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.tables.images import IMAGE_SIGNALS
-from mmpipe.tables.text import TEXT_SIGNALS
+from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mmpipe.filtering.gopher_signals import measure_words_and_lines
 from mmpipe.filtering.punctuation import list_punctuation
 from mmpipe.filtering.recipes import load_recipe
-from mmpipe.filtering.text_signals import measure_text, measure_words_and_lines
+from mmpipe.filtering.text_signals import measure_text
 from mmpipe.filtering.tokens import STOP_WORDS, WordDictionary
 from mmpipe.tables.text import EXTRACTED_TEXT
 

@@ -13,7 +13,8 @@ from mmpipe.lanes.text import TEXT_LANE
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.removals import TEXT_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_SIGNALS
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES
+from mmpipe.tables.text_signals import TEXT_SIGNALS
 from mmpipe_tests.lanes.running import add_dump, run_stages
 
 if TYPE_CHECKING:

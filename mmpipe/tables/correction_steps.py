@@ -1,0 +1,18 @@
+"""Lists the steps that rewrite a text, with their options and defaults: recipes name them, extraction makes them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+#: What an option may be; the default's type says how a recipe's value is read.
+Option: TypeAlias = bool | int | float | str | tuple[str, ...]
+
+#: Step to its options with their defaults. The step's function is `extraction.corrections.find_step`'s.
+CORRECTION_STEPS: dict[str, dict[str, Option]] = {
+    # RefinedWeb G.2, DCLM `url_removal_modifier`, `newline_removal_modifier`
+    "dclm_remove_urls": {},
+    "dclm_collapse_newlines": {"most_newlines": 2},
+}
+
+#: The step that masks personal data. It is the last of a recipe, and no signal measures its result.
+MASK_STEP = "mask_pii"

@@ -1,0 +1,85 @@
+"""What is measured of a text: the columns of text_signals, family by family. Which are measured, the recipe says."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from mmpipe.tables.columns import Column, Table
+
+
+def _signal(name: str, description: str, parent: str = "extracted_text.text") -> Column:
+    return Column(name, pl.Float64, description, nullable=True, parents=(parent,))
+
+
+_IDENTITY = (
+    Column("doc_id", pl.String, "Id of the document.", parents=("extracted_text.doc_id",)),
+    Column(
+        "extraction_status",
+        pl.String,
+        "Status carried over; all but `ok` are removals of that name.",
+        parents=("extracted_text.extraction_status",),
+    ),
+    Column("language", pl.String, "Most likely language.", nullable=True, parents=("extracted_text.language",)),
+    _signal("language_score", "Probability of that language, 0 to 1.", "extracted_text.language_score"),
+)
+
+_URL = (
+    _signal("url_blocked_domain", "1 if the registered domain is on the blocklist.", "extracted_text.url"),
+    _signal("url_blocked_host", "1 if the full host is on the blocklist.", "extracted_text.url"),
+    _signal("url_blocked_url", "1 if the URL is on the blocklist.", "extracted_text.url"),
+    _signal("url_strict_subwords", "Strict sub-words found anywhere in the URL's letters.", "extracted_text.url"),
+    _signal("url_hard_words", "Hard words among the URL's words.", "extracted_text.url"),
+    _signal("url_soft_words", "Soft words among the URL's words.", "extracted_text.url"),
+)
+
+_GOPHER = (
+    _signal("word_count", "Words with at least one character that is not punctuation."),
+    _signal("mean_word_length", "Mean length of those words, characters."),
+    _signal("hash_to_word_ratio", "Occurrences of # per word."),
+    _signal("ellipsis_to_word_ratio", "Occurrences of ... or the ellipsis character per word."),
+    _signal("bullet_line_ratio", "Share of lines that start with a bullet."),
+    _signal("ellipsis_line_ratio", "Share of lines that end with an ellipsis."),
+    _signal("alphabetic_word_ratio", "Share of words with at least one letter."),
+    _signal("stop_word_count", "Distinct words of {the, be, to, of, and, that, have, with} present."),
+    _signal("duplicate_paragraph_ratio", "Share of paragraphs that repeat an earlier one."),
+    _signal("duplicate_paragraph_char_ratio", "Share of characters in such paragraphs."),
+    _signal("duplicate_line_ratio", "Share of lines that repeat an earlier one."),
+    _signal("duplicate_line_char_ratio", "Share of characters in such lines."),
+    *(
+        _signal(f"top_{n}_gram_char_ratio", f"Share of characters in the most frequent word {n}-gram.")
+        for n in (2, 3, 4)
+    ),
+    *(
+        _signal(f"duplicate_{n}_gram_char_ratio", f"Share of characters in word {n}-grams that repeat.")
+        for n in range(5, 11)
+    ),
+)
+
+# each family's columns are declared by whoever measures it; a name stands for one quantity in every family
+_C4: tuple[Column, ...] = ()
+_FINEWEB: tuple[Column, ...] = ()
+_CORRECTIONS: tuple[Column, ...] = ()
+_BLOOM: tuple[Column, ...] = ()
+_REDPAJAMA2: tuple[Column, ...] = ()
+_TOXICITY: tuple[Column, ...] = ()
+_PII: tuple[Column, ...] = ()
+
+#: Families of signals that read the text, each measured in one go (`filtering.text_signals`). The URL's are always
+#: measured.
+FAMILIES: dict[str, tuple[Column, ...]] = {
+    "gopher": _GOPHER,
+    "c4": _C4,
+    "fineweb": _FINEWEB,
+    "corrections": _CORRECTIONS,
+    "bloom": _BLOOM,
+    "redpajama2": _REDPAJAMA2,
+    "toxicity": _TOXICITY,
+    "pii": _PII,
+}
+
+TEXT_SIGNALS = Table(
+    name="text_signals",
+    description="One row per row of extracted_text: every measured value. A value that was not measured is null.",
+    key=("doc_id",),
+    columns=(*_IDENTITY, *_URL, *(column for family in FAMILIES.values() for column in family)),
+)
