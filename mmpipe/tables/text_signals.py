@@ -56,8 +56,19 @@ _GOPHER = (
 )
 
 # each family's columns are declared by whoever measures it; a name stands for one quantity in every family
-_C4: tuple[Column, ...] = ()
-_FINEWEB: tuple[Column, ...] = ()
+_C4 = (
+    _signal("sentence_count", "Sentences of the lines that C4 keeps."),
+    _signal("lorem_ipsum_count", "Lines with the words lorem ipsum, among those left when C4 looks for them."),
+    _signal("curly_bracket_count", "Lines with a {, among those left when C4 looks for it."),
+    _signal("long_line_count", "Lines of at least 200 characters, outer white space aside (mC4)."),
+)
+_FINEWEB = (
+    _signal("nonblank_line_count", "Lines that hold more than white space."),
+    _signal("terminal_line_ratio", "Share of lines that end in a terminal punctuation mark."),
+    _signal("short_line_ratio", "Share of lines of at most 30 characters."),
+    _signal("repeated_line_char_ratio", "Characters of lines that repeat an earlier one, per character of all lines."),
+    _signal("newline_to_word_ratio", "Newlines per word."),
+)
 _CORRECTIONS: tuple[Column, ...] = ()
 _BLOOM: tuple[Column, ...] = ()
 _REDPAJAMA2: tuple[Column, ...] = ()
