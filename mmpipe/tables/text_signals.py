@@ -70,9 +70,52 @@ _FINEWEB = (
     _signal("newline_to_word_ratio", "Newlines per word."),
 )
 _CORRECTIONS: tuple[Column, ...] = ()
-_BLOOM: tuple[Column, ...] = ()
-_REDPAJAMA2: tuple[Column, ...] = ()
-_TOXICITY: tuple[Column, ...] = ()
+# BLOOM counts stripped words, which is no other family's word_count
+_BLOOM = (
+    _signal("stripped_word_count", "White-space words that are left when special characters are stripped off."),
+    _signal("character_repetition_ratio", "Share of character n-grams that are among the most repeated ones."),
+    _signal("word_repetition_ratio", "Share of word n-grams that occur more than once."),
+    _signal("special_character_ratio", "Share of characters that are punctuation, digits, white space or symbols."),
+    _signal("stop_word_ratio", "Stop words of the document's language per word; null if it has no list."),
+    _signal("flagged_word_ratio", "Flagged words of the document's language per word; null if it has no list."),
+)
+# by their published names; a line's signals are means over the lines unless the description says else
+_REDPAJAMA2 = (
+    _signal("ccnet_length", "Characters."),
+    _signal("ccnet_nlines", "Lines."),
+    _signal("rps_doc_word_count", "White-space words of the lower-cased text without punctuation."),
+    _signal("rps_doc_mean_word_length", "Mean length of those words, characters."),
+    _signal("rps_doc_num_sentences", "Runs of characters up to . ! or ?, each from a word's start."),
+    _signal("rps_doc_symbol_to_word_ratio", "Occurrences of #, ... or the ellipsis character per raw word."),
+    _signal("rps_doc_frac_lines_end_with_ellipsis", "Share of lines that end with an ellipsis."),
+    _signal("rps_doc_frac_no_alph_words", "Share of raw words without a letter from a to z."),
+    _signal("rps_doc_frac_unique_words", "Distinct words per word."),
+    _signal("rps_doc_unigram_entropy", "Entropy of the words, natural logarithm."),
+    _signal("rps_doc_frac_all_caps_words", "Share of raw words in capitals."),
+    _signal("rps_doc_curly_bracket", "Curly brackets per character."),
+    _signal("rps_doc_lorem_ipsum", "Occurrences of lorem ipsum per character of the text without punctuation."),
+    _signal("rps_doc_stop_word_fraction", "Stop words of the language per raw word; null if it has no list."),
+    _signal("rps_doc_ldnoobw_words", "Flagged words and phrases of the language; null if it has no list."),
+    *(
+        _signal(f"rps_doc_frac_chars_top_{n}gram", f"Share of word characters in the most frequent {n}-gram.")
+        for n in (2, 3, 4)
+    ),
+    *(
+        _signal(f"rps_doc_frac_chars_dupe_{n}grams", f"Share of word characters covered by repeated {n}-grams.")
+        for n in range(5, 11)
+    ),
+    _signal("rps_lines_ending_with_terminal_punctution_mark", "Share of lines that end in . ! ? or a closing quote."),
+    _signal("rps_lines_javascript_counts", "Words `javascript`, summed over lines."),
+    _signal("rps_lines_num_words", "Words per line."),
+    _signal("rps_lines_numerical_chars_fraction", "Share of numeric characters of a line without punctuation."),
+    _signal("rps_lines_start_with_bulletpoint", "Share of lines that start with a bullet."),
+    _signal("rps_lines_uppercase_letter_fraction", "Share of upper-case characters of a line."),
+)
+_TOXICITY = (
+    _signal("toxic_word_count", "Occurrences of flagged words of the document's language; null if it has no list."),
+    _signal("toxic_word_ratio", "Those per white-space word; per character where words are not spaced."),
+    _signal("distinct_toxic_word_count", "Distinct flagged words that occur."),
+)
 _PII: tuple[Column, ...] = ()
 
 #: Families of signals that read the text, each measured in one go (`filtering.text_signals`). The URL's are always
