@@ -12,7 +12,20 @@ CORRECTION_STEPS: dict[str, dict[str, Option]] = {
     # RefinedWeb G.2, DCLM `url_removal_modifier`, `newline_removal_modifier`
     "dclm_remove_urls": {},
     "dclm_collapse_newlines": {"most_newlines": 2},
+    # kinds to mask, kinds to tag only, `tag` or `example`, countries whose national phone formats are known
+    "mask_pii": {
+        "mask": ("email", "ip", "iban", "card", "key"),
+        "tag": ("phone",),
+        "style": "tag",
+        "phone_regions": ("US", "CA", "GB", "DE", "FR", "ES", "IT", "NL"),
+    },
 }
+
+#: Kinds of personal data that `mask_pii` knows, first the one that wins where two share characters.
+PII_KINDS = ("key", "email", "iban", "card", "ip", "phone", "user")
+
+#: How `mask_pii` writes a mask: `<EMAIL>`, or an example that belongs to nobody.
+PII_STYLES = ("tag", "example")
 
 #: The step that masks personal data. It is the last of a recipe, and no signal measures its result.
 MASK_STEP = "mask_pii"

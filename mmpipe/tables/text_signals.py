@@ -116,7 +116,24 @@ _TOXICITY = (
     _signal("toxic_word_ratio", "Those per white-space word; per character where words are not spaced."),
     _signal("distinct_toxic_word_count", "Distinct flagged words that occur."),
 )
-_PII: tuple[Column, ...] = ()
+
+
+def _count_pii(kind: str, description: str) -> Column:
+    return _signal(f"pii_{kind}_count", description, "text_corrections.corrections")
+
+
+# null where the recipe does not look for the kind
+_PII = (
+    _count_pii("email", "E-mail addresses masked or tagged."),
+    _count_pii("phone", "Phone numbers masked or tagged."),
+    _count_pii("ip", "Public IPv4 and IPv6 addresses masked or tagged."),
+    _count_pii("reserved_ip", "Private and reserved IP addresses tagged; they point to nobody."),
+    _count_pii("iban", "International bank account numbers with a right checksum masked or tagged."),
+    _count_pii("card", "Payment card numbers with a right checksum masked or tagged."),
+    _count_pii("key", "Keys, tokens and passwords of machines masked or tagged."),
+    _count_pii("user", "Names of users (@name) masked or tagged."),
+    _count_pii("span", "All of these but private and reserved IP addresses."),
+)
 
 #: Families of signals that read the text, each measured in one go (`filtering.text_signals`). The URL's are always
 #: measured.
