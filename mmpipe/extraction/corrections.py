@@ -48,11 +48,12 @@ def find_step(name: str, options: Mapping[str, Any]) -> Step:
         name: one of `tables.correction_steps.CORRECTION_STEPS`.
         options: the step's options, as the recipe resolved them.
     """
-    from mmpipe.extraction import cleaning
+    from mmpipe.extraction import c4_lines, cleaning
 
     steps: dict[str, Callable[..., list[Edit]]] = {
         "dclm_remove_urls": cleaning.remove_urls,
         "dclm_collapse_newlines": cleaning.collapse_newlines,
+        "c4_lines": c4_lines.correct_c4_lines,
     }
     return partial(steps[name], **options)
 

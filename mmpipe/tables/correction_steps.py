@@ -12,6 +12,17 @@ CORRECTION_STEPS: dict[str, dict[str, Option]] = {
     # RefinedWeb G.2, DCLM `url_removal_modifier`, `newline_removal_modifier`
     "dclm_remove_urls": {},
     "dclm_collapse_newlines": {"most_newlines": 2},
+    # C4 (JMLR 21:140) §2.2 and TensorFlow Datasets, text/c4_utils.py: the true values, which most copies have changed
+    "c4_lines": {
+        "min_line_words": 5,
+        "count_cited_words": False,
+        "require_terminal_mark": True,
+        "terminal_marks": (".", "?", "!", '"'),
+        "max_word_chars": 1000,
+        "remove_citations": True,
+        "remove_javascript": True,
+        "remove_policy": True,
+    },
     # kinds to mask, kinds to tag only, `tag` or `example`, countries whose national phone formats are known
     "mask_pii": {
         "mask": ("email", "ip", "iban", "card", "key"),
