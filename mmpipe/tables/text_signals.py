@@ -60,7 +60,8 @@ _C4 = (
     _signal("sentence_count", "Sentences of the lines that C4 keeps."),
     _signal("lorem_ipsum_count", "Lines with the words lorem ipsum, among those left when C4 looks for them."),
     _signal("curly_bracket_count", "Lines with a {, among those left when C4 looks for it."),
-    _signal("long_line_count", "Lines of at least 200 characters, outer white space aside (mC4)."),
+    _signal("long_line_count", "Lines of at least 200 characters (mC4)."),
+    _signal("page_char_count", "Characters of the text as extracted, before any correction."),
 )
 _FINEWEB = (
     _signal("nonblank_line_count", "Lines that hold more than white space."),
