@@ -70,7 +70,20 @@ _FINEWEB = (
     _signal("repeated_line_char_ratio", "Characters of lines that repeat an earlier one, per character of all lines."),
     _signal("newline_to_word_ratio", "Newlines per word."),
 )
-_CORRECTIONS: tuple[Column, ...] = ()
+_CORRECTIONS = (
+    Column(
+        "corrected_word_ratio",
+        pl.Float64,
+        "Share of words that the line corrections removed; 0 without such a step, null without words before it.",
+        nullable=True,
+        parents=("extracted_text.text", "text_corrections.corrections"),
+    ),
+)
+# what DCLM counts beyond Gopher's own quantities, in every dialect by white-space words
+_DCLM = (
+    _signal("symbol_to_word_ratio", "Occurrences of #, ..., . . . and the ellipsis character per white-space word."),
+    _signal("stop_word_occurrences", "White-space words that are, lower-cased, one of Gopher's eight stop words."),
+)
 # BLOOM counts stripped words, which is no other family's word_count
 _BLOOM = (
     _signal("stripped_word_count", "White-space words that are left when special characters are stripped off."),
@@ -140,6 +153,7 @@ _PII = (
 #: measured.
 FAMILIES: dict[str, tuple[Column, ...]] = {
     "gopher": _GOPHER,
+    "dclm": _DCLM,
     "c4": _C4,
     "fineweb": _FINEWEB,
     "corrections": _CORRECTIONS,
