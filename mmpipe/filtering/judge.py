@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.errors import RecipeError, SchemaError, name_nearest
+from mmpipe.filtering.rules import LANGUAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,8 +118,8 @@ def _describe(rule: Rule, order: int, key: str) -> list[pl.Expr]:
         pl.lit(rule.signal, pl.String).alias("signal"),
         as_number.alias("value"),
         (value.cast(pl.String) if rule.is_categorical else pl.lit(None, pl.String)).alias("value_text"),
-        pl.lit(rule.low, pl.Float64).alias("low"),
-        pl.lit(rule.high, pl.Float64).alias("high"),
+        rule.find_limit("low").alias("low"),
+        rule.find_limit("high").alias("high"),
         pl.lit(None if rule.allowed is None else list(rule.allowed), pl.List(pl.String)).alias("allowed"),
         pl.lit(order, pl.Int64).alias("order"),
     ]
@@ -151,3 +152,7 @@ def _check(schema: pl.Schema, rules: Sequence[Rule], *, key: str, status: str | 
         if is_word != rule.is_categorical and schema[rule.signal] != pl.Null:
             wanted = "words (allowed)" if is_word else "numbers (low, high)"
             raise SchemaError(f"judge: {rule.signal} holds {schema[rule.signal]}, so {rule.name} must limit {wanted}.")
+        if rule.by_language and schema.get(LANGUAGE) not in (pl.String, pl.Null):
+            raise SchemaError(
+                f"judge: {rule.name} has limits by language, and the signals have no words in {LANGUAGE!r}."
+            )

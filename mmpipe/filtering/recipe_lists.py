@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -39,3 +40,33 @@ def find_list(reference: ListReference, folder: Path | None) -> ListReference:
         raise RecipeError(f"No list {reference.list!r}, packaged or at that path.{name_nearest(reference.list, names)}")
     sha256 = reference.sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
     return replace(reference, path=str(path), sha256=sha256)
+
+
+#: Files of a folder of lists by language: `en`, `pt-br`, `zh_Hant`, with or without `.txt`.
+_LANGUAGE_FILE = re.compile(r"([a-z]{2,3}(?:[-_]\w+)?)(?:\.txt)?")
+
+
+def find_folder(name: str, licence: str, folder: Path | None) -> dict[str, tuple[ListReference, ...]]:
+    """Return the lists of a folder that holds one file per language, named by it, as LDNOOBW's does.
+
+    Args:
+        name: the folder as the recipe writes it; a relative one stands beside the recipe.
+        licence: licence and author of all the lists.
+        folder: folder of the recipe's file; None for a packaged recipe.
+
+    Raises:
+        RecipeError: no such folder, or no file in it is named by a language.
+    """
+    path = (folder or Path()) / name
+    if not path.is_dir():
+        raise RecipeError(f"No folder {name!r} of lists by language.")
+    from mmpipe.filtering.recipe_sections import ListReference
+
+    found: dict[str, tuple[ListReference, ...]] = {}
+    for file in sorted(path.iterdir()):
+        match = _LANGUAGE_FILE.fullmatch(file.name)
+        if match and file.is_file():
+            found[match[1]] = (find_list(ListReference(list=str(Path(name) / file.name), licence=licence), folder),)
+    if not found:
+        raise RecipeError(f"No file in the folder {name!r} is named by a language, as `en` or `en.txt`.")
+    return found

@@ -219,6 +219,19 @@ class UrlSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WordSettings:
+    """Words that texts are searched for, by language (as the language model names it).
+
+    Attributes:
+        flagged: lists of flagged words, such as LDNOOBW's; a language without one has no flagged-word signal.
+        stop: lists of stop words; a language not named has spaCy's list, or no stop-word signal if spaCy has none.
+    """
+
+    flagged: Mapping[str, tuple[ListReference, ...]] = field(default_factory=dict)
+    stop: Mapping[str, tuple[ListReference, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextSettings:
     """How text is counted, and the rules that limit the counts, in order.
 

@@ -15,7 +15,7 @@ import yaml
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
-from mmpipe.filtering.recipe_lists import find_list
+from mmpipe.filtering.recipe_lists import find_folder, find_list
 from mmpipe.filtering.recipe_nodes import compose, fail, read_list, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_sections import (
     ContaminationSettings,
@@ -33,6 +33,7 @@ from mmpipe.filtering.recipe_sections import (
     ScoreSettings,
     TextSettings,
     UrlSettings,
+    WordSettings,
 )
 from mmpipe.filtering.rules import LIMITS, Rule, set_limit
 from mmpipe.filtering.text_rules import TEXT_RULES
@@ -62,6 +63,9 @@ _RULES = {"text": TEXT_RULES, "images": IMAGE_RULES, "instructions": INSTRUCTION
 #: In `text.measured_before`: the text as extracted, before any correction.
 EXTRACTED = "extracted"
 
+#: Families that search texts for the words of the recipe's `words` section.
+_SEARCHING = frozenset(("bloom", "redpajama2", "toxicity"))
+
 _LISTS = ("domains", "urls", "strict_subwords", "hard_words", "soft_words")
 
 
@@ -76,6 +80,7 @@ class Recipe:
     language: LanguageSettings = field(default_factory=LanguageSettings)
     corrections: CorrectionSettings = field(default_factory=CorrectionSettings)
     url: UrlSettings = field(default_factory=UrlSettings)
+    words: WordSettings = field(default_factory=WordSettings)
     text: TextSettings = field(default_factory=TextSettings)
     scores: ScoreSettings = field(default_factory=ScoreSettings)
     contamination: ContaminationSettings = field(default_factory=ContaminationSettings)
@@ -139,7 +144,9 @@ class Recipe:
                 settings = [_identify(self.extraction), _identify(self.language), self._identify_first_pass()]
             case "signals":
                 text = self.text
-                settings = [text.dialect, text.list_families(), dict(text.measured_before), _identify(self.url)]
+                families = text.list_families()
+                words = _identify(self.words) if _SEARCHING.intersection(families) else []
+                settings = [text.dialect, families, dict(text.measured_before), _identify(self.url), words]
             case "text":
                 settings = _identify(self.text.rules)
             case "image_signals":
@@ -161,6 +168,7 @@ _SECTIONS: dict[str, type] = {
     "language": LanguageSettings,
     "corrections": CorrectionSettings,
     "url": UrlSettings,
+    "words": WordSettings,
     "text": TextSettings,
     "scores": ScoreSettings,
     "contamination": ContaminationSettings,
@@ -196,23 +204,26 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     Args:
         recipe: the recipe.
         overrides: `rule.limit=value`, for example `gopher_word_count.low=80`, `refinedweb_language.allowed=en,de`,
-            `gopher_word_count.high=null`.
+            `gopher_word_count.high=null`; `rule.language.limit=value` for a limit of one language, for example
+            `bloom_stop_word_ratio.en.low=0.25`.
 
     Raises:
         RecipeError: not of that form, or no such rule in the recipe, limit or number.
     """
     for override in overrides:
         target, equals, word = override.partition("=")
-        name, dot, limit = target.strip().rpartition(".")
-        if not equals or not dot:
+        parts = [part.strip() for part in target.split(".")]
+        if not equals or len(parts) not in (2, 3):
             raise RecipeError(
                 f"{override!r} is not of the form rule.limit=value, for example gopher_word_count.low=80."
             )
+        name, *language, limit = parts
         known = {rule.name: section for section in _RULES for rule in getattr(recipe, section).rules}
         if name not in known:
             raise RecipeError(f"{override!r}: recipe {recipe.name!r} has no rule {name!r}.{name_nearest(name, known)}")
         settings = getattr(recipe, known[name])
-        rules = set_limit(settings.rules, name, limit, _parse_limit(override, limit, word.strip()))
+        value = _parse_limit(override, limit, word.strip())
+        rules = set_limit(settings.rules, name, limit, value, language=language[0] if language else None)
         recipe = replace(recipe, **{known[name]: replace(settings, rules=rules)})
     return recipe
 
@@ -264,6 +275,8 @@ def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
         readers["rules"] = partial(_read_rules, known=_RULES[section])
     if section == "url":
         readers = {name: partial(_read_lists, folder=folder) for name in _LISTS}
+    if section == "words":
+        readers = {name: partial(_read_word_lists, folder=folder) for name in ("flagged", "stop")}
     if section == "corrections":
         readers["steps"] = _read_steps
     if section == "contamination":
@@ -275,7 +288,7 @@ def _read_rules(node: yaml.Node, file: str, known: Mapping[str, Rule]) -> tuple[
     rules: dict[str, Rule] = {}
     for item in read_list(node, file):
         keys = (
-            read_mapping(item, file, ("rule", "source", *LIMITS))
+            read_mapping(item, file, ("rule", "source", "by_language", *LIMITS))
             if isinstance(item, yaml.MappingNode)
             else {"rule": item}
         )
@@ -286,9 +299,14 @@ def _read_rules(node: yaml.Node, file: str, known: Mapping[str, Rule]) -> tuple[
             fail(keys["rule"], file, f"unknown rule {name!r}.{name_nearest(name, known)}")
         if name in rules:
             fail(keys["rule"], file, f"rule {name!r} stands twice.")
-        values = {key: read_value(keys[key], file, _LIMIT_TYPES[key]) for key in keys if key != "rule"}
+        values = {key: read_value(keys[key], file, _LIMIT_TYPES[key]) for key in keys if key in _LIMIT_TYPES}
         try:
             rules[name] = replace(known[name], **values)
+            if "by_language" in keys:
+                for language, limits in read_mapping(keys["by_language"], file).items():
+                    given = read_mapping(limits, file, LIMITS[:2])
+                    moved = {key: read_value(given[key], file, _LIMIT_TYPES[key]) for key in given}
+                    rules[name] = rules[name].set_language_limits(language, **moved)
         except RecipeError as error:
             fail(item, file, str(error))
     return tuple(rules.values())
@@ -310,6 +328,19 @@ def _read_lists(node: yaml.Node, file: str, folder: Path | None) -> tuple[ListRe
         except RecipeError as error:
             fail(item, file, str(error))
     return tuple(references)
+
+
+def _read_word_lists(node: yaml.Node, file: str, folder: Path | None) -> dict[str, tuple[ListReference, ...]]:
+    """Return lists by language: `{en: [list, …]}`, or `{folder: path, licence: …}` with a file per language."""
+    keys = read_mapping(node, file)
+    if "folder" not in keys:
+        return {language: _read_lists(item, file, folder) for language, item in keys.items()}
+    keys = read_mapping(node, file, ("folder", "licence"))
+    given = {key: read_value(value, file, str) for key, value in keys.items()}
+    try:
+        return find_folder(given["folder"], given.get("licence", ""), folder)
+    except RecipeError as error:
+        fail(node, file, str(error))
 
 
 def _read_steps(node: yaml.Node, file: str) -> tuple[CorrectionStep, ...]:
@@ -369,7 +400,7 @@ def _resolve(value: Any) -> Any:
     match value:
         case Rule():
             limits = {"allowed": list(value.allowed)} if value.allowed else {"low": value.low, "high": value.high}
-            plain: Any = {"rule": value.name, **limits, "source": value.source}
+            plain: Any = {"rule": value.name, **limits, **value.resolve_languages(), "source": value.source}
         case ListReference():
             plain = {"list": value.list, "sha256": value.sha256, "licence": value.licence}
         case CorrectionStep():
@@ -377,7 +408,7 @@ def _resolve(value: Any) -> Any:
         case EvaluationSet():
             plain = {"name": value.name, **_resolve(value.file), "fields": list(value.fields)}
         case Mapping():
-            plain = dict(value)
+            plain = {key: _resolve(item) for key, item in value.items()}
         case tuple():
             plain = [_resolve(item) for item in value]
         case _ if dataclasses.is_dataclass(value):
@@ -407,4 +438,6 @@ def _identify(value: Any) -> Any:
         return value.sha256
     if dataclasses.is_dataclass(value):
         return {item.name: _identify(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _identify(item) for key, item in value.items()}
     return [_identify(item) for item in value] if isinstance(value, tuple) else value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -11,10 +12,45 @@ import polars as pl
 from mmpipe.errors import RecipeError, name_nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 #: The parts of a rule that a recipe or a what-if may set; everything else is the definition.
 LIMITS = ("low", "high", "allowed")
+
+#: The column that says which of a rule's limits by language a row is held to.
+LANGUAGE = "language"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Lowest and highest value kept; None for no limit on that side.
+
+    Attributes:
+        low: lowest value kept.
+        high: highest value kept.
+    """
+
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            limit = getattr(self, name)
+            if limit is not None:  # 50 and 50.0 are one limit and must be one digest
+                object.__setattr__(self, name, float(limit))
+
+    @property
+    def has_range(self) -> bool:
+        """Whether anything is limited."""
+        return self.low is not None or self.high is not None
+
+    def check(self, whose: str) -> None:
+        """Raise a RecipeError if a limit is not a number, or nothing could pass."""
+        for limit in (self.low, self.high):
+            if limit is not None and not math.isfinite(limit):
+                raise RecipeError(f"{whose}: a limit must be a finite number, not {limit}.")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise RecipeError(f"{whose} keeps nothing: low {self.low} is above high {self.high}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +58,8 @@ class Rule:
     """One limit on one signal.
 
     A row passes if `low <= value <= high` or, for words, if the value is one of `allowed`. Null and NaN never pass.
+    A row in a language of `by_language` is held to that language's limits instead, both of them; if they limit nothing,
+    the rule does not speak of that language and the row passes. A rule may have limits by language only.
 
     Attributes:
         name: `{paper}_{signal}`.
@@ -33,6 +71,7 @@ class Rule:
         low_is_kept: whether a value equal to `low` passes.
         high_is_kept: whether a value equal to `high` passes.
         dialect: the way of counting the limit was set for; None if there is only one.
+        by_language: language, as the column `language` names it, to its own limits.
     """
 
     name: str
@@ -44,23 +83,21 @@ class Rule:
     low_is_kept: bool = True
     high_is_kept: bool = True
     dialect: str | None = None
+    by_language: Mapping[str, Limits] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            limit = getattr(self, name)
-            if limit is not None:  # 50 and 50.0 are one limit and must be one digest
-                object.__setattr__(self, name, float(limit))
-        has_range = self.low is not None or self.high is not None
+        own = Limits(low=self.low, high=self.high)
+        object.__setattr__(self, "low", own.low)
+        object.__setattr__(self, "high", own.high)
+        has_range = own.has_range or any(limits.has_range for limits in self.by_language.values())
         if has_range == (self.allowed is not None):
             raise RecipeError(
                 f"Rule {self.name!r} must have either low/high or allowed, not {'both' if has_range else 'neither'}. "
                 f"To switch a rule off, take it out of the recipe's list."
             )
-        for limit in (self.low, self.high):
-            if limit is not None and not math.isfinite(limit):
-                raise RecipeError(f"Rule {self.name!r}: a limit must be a finite number, not {limit}.")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise RecipeError(f"Rule {self.name!r} keeps nothing: low {self.low} is above high {self.high}.")
+        own.check(f"Rule {self.name!r}")
+        for language, limits in self.by_language.items():
+            limits.check(f"Rule {self.name!r}, language {language!r},")
         if self.allowed is not None and not self.allowed:
             raise RecipeError(f"Rule {self.name!r} keeps nothing: allowed is empty.")
 
@@ -70,11 +107,21 @@ class Rule:
         return self.allowed is not None
 
     def describe(self) -> str:
-        """Return the limit as people write it, for example `50 <= word_count <= 100000`."""
+        """Return the limit as people write it, for example `50 <= word_count <= 100000`.
+
+        Limits by language follow: `0.1 <= stop_word_ratio (en: 0.3 <= stop_word_ratio)`.
+        """
         if self.allowed is not None:
             return f"{self.signal} in {{{', '.join(self.allowed)}}}"
-        below = "" if self.low is None else f"{self.low:g} {'<=' if self.low_is_kept else '<'} "
-        above = "" if self.high is None else f" {'<=' if self.high_is_kept else '<'} {self.high:g}"
+        languages = [f"{name}: {self._describe(limits)}" for name, limits in sorted(self.by_language.items())]
+        own = self._describe(Limits(low=self.low, high=self.high))
+        return f"{own} ({'; '.join(languages)})" if languages else own
+
+    def _describe(self, limits: Limits) -> str:
+        if not limits.has_range:
+            return "no limit"
+        below = "" if limits.low is None else f"{limits.low:g} {'<=' if self.low_is_kept else '<'} "
+        above = "" if limits.high is None else f" {'<=' if self.high_is_kept else '<'} {limits.high:g}"
         return f"{below}{self.signal}{above}"
 
     def passes(self) -> pl.Expr:
@@ -84,18 +131,39 @@ class Rule:
             return value.is_in(list(self.allowed)).fill_null(value=False)
         # Polars orders NaN above every number, so an unmeasurable value would pass a rule with only a low.
         number = value.cast(pl.Float64).fill_nan(None)
+        own = self._keeps(number, Limits(low=self.low, high=self.high))
+        if not self.by_language:
+            return own
+        # comparisons, and not limits looked up per row: these are shared among rules and 20 times as fast
+        language = pl.col(LANGUAGE)
+        kept = ~language.is_in(list(self.by_language)).fill_null(value=False) & own
+        for name, limits in self.by_language.items():
+            kept |= (language == name).fill_null(value=False) & self._keeps(number, limits)
+        return kept
+
+    def find_limit(self, side: str) -> pl.Expr:
+        """Return an expression: the limit, `low` or `high`, that each row is held to; null where there is none."""
+        own = pl.lit(getattr(self, side), pl.Float64)
+        if not self.by_language:
+            return own
+        limits = {language: getattr(of, side) for language, of in self.by_language.items()}
+        return pl.col(LANGUAGE).replace_strict(limits, default=own, return_dtype=pl.Float64)
+
+    def _keeps(self, number: pl.Expr, limits: Limits) -> pl.Expr:
+        if not limits.has_range:
+            return pl.lit(value=True)
         kept = number.is_not_null()
-        if self.low is not None:
-            kept &= number >= self.low if self.low_is_kept else number > self.low
-        if self.high is not None:
-            kept &= number <= self.high if self.high_is_kept else number < self.high
+        if limits.low is not None:
+            kept &= number >= limits.low if self.low_is_kept else number > limits.low
+        if limits.high is not None:
+            kept &= number <= limits.high if self.high_is_kept else number < limits.high
         return kept  # never null: false and null is false
 
     def resolve(self) -> dict[str, Any]:
         """Return the rule as a plain mapping: what a digest covers and a written recipe shows."""
         if self.allowed is not None:
             return {"rule": self.name, "signal": self.signal, "allowed": list(self.allowed), "source": self.source}
-        return {
+        resolved = {
             "rule": self.name,
             "signal": self.signal,
             "low": self.low,
@@ -104,6 +172,19 @@ class Rule:
             "high_is_kept": self.high_is_kept,
             "source": self.source,
         }
+        return resolved | self.resolve_languages()
+
+    def resolve_languages(self) -> dict[str, Any]:
+        """Return the limits by language as a plain mapping; nothing if there are none."""
+        if not self.by_language:
+            return {}
+        limits = {name: {"low": of.low, "high": of.high} for name, of in sorted(self.by_language.items())}
+        return {"by_language": limits}
+
+    def set_language_limits(self, language: str, **limits: float | None) -> Rule:
+        """Return the rule with limits for one language; a side not named stays as the rule has it for that language."""
+        own = self.by_language.get(language, Limits(low=self.low, high=self.high))
+        return replace(self, by_language={**self.by_language, language: replace(own, **limits)})
 
 
 def index_rules(*tables: Iterable[Rule]) -> dict[str, Rule]:
@@ -131,7 +212,9 @@ def find_rule(name: str, known: Mapping[str, Rule]) -> Rule:
     return known[name]
 
 
-def set_limit(rules: Sequence[Rule], name: str, limit: str, value: Any) -> tuple[Rule, ...]:
+def set_limit(
+    rules: Sequence[Rule], name: str, limit: str, value: Any, *, language: str | None = None
+) -> tuple[Rule, ...]:
     """Return the rules with one limit of one of them moved; their order stays.
 
     Args:
@@ -139,11 +222,16 @@ def set_limit(rules: Sequence[Rule], name: str, limit: str, value: Any) -> tuple
         name: the rule.
         limit: low, high or allowed.
         value: a number or None; for `allowed` a tuple of words.
+        language: the language whose limit is moved; None for the rule's own, which languages with limits do not see.
 
     Raises:
         RecipeError: no such rule or limit, or a rule that would keep nothing.
     """
-    find_rule(name, {rule.name: rule for rule in rules})
-    if limit not in LIMITS:
-        raise RecipeError(f"Rule {name!r} has no limit {limit!r}.{name_nearest(limit, LIMITS)}")
-    return tuple(replace(rule, **{limit: value}) if rule.name == name else rule for rule in rules)
+    rule = find_rule(name, {rule.name: rule for rule in rules})
+    known = LIMITS if language is None else LIMITS[:2]
+    if limit not in known:
+        raise RecipeError(f"Rule {name!r} has no limit {limit!r}.{name_nearest(limit, known)}")
+    moved = (
+        replace(rule, **{limit: value}) if language is None else rule.set_language_limits(language, **{limit: value})
+    )
+    return tuple(moved if rule.name == name else rule for rule in rules)
