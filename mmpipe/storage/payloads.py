@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ _HTML_START = re.compile(
 )
 _HTML_ROOT = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 _UTF8_BOM = b"\xef\xbb\xbf"
-_CODING_NAMES = {"x-gzip": "gzip", "gzip": "gzip", "deflate": "deflate", "br": "br"}
+_CODING_NAMES = {"x-gzip": "gzip", "gzip": "gzip", "deflate": "deflate", "br": "br", "zstd": "zstd"}
 
 
 def tell_kind(mime: str | None, hint: str | None, start: bytes) -> str:
@@ -82,12 +83,12 @@ def tell_kind(mime: str | None, hint: str | None, start: bytes) -> str:
         return sniffed if is_binary else "html"
     if mime is not None and mime.startswith("image/"):
         return "html" if sniffed == "html" else "image"
+    # a piece of markup may be quoted in any text, so only what begins as a whole page is one against its type
+    is_page = sniffed == "html" and _HTML_ROOT.match(_strip_start(start)) is not None
     if mime == "text/plain":
-        # browsers show it as text, so only a whole page counts as one
-        is_page = sniffed == "html" and _HTML_ROOT.match(_strip_start(start))
         return "html" if is_page else sniffed if is_binary else "plain_text"
     if mime is not None and mime not in GENERIC_MIMES | XML_MIMES:
-        return "other"
+        return "html" if is_page else "other"
     if sniffed != "plain_text":
         return sniffed
     return "html" if hint in HTML_MIMES else "other" if mime in XML_MIMES else "plain_text"
@@ -120,7 +121,7 @@ def _strip_start(start: bytes) -> bytes:
 
 
 def decode_body(body: bytes, headers: dict[str, str], max_bytes: int) -> tuple[bytes, bool]:
-    """Take off chunked transfer coding and gzip, deflate or br content coding.
+    """Take off chunked transfer coding and gzip, deflate, br or zstd content coding.
 
     Crawlers disagree on what they store: some keep the coded body, some decode it and leave the headers as they were.
     So a coding is taken off only where the bytes bear it; a body that is not coded is returned as it is.
@@ -138,7 +139,8 @@ def decode_body(body: bytes, headers: dict[str, str], max_bytes: int) -> tuple[b
     is_cut = False
     codings = [part.strip().lower() for part in headers.get("content-encoding", "").split(",")]
     for coding in reversed([_CODING_NAMES[name] for name in codings if name in _CODING_NAMES]):
-        decoded = _decode_brotli(body, max_bytes) if coding == "br" else _inflate(body, coding, max_bytes)
+        decode = _DECODERS.get(coding)
+        decoded = decode(body, max_bytes) if decode else _inflate(body, coding, max_bytes)
         if decoded is not None:
             body, is_cut = decoded
     return body[:max_bytes], is_cut or len(body) > max_bytes
@@ -199,6 +201,30 @@ def _decode_brotli(body: bytes, max_bytes: int) -> tuple[bytes, bool] | None:
     except OSError:
         return (b"".join(parts), True) if size else None
     return b"".join(parts), size > max_bytes
+
+
+def _decode_zstd(body: bytes, max_bytes: int) -> tuple[bytes, bool] | None:
+    from backports import zstd
+
+    parts: list[bytes] = []
+    size, data = 0, body
+    try:
+        # a body may be several frames (RFC 8878, section 3.1)
+        while data and size <= max_bytes:
+            inflate = zstd.ZstdDecompressor()
+            piece = inflate.decompress(data, max_bytes + 1 - size)
+            parts.append(piece)
+            size += len(piece)
+            if not inflate.eof:
+                return (b"".join(parts), True) if size else None
+            data = inflate.unused_data
+    except zstd.ZstdError:
+        return (b"".join(parts), True) if size else None
+    return (b"".join(parts), size > max_bytes) if parts else None
+
+
+#: Content codings besides those of zlib.
+_DECODERS: dict[str, Callable[[bytes, int], tuple[bytes, bool] | None]] = {"br": _decode_brotli, "zstd": _decode_zstd}
 
 
 def parse_block(block: bytes, headers: dict[str, str]) -> HttpHead:

@@ -14,21 +14,20 @@ import polars as pl
 from mmpipe.errors import ShardError
 from mmpipe.storage.payloads import Payload, decode_body, make_payload, parse_block, tell_kind
 from mmpipe.storage.places import Place
-from mmpipe.storage.warc_bytes import (
-    GZIP_MAGIC,
-    FileBytes,
-    StoredRecord,
-    find_gzip_record,
-    find_plain_record,
-    find_shared_member,
-    read_gzip_records,
-    read_plain_records,
-)
+from mmpipe.storage.warc_bytes import FileBytes, StoredRecord, find_plain_record, read_plain_records
 from mmpipe.storage.warc_heads import parse_date, read_mime
+from mmpipe.storage.warc_members import (
+    GZIP_MAGIC,
+    Packing,
+    find_member_record,
+    find_shared_member,
+    read_member_records,
+    tell_packing,
+)
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import make_doc_id
 
-CRAWL_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz", ".arc", ".arc.gz")
+CRAWL_SUFFIXES = tuple(f".{kind}{packed}" for kind in ("warc", "wet", "arc") for packed in ("", ".gz", ".zst"))
 PATH_LIST_SUFFIXES = (".paths", ".paths.gz")
 #: Record types that carry a payload; the others (warcinfo, request, metadata) are no rows.
 PAYLOAD_TYPES = frozenset({"response", "resource", "conversion", "revisit"})
@@ -98,16 +97,14 @@ def cut_ranges(
     size = file.size()
     seams = {0, size}
     if size > target_bytes:
-        with _open_bytes(file) as (source, is_gzip):
-            find_record = find_gzip_record if is_gzip else find_plain_record
-            read_records = read_gzip_records if is_gzip else read_plain_records
+        with _open_bytes(file) as opened:
             for nominal in range(target_bytes, size, target_bytes):
                 if nominal <= max(seams - {size}):
                     continue
                 entry = max(nominal - lookback_bytes, 0)
-                position = find_record(source, entry) if entry else 0
+                position = opened.find_record(entry) if entry else 0
                 # each record is read up to the cut; the seam is where the one that spans it ends
-                for record in read_records(source, position, nominal, 0):
+                for record in opened.read_records(position, nominal, 0):
                     position = record.offset + record.length
                 seams.add(max(position, nominal) if position < size else size)
     edges = sorted(seams)
@@ -126,9 +123,8 @@ def index_range(dump_name: str, root: Place, warc_range: WarcRange) -> pl.DataFr
         root: the place of the dump.
         warc_range: file inside the dump and bytes.
     """
-    with _open_bytes(root.join(warc_range.file)) as (source, is_gzip):
-        read_records = read_gzip_records if is_gzip else read_plain_records
-        records = read_records(source, warc_range.start, warc_range.stop, _INDEX_BYTES)
+    with _open_bytes(root.join(warc_range.file)) as opened:
+        records = opened.read_records(warc_range.start, warc_range.stop, _INDEX_BYTES)
         rows = [_describe_record(dump_name, warc_range.file, record) for record in records if _is_row(record)]
     return RAW_CRAWL.conform(pl.DataFrame(rows, schema=RAW_CRAWL.schema) if rows else RAW_CRAWL.make_empty())
 
@@ -139,8 +135,8 @@ def read_payload(root: Place, warc_file: str, warc_offset: int, max_bytes: int) 
     Raises:
         ShardError: no record starts there; the file is not the one that was indexed.
     """
-    with _open_bytes(root.join(warc_file)) as (source, is_gzip):
-        return _RecordFile(warc_file, source, is_gzip, max_bytes).read(warc_offset)
+    with _open_bytes(root.join(warc_file)) as opened:
+        return _RecordFile(warc_file, opened, max_bytes).read(warc_offset)
 
 
 def read_payloads(root: Place, rows: pl.DataFrame, max_bytes: int) -> Iterator[tuple[str, Payload]]:
@@ -156,32 +152,45 @@ def read_payloads(root: Place, rows: pl.DataFrame, max_bytes: int) -> Iterator[t
     """
     wanted = rows.select("warc_file", "warc_offset", "doc_id").sort("warc_file", "warc_offset")
     for (warc_file,), group in wanted.group_by("warc_file", maintain_order=True):
-        with _open_bytes(root.join(str(warc_file))) as (source, is_gzip):
-            reader = _RecordFile(str(warc_file), source, is_gzip, max_bytes)
+        with _open_bytes(root.join(str(warc_file))) as opened:
+            reader = _RecordFile(str(warc_file), opened, max_bytes)
             for _, offset, doc_id in group.iter_rows():
                 yield doc_id, reader.read(offset)
 
 
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    """An open crawl file and how it is packed, None for not at all."""
+
+    source: FileBytes
+    packing: Packing | None
+
+    def read_records(self, start: int, stop: int, keep_bytes: int) -> Iterator[StoredRecord]:
+        if self.packing is None:
+            return read_plain_records(self.source, start, stop, keep_bytes)
+        return read_member_records(self.source, self.packing, start, stop, keep_bytes)
+
+    def find_record(self, position: int) -> int:
+        if self.packing is None:
+            return find_plain_record(self.source, position)
+        return find_member_record(self.source, self.packing, position)
+
+
 @contextmanager
-def _open_bytes(file: Place) -> Iterator[tuple[FileBytes, bool]]:
-    """Open a crawl file and tell whether it is made of gzip members (by its bytes; by its name if they are damaged)."""
+def _open_bytes(file: Place) -> Iterator[_OpenFile]:
     with file.open() as stream:
         source = FileBytes(stream)
-        start = source.take()
-        source.put_back(start)
-        is_plain = start.startswith(b"WARC/") or not (start.startswith(GZIP_MAGIC) or file.name.endswith(".gz"))
-        yield source, not is_plain
+        yield _OpenFile(source, tell_packing(source, file.name))
 
 
 class _RecordFile:
     """One open crawl file, read by offset."""
 
-    def __init__(self, name: str, source: FileBytes, is_gzip: bool, max_bytes: int) -> None:
+    def __init__(self, name: str, opened: _OpenFile, max_bytes: int) -> None:
         self._name = name
-        self._source = source
-        self._is_gzip = is_gzip
+        self._opened = opened
         self._max_bytes = max_bytes
-        # the rest of a gzip member that holds several records, and the last offset taken from it
+        # the rest of a member that holds several records, and the last offset taken from it
         self._shared: Iterator[StoredRecord] = iter(())
         self._shared_last: int | None = None
 
@@ -202,13 +211,13 @@ class _RecordFile:
             record = self._find_shared(offset)
             if record is not None:
                 return record
-        read_records = read_gzip_records if self._is_gzip else read_plain_records
-        record = next(read_records(self._source, offset, offset + 1, keep_bytes), None)
-        if (record is not None and record.headers) or not self._is_gzip:
+        record = next(self._opened.read_records(offset, offset + 1, keep_bytes), None)
+        packing = self._opened.packing
+        if (record is not None and record.headers) or packing is None:
             return record
-        # several records in one gzip member: the offset counts on from the member's
-        member = find_shared_member(self._source, offset)
-        self._shared = read_gzip_records(self._source, member, member + 1, keep_bytes)
+        # several records in one member: the offset counts on from the member's
+        member = find_shared_member(self._opened.source, packing, offset)
+        self._shared = self._opened.read_records(member, member + 1, keep_bytes)
         return self._find_shared(offset)
 
     def _find_shared(self, offset: int) -> StoredRecord | None:

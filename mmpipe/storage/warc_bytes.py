@@ -1,12 +1,10 @@
-"""Where records lie in the bytes of a crawl file: gzip members, plain stretches, and the way back in after damage."""
+"""Where records lie in bytes: heads and blocks read one after another, and the way back in after damage or a lie."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Protocol
-
-from isal import isal_zlib
+from typing import IO, TYPE_CHECKING, Protocol
 
 from mmpipe.storage.warc_heads import looks_like_record, parse_record_head
 
@@ -16,10 +14,15 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 16
 #: Most bytes one inflate call may give, so that a gzip bomb costs time and never memory.
 PIECE_BYTES = 1 << 20
-#: Longest head of a record that is believed.
+#: Longest head of a record that is believed, and longest first line of one.
 HEAD_BYTES = 1 << 20
-GZIP_MAGIC = b"\x1f\x8b\x08"
+HEAD_LINE_BYTES = 8192
+#: A longer block of an uncompressed file is not read before what follows it was looked at: its length may be a lie.
+_LOOK_AHEAD_BYTES = 1 << 20
 
+#: Longest block that is believed; no disk seeks much further.
+_BLOCK_BYTES = 1 << 40
+_RECORD_END = b"\r\n\r\n"
 _PLAIN_START = re.compile(
     rb"\n(?=WARC/[01]\.\d)"
     rb"|\n(?=[a-z][a-z0-9+.-]{1,11}:[^\s]+ [0-9a-fA-F.:]{3,45} \d{12,14} [^\n]{1,2000}\d\r?\n)"
@@ -92,42 +95,6 @@ class Stretch(Protocol):
         """Return the next bytes, empty at the end."""
 
 
-class GzipMember:
-    """The inflated bytes of one gzip member.
-
-    Python's isal inflates as fast as fastwarc's own reader and, unlike it, stops at the member's end, so that a
-    record that declares too many bytes cannot swallow its neighbour.
-    """
-
-    def __init__(self, source: FileBytes, offset: int) -> None:
-        source.move(offset)
-        self._source = source
-        self._inflate: Any = isal_zlib.decompressobj(31)
-        #: First byte after the member; None until it was read to its end.
-        self.end: int | None = None
-
-    def read(self) -> bytes:
-        """Return the next inflated bytes; empty at the end of the member or of a file that was cut.
-
-        Raises:
-            DamagedBytes: not gzip, or the checksum does not hold.
-        """
-        while not self._inflate.eof:
-            data = self._inflate.unconsumed_tail or self._source.take()
-            try:
-                piece: bytes = self._inflate.decompress(data, PIECE_BYTES)
-            except isal_zlib.error as error:  # type: ignore[misc]  # isal's stub declares the class as an instance
-                raise DamagedBytes(str(error)) from error
-            if self._inflate.eof:
-                self._source.put_back(self._inflate.unused_data)
-                self.end = self._source.position
-            if piece:
-                return piece
-            if not data:
-                break
-        return b""
-
-
 class PlainStretch:
     """The bytes of an uncompressed file from one offset on."""
 
@@ -145,24 +112,25 @@ class RecordCursor:
 
     def __init__(self, stretch: Stretch) -> None:
         self._stretch = stretch
-        self._buffer = b""
+        #: What was read of the stretch and lies before the cursor.
+        self.buffer = b""
         #: Bytes of the stretch that are behind the cursor.
         self.position = 0
 
     def _fill(self) -> bool:
         more = self._stretch.read()
-        self._buffer += more
+        self.buffer += more
         return bool(more)
 
     def _drop(self, count: int) -> None:
-        self._buffer = self._buffer[count:]
+        self.buffer = self.buffer[count:]
         self.position += count
 
     def find_record(self) -> bool:
         """Go over the blank lines between records; return whether more bytes follow."""
         while True:
-            rest = self._buffer.lstrip(b"\r\n")
-            self._drop(len(self._buffer) - len(rest))
+            rest = self.buffer.lstrip(b"\r\n")
+            self._drop(len(self.buffer) - len(rest))
             if rest:
                 return True
             if not self._fill():
@@ -174,56 +142,50 @@ class RecordCursor:
         Raises:
             DamagedBytes: no head of a record stands here, or the stretch breaks within it.
         """
-        while (head := parse_record_head(self._buffer)) is None:
-            if len(self._buffer) > HEAD_BYTES or not looks_like_record(self._buffer) or not self._fill():
+        self.read_head(record)
+        self.read_block(record, record.declared_bytes, keep_bytes)
+
+    def read_head(self, record: StoredRecord) -> None:
+        """Read the head of the record at the cursor.
+
+        Raises:
+            DamagedBytes: no head of a record stands here, or the stretch breaks within it.
+        """
+        while (head := parse_record_head(self.buffer)) is None:
+            if len(self.buffer) > HEAD_BYTES or not looks_like_record(self.buffer) or not self._fill():
                 raise DamagedBytes("no record head")
         record.headers, record.declared_bytes = head.headers, head.block_bytes
         self._drop(head.head_bytes)
-        while record.block_bytes < record.declared_bytes and (self._buffer or self._fill()):
-            count = min(len(self._buffer), record.declared_bytes - record.block_bytes)
+
+    def read_block(self, record: StoredRecord, block_bytes: int, keep_bytes: int) -> None:
+        """Read so many bytes of block, or as many as there are, and keep the first `keep_bytes`."""
+        while record.block_bytes < block_bytes and (self.buffer or self._fill()):
+            count = min(len(self.buffer), block_bytes - record.block_bytes)
             room = keep_bytes - len(record.block)
             if room > 0:
-                record.block += self._buffer[: min(count, room)]
+                record.block += self.buffer[: min(count, room)]
             record.block_bytes += count
             self._drop(count)
 
-
-def read_gzip_records(source: FileBytes, start: int, stop: int, keep_bytes: int) -> Iterator[StoredRecord]:
-    """Yield the records whose gzip member starts in [start, stop), in file order.
-
-    A damaged member gives one damaged record, and reading goes on at the next member that begins with a record.
-    Where one member holds several records (a file compressed as a whole), the first has the member's offset and each
-    further one the next integer, so that offsets name records; their `length` is 0, as none has bytes of its own.
-    """
-    position = start
-    while position < stop and not source.is_at_end(position):
-        member = GzipMember(source, position)
-        last: StoredRecord | None = None
-        cursor = RecordCursor(member)
-        count = 0
-        try:
-            while cursor.find_record():
-                if last is not None:
-                    yield last
-                last = StoredRecord(position + count)
-                count += 1
-                cursor.read_record(last, keep_bytes)
-        except DamagedBytes:
-            last = last or StoredRecord(position)
-            last.is_damaged = True
-        if last is None and member.end is None:
-            last = StoredRecord(position, is_damaged=True)  # cut before its first byte of content
-        damaged = last is not None and last.is_damaged
-        following = find_gzip_record(source, position + 1) if damaged or member.end is None else member.end
-        if last is not None:
-            last.length = following - last.offset if count <= 1 or last.is_damaged else 0
-            yield last
-        position = following
+    def stands_behind_record(self) -> bool:
+        """Whether what follows, blank lines aside, is another record or the end of all."""
+        while not (rest := self.buffer.lstrip(b"\r\n")) or (
+            len(rest) < HEAD_LINE_BYTES and b"\n" not in rest and looks_like_record(rest)
+        ):
+            if not self._fill():
+                break
+        return not rest or looks_like_record(rest)
 
 
 def read_plain_records(source: FileBytes, start: int, stop: int, keep_bytes: int) -> Iterator[StoredRecord]:
-    """Yield the records of an uncompressed file that start in [start, stop), in file order."""
+    """Yield the records of an uncompressed file that start in [start, stop), in file order.
+
+    A record whose declared length does not end where another begins is believed only as far as the next head of a
+    record, so that a length that lies does not swallow the neighbours. (Damage behind a record that itself holds an
+    archive therefore shows that archive's records as rows.)
+    """
     position = start
+    has_lied = False
     while position < stop and not source.is_at_end(position):
         cursor = RecordCursor(PlainStretch(source, position))
         base = position
@@ -238,8 +200,21 @@ def read_plain_records(source: FileBytes, start: int, stop: int, keep_bytes: int
                 if position >= stop:
                     return
                 record = StoredRecord(position)
-                cursor.read_record(record, keep_bytes)
-            position = base + cursor.position
+                cursor.read_head(record)
+                block_start = base + cursor.position
+                if has_lied or record.declared_bytes > _LOOK_AHEAD_BYTES:
+                    limit = _find_block_end(source, block_start, record.declared_bytes)
+                    cursor = RecordCursor(PlainStretch(source, block_start))
+                    base = block_start
+                    cursor.read_block(record, limit, keep_bytes)
+                    continue
+                cursor.read_block(record, record.declared_bytes, keep_bytes)
+                if record.block_bytes < record.declared_bytes or not cursor.stands_behind_record():
+                    # from here on lengths are checked before a block is read, so that many lies cost no more than one
+                    has_lied, position, record = True, record.offset, None
+                    break
+            else:
+                position = base + cursor.position
         except DamagedBytes:
             assert record is not None
             record.is_damaged = True
@@ -249,31 +224,31 @@ def read_plain_records(source: FileBytes, start: int, stop: int, keep_bytes: int
             yield record
 
 
-def find_gzip_record(source: FileBytes, position: int) -> int:
-    """Return the first offset at or after `position` where a gzip member begins with a record; else the file's end."""
-    for candidate in _search(source, position, re.compile(re.escape(GZIP_MAGIC)), overlap=len(GZIP_MAGIC) - 1):
-        if _begins_with_record(source, candidate):
-            return candidate
-    return source.position
+def _find_block_end(source: FileBytes, start: int, declared_bytes: int) -> int:
+    """Return how many bytes the block at `start` has: those declared, unless a record begins where none may."""
+    end = start + min(declared_bytes, _BLOCK_BYTES)
+    if not declared_bytes or not source.is_at_end(end - 1):
+        behind = RecordCursor(PlainStretch(source, end))
+        if behind.stands_behind_record():
+            return declared_bytes
+    following = find_plain_record(source, start)
+    if following - start >= declared_bytes:
+        return declared_bytes
+    if not source.is_at_end(following) and following - start >= len(_RECORD_END):
+        source.move(following - len(_RECORD_END))
+        following -= len(_RECORD_END) if source.take().startswith(_RECORD_END) else 0
+    return following - start
 
 
 def find_plain_record(source: FileBytes, position: int) -> int:
     """Return the first offset after `position` where the head of a record stands on a line; else the file's end."""
-    for candidate in _search(source, max(position - 1, 0), _PLAIN_START, overlap=4096):
+    for candidate in search_bytes(source, max(position - 1, 0), _PLAIN_START, overlap=4096):
         if candidate + 1 >= position:
             return candidate + 1
     return source.position
 
 
-def _begins_with_record(source: FileBytes, offset: int) -> bool:
-    cursor = RecordCursor(GzipMember(source, offset))
-    try:
-        return cursor.find_record() and looks_like_record(cursor._buffer)  # noqa: SLF001 - same module
-    except DamagedBytes:
-        return False
-
-
-def _search(source: FileBytes, position: int, pattern: re.Pattern[bytes], overlap: int) -> Iterator[int]:
+def search_bytes(source: FileBytes, position: int, pattern: re.Pattern[bytes], overlap: int) -> Iterator[int]:
     """Yield the offsets of all matches, leaving the source at the file's end; the caller may move it meanwhile."""
     start, window = position, b""
     while True:
@@ -293,15 +268,3 @@ def _search(source: FileBytes, position: int, pattern: re.Pattern[bytes], overla
             return
         cut = max(resume, safe, 0)
         start, window = start + cut, window[cut:]
-
-
-def find_shared_member(source: FileBytes, offset: int) -> int:
-    """Return the offset of the last gzip member before `offset` that begins with a record; 0 if there is none."""
-    reach = CHUNK_BYTES
-    while True:
-        entry, member = max(offset - reach, 0), -1
-        while (found := find_gzip_record(source, max(entry, member + 1))) < offset and found > member:
-            member = found
-        if member >= 0 or entry == 0:
-            return max(member, 0)
-        reach *= 16

@@ -65,7 +65,7 @@ def parse_record_head(data: bytes) -> RecordHead | None:
             return None
         headers = parse_header_lines(data[: end.start()].split(b"\n")[1:])
         length = headers.get("content-length", "")
-        return RecordHead(headers, end.end(), int(length)) if length.isascii() and length.isdigit() else None
+        return RecordHead(headers, end.end(), _read_length(length)) if length.isascii() and length.isdigit() else None
     line, newline, _ = data[:8192].partition(b"\n")
     arc = _match_arc(line) if newline else None
     if arc is None:
@@ -73,7 +73,12 @@ def parse_record_head(data: bytes) -> RecordHead | None:
     url = arc["url"]
     kind = "warcinfo" if url.startswith("filedesc:") else "response"
     headers = {"warc-type": kind, "warc-target-uri": url, "warc-date": arc["date"], "content-type": arc["mime"]}
-    return RecordHead(headers, len(line) + 1, int(arc["length"]))
+    return RecordHead(headers, len(line) + 1, _read_length(arc["length"]))
+
+
+def _read_length(digits: str) -> int:
+    # Python refuses to read thousands of digits, and no length that is meant has twenty
+    return int(digits[:20])
 
 
 def _match_arc(line: bytes) -> re.Match[str] | None:

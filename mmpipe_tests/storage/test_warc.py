@@ -26,7 +26,14 @@ from mmpipe.storage.warc import (
     read_payloads,
 )
 from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe_tests.storage.warc_samples import PAGE, make_arc_record, make_http, make_record, zip_members
+from mmpipe_tests.storage.warc_samples import (
+    PAGE,
+    make_arc_record,
+    make_http,
+    make_record,
+    pack_frame,
+    zip_members,
+)
 
 NO_END = 1 << 40
 
@@ -166,14 +173,19 @@ def test_records_that_share_a_member_have_ids_and_payloads_of_their_own(tmp_path
     assert read_payload(Place(str(tmp_path)), "a.warc.gz", last["warc_offset"], 1000).body == PAGE + b"19"
 
 
-def _make_crawl(seed: int, count: int, is_gzip: bool) -> bytes:
+PACKS = {"a.warc": bytes, "a.warc.gz": lambda record: gzip.compress(record, mtime=0), "a.warc.zst": pack_frame}
+
+
+def _make_crawl(seed: int, count: int, name: str) -> bytes:
     random_ = random.Random(seed)
     parts = []
     for number in range(count):
-        record = make_record(make_http(random_.randbytes(random_.randrange(400)) + PAGE), number)
+        body = random_.randbytes(random_.randrange(400)) + PAGE
+        declared = None if random_.random() < 0.8 else random_.randrange(3000)
+        record = make_record(make_http(body), number, declared=declared)
         if random_.random() < 0.2:
             record = make_record(b"GET / HTTP/1.1\r\n\r\n", number, "request")
-        part = bytearray(gzip.compress(record, mtime=0) if is_gzip else record)
+        part = bytearray(PACKS[name](record))
         damage = random_.random()
         if damage < 0.15:
             part[random_.randrange(len(part))] ^= 0xFF
@@ -185,26 +197,27 @@ def _make_crawl(seed: int, count: int, is_gzip: bool) -> bytes:
     return b"".join(parts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     count=st.integers(0, 25),
     target=st.integers(1, 3000),
-    is_gzip=st.booleans(),
+    name=st.sampled_from(sorted(PACKS)),
     lookback=st.integers(0, 1500),
 )
 def test_any_cutting_gives_the_same_rows(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int, target: int, is_gzip: bool, lookback: int
+    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int, target: int, name: str, lookback: int
 ) -> None:
     folder = tmp_path_factory.mktemp("crawl")
-    name = "a.warc.gz" if is_gzip else "a.warc"
-    whole = index_bytes(folder, _make_crawl(seed, count, is_gzip), name)
+    whole = index_bytes(folder, _make_crawl(seed, count, name), name)
     ranges = cut_ranges(Place(str(folder / name)), target, lookback_bytes=lookback)
     parts = [index_range("d", Place(str(folder)), warc_range) for warc_range in ranges]
     assert pl.concat([RAW_CRAWL.make_empty(), *parts]).equals(whole)
     assert whole.get_column("doc_id").n_unique() == whole.height
     edges = [(warc_range.start, warc_range.stop) for warc_range in ranges]
     assert all(left[1] == right[0] for left, right in pairwise(edges))
+    by_offset = dict(read_payloads(Place(str(folder)), whole.filter(pl.col("record_type") != "unknown"), 1 << 20))
+    assert len(by_offset) == whole.filter(pl.col("record_type") != "unknown").height
 
 
 def test_archive_inside_a_record_is_not_taken_for_its_neighbours(tmp_path: Path) -> None:

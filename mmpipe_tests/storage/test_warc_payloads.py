@@ -6,6 +6,7 @@ import gzip
 import zlib
 
 import pytest
+from backports import zstd
 
 from mmpipe.storage.payloads import decode_body, sniff_kind, tell_kind
 from mmpipe_tests.storage.warc_samples import PAGE
@@ -40,6 +41,9 @@ def compress_with_brotli(body: bytes) -> bytes:
         (zlib.compress(PAGE), {"content-encoding": "deflate"}),
         (RAW_DEFLATE, {"content-encoding": "deflate"}),
         (compress_with_brotli(PAGE), {"content-encoding": "br"}),
+        (zstd.compress(PAGE), {"content-encoding": "zstd"}),
+        (zstd.compress(PAGE[:9]) + zstd.compress(PAGE[9:]), {"content-encoding": "zstd"}),
+        (PAGE, {"content-encoding": "zstd"}),  # decoded by the crawler
         (chunk(PAGE), {"transfer-encoding": "chunked"}),
         (chunk(gzip.compress(PAGE)), {"transfer-encoding": "Chunked", "content-encoding": "gzip"}),
         (gzip.compress(zlib.compress(PAGE)), {"content-encoding": "deflate, gzip"}),
@@ -55,6 +59,10 @@ def test_broken_and_bombing_codings_are_cut() -> None:
     assert is_cut
     assert body.startswith(PAGE)
     assert decode_body(gzip.compress(bytes(5 << 20)), {"content-encoding": "gzip"}, 1000) == (bytes(1000), True)
+    assert decode_body(zstd.compress(bytes(5 << 20)), {"content-encoding": "zstd"}, 1000) == (bytes(1000), True)
+    broken = bytearray(zstd.compress(PAGE * 9))
+    broken[4] ^= 0xFF
+    assert decode_body(bytes(broken), {"content-encoding": "zstd"}, 1000) == (bytes(broken), False)
     assert decode_body(chunk(PAGE)[:30], {"transfer-encoding": "chunked"}, 1000)[0] == PAGE[:20]
 
 
@@ -66,6 +74,10 @@ def test_broken_and_bombing_codings_are_cut() -> None:
         ("text/plain", b"how to write <html> by hand", "plain_text"),
         ("application/octet-stream", b"\x89PNG\r\n\x1a\n", "image"),
         ("application/json", b"{}", "other"),
+        ("application/json", b"\n<!DOCTYPE html><html><body>", "html"),
+        ("video/mp4", b"<html><head>", "html"),
+        ("text/css", b"/* <html> */ body {}", "other"),
+        ("application/pdf", b"<p>a piece</p>", "other"),
         ("text/xml", b"<rss>", "other"),
         (None, b"\x00\x01\x02", "other"),
         (None, b"words", "plain_text"),

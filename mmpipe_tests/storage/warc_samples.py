@@ -1,8 +1,10 @@
-"""Writes small crawl files for the tests: records of any type, whole or broken, in gzip members, plain, or as ARC."""
+"""Writes small crawl files for the tests: records of any type, whole or broken, packed or plain, or as ARC."""
 
 from __future__ import annotations
 
 import gzip
+
+from backports import zstd
 
 PAGE = b"<!doctype html><html><body><p>Hello there</p></body></html>"
 
@@ -36,3 +38,22 @@ def make_arc_record(block: bytes, number: int = 0, mime: str = "text/html") -> b
 
 def zip_members(*records: bytes) -> bytes:
     return b"".join(gzip.compress(record, mtime=0) for record in records)
+
+
+def pack_frames(*records: bytes, dictionary: bytes = b"", is_dictionary_packed: bool = False) -> bytes:
+    """Return a file of zstd frames as the WARC-zstd specification has it, with its dictionary in front."""
+    if not dictionary:
+        return b"".join(pack_frame(record) for record in records)
+    stored = zstd.compress(dictionary) if is_dictionary_packed else dictionary
+    head = b"\x5d\x2a\x4d\x18" + len(stored).to_bytes(4, "little") + stored
+    return head + b"".join(pack_frame(record, dictionary) for record in records)
+
+
+def pack_frame(record: bytes, dictionary: bytes = b"") -> bytes:
+    """Return one frame with a checksum, as the specification asks for."""
+    options = {zstd.CompressionParameter.checksum_flag: 1, zstd.CompressionParameter.compression_level: 3}
+    return zstd.compress(record, options=options, zstd_dict=zstd.ZstdDict(dictionary) if dictionary else None)
+
+
+def train_dictionary(*records: bytes) -> bytes:
+    return zstd.train_dict(records, 4096).dict_content
