@@ -38,7 +38,7 @@ def measure_words_and_lines(texts: Sequence[str]) -> pl.DataFrame:
     """
     from mmpipe.filtering.repetition import DUPLICATE_N, TOP_N, count_repeated_chars, count_words
 
-    batch = _share_dictionary().read(texts)
+    batch = share_dictionary().read(texts)
     words, non_symbol_words, non_symbol_chars, alphabetic, stop_words = count_words(batch).T
     top, duplicate = count_repeated_chars(batch)
     chars = np.array([len(text) for text in texts], np.int64)
@@ -69,7 +69,7 @@ _EMPTY = pl.DataFrame(schema={column.name: column.dtype for column in FAMILIES["
 
 
 @lru_cache(maxsize=1)
-def _share_dictionary() -> WordDictionary:
+def share_dictionary() -> WordDictionary:
     """Return this process's dictionary: the chunks of earlier shards need not be split again."""
     from mmpipe.filtering.tokens import WordDictionary
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from mmpipe.filtering.rules import Rule, index_rules
+from mmpipe.filtering.rules_c4 import C4_LANGUAGE, C4_PAGE, MC4_PAGE
+from mmpipe.filtering.rules_fineweb import FINEWEB_LANGUAGE, FINEWEB_QUALITY, FINEWEB_RELEASE_QUALITY
 
 #: How words, lines and n-grams are counted; a recipe's `text.dialect` names one.
 TEXT_DIALECTS = {
@@ -75,4 +77,15 @@ REFINEDWEB_LANGUAGE = (
     Rule(name="refinedweb_language_score", signal="language_score", low=0.65, source=_REFINEDWEB_LANGUAGE),
 )
 
-TEXT_RULES = index_rules(REFINEDWEB_URL, REFINEDWEB_LANGUAGE, GOPHER_QUALITY, GOPHER_REPETITION)
+TEXT_RULES = index_rules(
+    REFINEDWEB_URL,
+    REFINEDWEB_LANGUAGE,
+    GOPHER_QUALITY,
+    GOPHER_REPETITION,
+    C4_LANGUAGE,
+    C4_PAGE,
+    MC4_PAGE,
+    FINEWEB_LANGUAGE,
+    FINEWEB_QUALITY,
+    FINEWEB_RELEASE_QUALITY,
+)

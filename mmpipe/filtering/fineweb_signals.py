@@ -1,0 +1,94 @@
+"""Measures FineWeb's signals of lines: how they end, how long they are, how often they repeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from mmpipe.filtering.punctuation import list_sentence_terminals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from mmpipe.filtering.text_batch import TextBatch
+
+#: FineWeb (Penedo et al. 2024, arXiv 2406.17557), §3.6.
+_SHORT_LINE_CHARS = 30
+
+#: What a line may end in, as FineWeb was released (datatrove 0.2, `fineweb_quality_filter.py`).
+_RELEASE_MARKS = frozenset(".'\"!?")
+
+
+def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
+    """Return FineWeb's signals of a batch, counted in its dialect."""
+    measures: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
+        "datatrove_0_10": _measure_datatrove,
+        "dclm": _measure_datatrove,  # DCLM has no such signals of its own
+        "fineweb_release": _measure_release,
+    }
+    return measures[batch.dialect](batch)
+
+
+def _measure_datatrove(batch: TextBatch) -> pl.DataFrame:
+    """Measure as datatrove 0.10, `fineweb_quality_filter.py`: of lines that hold more than white space."""
+    from mmpipe.filtering.gopher_signals import share_dictionary
+
+    words = np.diff(share_dictionary().read(batch.texts).start)
+    return measure_lines(batch.texts, words, list_sentence_terminals(), are_blank_lines_counted=False)
+
+
+def _measure_release(batch: TextBatch) -> pl.DataFrame:
+    """Measure as datatrove 0.2: of all lines, blank ones too, except that no blank line repeats another."""
+    from mmpipe.filtering.nltk_words import count_words
+
+    return measure_lines(batch.texts, count_words(batch.texts), _RELEASE_MARKS, are_blank_lines_counted=True)
+
+
+def measure_lines(
+    texts: Sequence[str], words: NDArray[np.int64], marks: Collection[str], *, are_blank_lines_counted: bool
+) -> pl.DataFrame:
+    """Return FineWeb's signals, one row per text.
+
+    Args:
+        texts: texts whose lines end in newlines.
+        words: words of each text.
+        marks: characters that end a line properly.
+        are_blank_lines_counted: whether lines of nothing but white space count among the lines.
+    """
+    rows = [_count_lines(text, marks, are_blank_lines_counted) for text in texts]
+    full, lines, terminal, short, repeated, newlines, chars = np.array(rows, np.float64).reshape(-1, 7).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns = {
+            "nonblank_line_count": full,
+            "terminal_line_ratio": terminal / lines,
+            "short_line_ratio": short / lines,
+            "repeated_line_char_ratio": repeated / chars,
+            "newline_to_word_ratio": newlines / words,
+        }
+    frame = pl.DataFrame(columns)
+    # newlines without any word are a ratio of infinity
+    return frame.with_columns(pl.when(pl.all().is_finite()).then(pl.all()))
+
+
+def _count_lines(
+    text: str, marks: Collection[str], are_blank_lines_counted: bool
+) -> tuple[int, int, int, int, int, int, int]:
+    """Count what the signals of a text are made of.
+
+    Returns:
+        Lines with more than white space, lines counted, terminal and short ones of these, characters of repeated full
+        lines, newlines, characters that are no newline.
+    """
+    lines = text.split("\n")
+    full = [line for line in lines if line and not line.isspace()]
+    counted = lines if are_blank_lines_counted else full
+    terminal = sum(line[-1:] in marks for line in counted)
+    short = sum(len(line) <= _SHORT_LINE_CHARS for line in counted)
+    distinct = set(full)
+    repeated = 0 if len(distinct) == len(full) else sum(map(len, full)) - sum(map(len, distinct))
+    newlines = len(lines) - 1
+    return len(full), len(counted), terminal, short, repeated, newlines, len(text) - newlines
