@@ -95,12 +95,13 @@ def _measure_batch(frame: pl.DataFrame, families: Sequence[str], recipe: Recipe,
 
 def find_family(name: str) -> Callable[[TextBatch], pl.DataFrame]:
     """Return what measures a family: texts in, its columns of TEXT_SIGNALS out, one row per text in their order."""
-    from mmpipe.filtering import c4_signals, fineweb_signals, gopher_signals
+    from mmpipe.filtering import bloom_signals, c4_signals, fineweb_signals, gopher_signals
 
     families: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
         "gopher": gopher_signals.measure_gopher,
         "c4": c4_signals.measure_c4,
         "fineweb": fineweb_signals.measure_fineweb,
+        "bloom": bloom_signals.measure_bloom,
     }
     return families[name]
 
