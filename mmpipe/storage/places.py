@@ -1,11 +1,12 @@
-"""Where bytes are: one folder or file, local or on any fsspec store, with writes that are whole or absent."""
+"""Where bytes are: a folder or file, local, on a web host or any fsspec store; writes are whole or absent."""
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,12 +16,33 @@ from mmpipe.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mmpipe.storage.http_requests import RemoteFile
+    from mmpipe.storage.range_cache import RangeCache
+
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or file by URL: a plain path, `file://`, `s3://`, `https://`, `memory://`, any fsspec scheme."""
+    """A folder or file by URL: a plain path, `file://`, `s3://`, `https://`, `memory://`, any fsspec scheme.
+
+    Attributes:
+        url: where it is.
+        cache: what keeps the ranges that are read over HTTP(S); places below this one share it.
+    """
 
     url: str
+    cache: RangeCache | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_http(self) -> bool:
+        """Whether a web host gives it, by range and read-only."""
+        return self.url.startswith(("http://", "https://"))
+
+    @cached_property
+    def _asked(self) -> RemoteFile | None:
+        """What the web host says of the file: asked once per object, so that one look costs one request."""
+        from mmpipe.storage.http_requests import ask_file
+
+        return ask_file(self.url)
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
@@ -47,16 +69,21 @@ class Place:
 
     def join(self, *parts: str) -> Place:
         """Return the place below this one."""
-        return Place("/".join([self.url.rstrip("/"), *(part.strip("/") for part in parts)]))
+        return Place("/".join([self.url.rstrip("/"), *(part.strip("/") for part in parts)]), self.cache)
 
     def open(self) -> IO[bytes]:
         """Open for reading bytes; seekable.
 
         Raises:
-            FileNotFoundError: nothing is there.
+            FileNotFoundError: nothing is there; over HTTP(S) perhaps only when the first byte is read.
+            storage.http_requests.RemoteFileError: a web host does not give it, or not all of it (while reading).
         """
         if self.local_path is not None:
             return self.local_path.open("rb")
+        if self.is_http:
+            from mmpipe.storage.http_files import HttpFile
+
+            return io.BufferedReader(HttpFile(self.url, cache=self.cache), 1 << 16)
         filesystem, path = self._opened
         opened: IO[bytes] = filesystem.open(path, "rb")
         return opened
@@ -65,6 +92,8 @@ class Place:
         """Whether a file or folder is there."""
         if self.local_path is not None:
             return self.local_path.exists()
+        if self.is_http:
+            return self._asked is not None
         filesystem, path = self._opened
         return bool(filesystem.exists(path))
 
@@ -72,6 +101,8 @@ class Place:
         """Whether a file is there."""
         if self.local_path is not None:
             return self.local_path.is_file()
+        if self.is_http:
+            return self._asked is not None
         filesystem, path = self._opened
         return bool(filesystem.isfile(path))
 
@@ -79,18 +110,30 @@ class Place:
         """Bytes of the file."""
         if self.local_path is not None:
             return self.local_path.stat().st_size
+        if self.is_http:
+            return self._require_asked().size
         filesystem, path = self._opened
         return int(filesystem.size(path))
 
     def identify(self) -> str:
-        """Return a string that changes when the file's content does: size and modification time, or the ETag."""
+        """Return a string that changes when the file's content does: size and modification time, or the ETag.
+
+        No content is read. A place on a web host asks once and then always says the same.
+        """
         if self.local_path is not None:
             stat = self.local_path.stat()
             return f"{stat.st_size}-{stat.st_mtime_ns}"
+        if self.is_http:
+            return self._require_asked().identity
         filesystem, path = self._opened
         info = filesystem.info(path)
         stamp = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
         return f"{info.get('size')}-{stamp}"
+
+    def _require_asked(self) -> RemoteFile:
+        if self._asked is None:
+            raise FileNotFoundError(f"{self.url} is not there.")
+        return self._asked
 
     def read_bytes(self) -> bytes:
         """Return the whole file."""
