@@ -88,6 +88,14 @@ class LanguageModel:
         """First 16 hexadecimal digits of the SHA-256 of the weights."""
         return digest_file(self._path)
 
+    def __reduce__(self) -> tuple[type[LanguageModel], tuple[Path]]:
+        # C++ memory does not cross to another process: the weights are loaded again there
+        return type(self), (self._path,)
+
+    def identify_one(self, text: str) -> tuple[str, float]:
+        """Return the most likely language of one text and its probability, from its whole length."""
+        return self.identify_all([text], prefix_chars=None)[0][0]
+
     def identify(self, texts: list[str]) -> list[tuple[str, float]]:
         """Return the most likely language of each text and its probability, from the first 1,000 characters.
 
