@@ -36,6 +36,10 @@ def measure_c4(batch: TextBatch) -> pl.DataFrame:
     the step `c4_lines`, sentences are those of the lines it keeps, and lorem ipsum and curly brackets are what it found
     in lines that had not gone yet; else all lines of the text count.
     """
+    if batch.dialect == "unicode":
+        from mmpipe.filtering import unicode_signals
+
+        return unicode_signals.measure_c4(batch)
     names = [item.step for item in batch.recipe.corrections.steps]
     if LINES_STEP in names:
         step = names.index(LINES_STEP)

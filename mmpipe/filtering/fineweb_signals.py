@@ -25,10 +25,13 @@ _RELEASE_MARKS = frozenset(".'\"!?")
 
 def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
     """Return FineWeb's signals of a batch, counted in its dialect."""
+    from mmpipe.filtering import unicode_signals
+
     measures: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
         "datatrove_0_10": _measure_datatrove,
         "dclm": _measure_datatrove,  # DCLM has no such signals of its own
         "fineweb_release": _measure_release,
+        "unicode": unicode_signals.measure_fineweb,
     }
     return measures[batch.dialect](batch)
 

@@ -30,7 +30,13 @@ def list_punctuation() -> frozenset[str]:
     and the mean length of words (datatrove 0.10, `utils/text.py`, PUNCTUATION_SET).
     """
     controls = (chr(code) for start, stop in _CONTROLS for code in range(start, stop))
-    return frozenset((*_MARKS, *controls, *_expand(_SENTENCE_TERMINAL)))
+    return frozenset((*_MARKS, *controls, *list_sentence_terminals()))
+
+
+@lru_cache(maxsize=1)
+def list_sentence_terminals() -> frozenset[str]:
+    """Return the characters with the Unicode property Sentence_Terminal: marks that end a sentence, in all scripts."""
+    return frozenset(_expand(_SENTENCE_TERMINAL))
 
 
 def _expand(ranges: str) -> list[str]:

@@ -1,0 +1,162 @@
+"""Measures the families of signals in the dialect `unicode`: one compiled pass over a text serves all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from mmpipe.filtering.tokens import STOP_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mmpipe.filtering.text_batch import TextBatch
+
+#: Characters that are measured at a time: what the loops write meanwhile stays in the processor's cache.
+_PASS_CHARACTERS = 200_000
+
+#: The correction step that removes C4's lines; where a recipe has it, it has seen what condemns a page.
+_C4_LINES_STEP = "c4_lines"
+
+
+#: Counts by name, of `unicode_lines.MARK_COUNTS` and `line_repeats.PART_COUNTS`: one entry per text.
+LineCounts: TypeAlias = "dict[str, NDArray[np.int64]]"
+
+
+@dataclass(frozen=True, slots=True)
+class TextCounts:
+    """What is counted of some texts, one row per text.
+
+    Attributes:
+        words: columns `unicode_words.WORD_COUNTS`.
+        top: columns `word_grams.TOP_N`.
+        duplicate: columns `word_grams.DUPLICATE_N`.
+        lines: what `count_lines` returns.
+        chars: characters.
+    """
+
+    words: NDArray[np.int64]
+    top: NDArray[np.int64]
+    duplicate: NDArray[np.int64]
+    lines: LineCounts
+    chars: NDArray[np.int64]
+
+
+class _LastCounts:
+    """Counts of the texts counted last: the families of one batch are measured one after the other."""
+
+    def __init__(self) -> None:
+        self._texts: Sequence[str] = ()
+        self._counts: TextCounts | None = None
+
+    def count(self, texts: Sequence[str]) -> TextCounts:
+        if self._counts is None or self._texts is not texts:
+            self._texts, self._counts = texts, count_texts(texts)
+        return self._counts
+
+
+_LAST = _LastCounts()
+
+
+def count_texts(texts: Sequence[str]) -> TextCounts:
+    """Return what the signals are made of: words, n-grams, lines, marks and sentences of each text.
+
+    Words are those of `unicode_words.cut_words`. An n-gram repeats if its words do, one by one.
+    """
+    from mmpipe.filtering.unicode_words import WORD_COUNTS, cut_words
+    from mmpipe.filtering.word_grams import DUPLICATE_N, TOP_N, count_gram_chars
+
+    words = np.empty((len(texts), len(WORD_COUNTS)), np.int64)
+    top = np.empty((len(texts), len(TOP_N)), np.int64)
+    duplicate = np.empty((len(texts), len(DUPLICATE_N)), np.int64)
+    lines: list[LineCounts] = []
+    chars = np.fromiter(map(len, texts), np.int64, len(texts))
+    for part in _cut_passes(chars) or [slice(0, 0)]:
+        characters, start = encode_characters(texts[part])
+        cut = cut_words(characters, start, STOP_WORDS)
+        words[part] = cut.counts
+        top[part], duplicate[part] = count_gram_chars(cut.words, cut.lengths, cut.start)
+        lines.append(count_lines(characters, start))
+    joined = {name: np.concatenate([counts[name] for counts in lines]) for name in lines[0]}
+    return TextCounts(words, top, duplicate, joined, chars)
+
+
+def count_lines(characters: NDArray[np.uint32], text_start: NDArray[np.int64]) -> LineCounts:
+    """Return what is counted of lines, paragraphs, marks and sentences of texts; arguments as of `count_marks`."""
+    from mmpipe.filtering.line_repeats import PART_COUNTS, count_parts
+    from mmpipe.filtering.unicode_lines import MARK_COUNTS, count_marks
+
+    marks = dict(zip(MARK_COUNTS, count_marks(characters, text_start).T, strict=True))
+    parts = dict(zip(PART_COUNTS, count_parts(characters, text_start).T, strict=True))
+    return marks | parts
+
+
+def encode_characters(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the code points of all texts, one after the other, and where each text starts; one more than texts."""
+    # lone surrogates are code points like others
+    characters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    start = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=start[1:])
+    return characters, start
+
+
+def measure_gopher(batch: TextBatch) -> pl.DataFrame:
+    """Return Gopher's signals of a batch."""
+    from mmpipe.filtering.gopher_signals import compose_gopher
+
+    counts = _LAST.count(batch.texts)
+    return compose_gopher(counts.words, counts.top, counts.duplicate, counts.lines, counts.chars)
+
+
+def measure_c4(batch: TextBatch) -> pl.DataFrame:
+    """Return C4's signals of a batch: as the text is measured, after `c4_lines` where the recipe has that step."""
+    counts = _LAST.count(batch.texts)
+    lorem_ipsum, curly_bracket = counts.lines["lorem_ipsum_lines"], counts.lines["curly_bracket_lines"]
+    steps = [item.step for item in batch.recipe.corrections.steps]
+    if _C4_LINES_STEP in steps:  # it tags what it met before other checks took the line
+        step = steps.index(_C4_LINES_STEP)
+        found = [Counter(item["correction"] for item in made if item["step"] == step) for made in batch.corrections]
+        lorem_ipsum = np.array([tags["c4_lorem_ipsum"] for tags in found], np.int64)
+        curly_bracket = np.array([tags["c4_curly_bracket"] for tags in found], np.int64)
+    columns = {
+        "sentence_count": counts.lines["sentences"],
+        "lorem_ipsum_count": lorem_ipsum,
+        "curly_bracket_count": curly_bracket,
+        "long_line_count": counts.lines["long_lines"],
+        "page_char_count": np.fromiter(map(len, batch.extracted), np.int64, len(batch.extracted)),
+    }
+    return pl.DataFrame(columns).cast(pl.Float64)
+
+
+def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
+    """Return FineWeb's signals of a batch, of lines that hold more than white space."""
+    from mmpipe.filtering.gopher_signals import divide
+
+    counts = _LAST.count(batch.texts)
+    lines, newlines = counts.lines["newline_lines"], counts.lines["newlines"]
+    columns = {
+        "nonblank_line_count": lines.astype(np.float64),
+        "terminal_line_ratio": divide(counts.lines["terminal_lines"], lines),
+        "short_line_ratio": divide(counts.lines["short_lines"], lines),
+        "repeated_line_char_ratio": divide(counts.lines["repeated_newline_line_chars"], counts.chars - newlines),
+        "newline_to_word_ratio": divide(newlines, counts.words[:, 0]),
+    }
+    return pl.DataFrame(columns).fill_nan(None)
+
+
+def _cut_passes(chars: NDArray[np.int64]) -> list[slice]:
+    passes = []
+    start = 0
+    ends = np.cumsum(chars)
+    while start < chars.size:
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _PASS_CHARACTERS)))
+        passes.append(slice(start, stop))
+        start = stop
+    return passes
