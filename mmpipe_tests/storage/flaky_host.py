@@ -61,8 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         data = self.host.files.get(self.path.lstrip("/"))
         status = 404 if data is None else 200 if self.host.knows_head else 405
-        self._send_head(status, {"Content-Length": str(len(data or b"") if status == 200 else 0)})
         self.host.requests.append(("HEAD", "", 0))
+        self._send_head(status, {"Content-Length": str(len(data or b"") if status == 200 else 0)})
 
     def do_GET(self) -> None:
         host = self.host
@@ -75,18 +75,15 @@ class _Handler(BaseHTTPRequestHandler):
         ranges = {206: f"bytes {start + answer.wrong_start}-{stop - 1}/{len(data)}", 416: f"bytes */{len(data)}"}
         lengths = {"Content-Length": str(len(body))} if answer.has_length else {}
         self.close_connection = not answer.has_length or answer.cut_after is not None
-        self._send_head(
-            status, lengths | ({"Content-Range": ranges[status]} if status in ranges else {}) | answer.headers
-        )
-        sent = 0
+        part = body if answer.cut_after is None else body[: answer.cut_after]
+        # noted before it is sent, for the reader may look at once
+        host.requests.append(("GET", self.headers.get("Range", ""), len(part)))
+        self._send_head(status, {"Content-Range": ranges.get(status, "")} | lengths | answer.headers)
         try:
             time.sleep(answer.stall_seconds)
-            part = body if answer.cut_after is None else body[: answer.cut_after]
             self.wfile.write(part)
-            sent = len(part)
         except OSError:
             self.close_connection = True  # the reader had enough
-        host.requests.append(("GET", self.headers.get("Range", ""), sent))
 
     def _find_range(self, answer: Answer, size: int) -> tuple[int, int, int]:
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
