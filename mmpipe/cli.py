@@ -322,5 +322,19 @@ def judge(
     print_what_if(_out, answer)
 
 
+@commands.command()
+def report(
+    dump: Annotated[str, typer.Argument(help="Name of the dump.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; else report-DUMP.html here.")] = None,
+) -> None:
+    """Write what became of a dump's text as one HTML page: funnel, rules, histograms, languages, hosts, samples."""
+    from mmpipe.commands.report import save_report
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    path = save_report(Lake(os.environ["MMPIPE_LAKE"]), dump, (out or Path(f"report-{dump}.html")).absolute())
+    typer.echo(f"{path}: open it in a browser; it holds everything it shows.")
+
+
 if __name__ == "__main__":
     app()

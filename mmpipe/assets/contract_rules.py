@@ -20,6 +20,16 @@ ERROR, WARNING = "error", "warning"
 #: Rules answered from the Parquet files' footers and the manifest instead of the rows.
 SCHEMA, ROWS_ACCOUNTED_FOR, REMOVED_SHARE = "schema", "rows_accounted_for", "removed_share"
 
+#: What engine `mmpipe` measures in a ledger, with the numbers it takes and their defaults.
+MEASURES: dict[str, dict[str, float]] = {
+    REMOVED_SHARE: {"minimum": 0, "maximum": 1},
+    "removed_share_by_rule": {"maximum": 1, "least_rows": 0},
+    "idle_rules": {"least_rows": 0},
+    "removed_share_shift": {"most_factor": 3, "least_share": 0.01, "least_rows": 0},
+}
+_BOUNDED = {"removed_share_by_rule"}
+_KNOWN_NUMBERS = {name for numbers in MEASURES.values() for name in numbers}
+
 #: Rows that break a rule are what this query over `${table}` returns; Great Expectations counts them.
 UNEXPECTED_ROWS = "unexpected_rows_expectation"
 
@@ -295,21 +305,38 @@ class QualityReader:
     def _read_custom(self, item: dict[str, Any], at: tuple[str | int, ...], column: str | None) -> Any:
         engine = item.get("engine")
         if engine == "mmpipe":
-            told = self._marked.require_known_keys({"measure", "minimum", "maximum"}, *at, "implementation")
-            measure = str(told.get("measure"))
-            if measure != REMOVED_SHARE:
-                nearest = name_nearest(measure, [REMOVED_SHARE])
-                raise self._marked.complain(f"unknown measure {measure!r}.{nearest}", *at, "implementation", "measure")
-            place = (*at, "implementation")
-            low, high = (
-                self._marked.require_number(*place, name) if name in told else default
-                for name, default in (("minimum", 0), ("maximum", 1))
-            )
-            return REMOVED_SHARE, {"minimum": low, "maximum": high}, f"{low} <= removed share <= {high}"
+            return self._read_measure((*at, "implementation"))
         if engine not in ("greatExpectations", "great-expectations"):
             raise self._marked.complain(f"engine must be greatExpectations or mmpipe, not {engine!r}.", *at, "engine")
         told = self._marked.require_known_keys({"type", "kwargs"}, *at, "implementation")
         return self._read_expectation(told, (*at, "implementation"), column)
+
+    def _read_measure(self, at: tuple[str | int, ...]) -> Any:
+        told = self._marked.require_known_keys({"measure", "bounds", *_KNOWN_NUMBERS}, *at)
+        measure = str(told.get("measure"))
+        if measure not in MEASURES:
+            raise self._marked.complain(
+                f"unknown measure {measure!r}.{name_nearest(measure, MEASURES)}", *at, "measure"
+            )
+        numbers = MEASURES[measure]
+        self._marked.require_known_keys({"measure", *numbers, *({"bounds"} if measure in _BOUNDED else ())}, *at)
+        kwargs: dict[str, Any] = {
+            name: self._marked.require_number(*at, name) if name in told else default
+            for name, default in numbers.items()
+        }
+        if measure == REMOVED_SHARE:
+            return measure, kwargs, f"{kwargs['minimum']} <= removed share <= {kwargs['maximum']}"
+        if measure in _BOUNDED:
+            kwargs["bounds"] = {name: self._read_bounds((*at, "bounds", name)) for name in told.get("bounds") or {}}
+        return measure, kwargs, ", ".join(f"{name} {value}" for name, value in kwargs.items() if name != "bounds")
+
+    def _read_bounds(self, at: tuple[str | int, ...]) -> tuple[float, float]:
+        if len(self._marked.require_list(*at)) != 2:
+            raise self._marked.complain("bounds are two shares: [lowest, highest].", *at)
+        low, high = (self._marked.require_number(*at, index) for index in range(2))
+        if not 0 <= low <= high <= 1:
+            raise self._marked.complain("bounds are shares: 0 <= lowest <= highest <= 1.", *at)
+        return low, high
 
     def _read_expectation(self, told: dict[str, Any], at: tuple[str | int, ...], column: str | None) -> Any:
         expectation = str(told.get("type"))

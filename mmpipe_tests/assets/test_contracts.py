@@ -84,8 +84,13 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         name: rule.severity for name, contract in contracts.items() for rule in contract.rules if rule.id == "has_rows"
     }
     assert {name for name, severity in severities.items() if severity == ERROR} == {"raw_crawl"}
-    # no duplicate and no broken rule is good news
-    assert set(contracts) - set(severities) == {"instruction_removals", "image_removals", "text_duplicates"}
+    # no duplicate, no contamination and no broken rule is good news
+    assert set(contracts) - set(severities) == {
+        "instruction_removals",
+        "image_removals",
+        "text_duplicates",
+        "text_contamination",
+    }
 
 
 def test_gates_on_the_removed_share_only_warn(contracts):

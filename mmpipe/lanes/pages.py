@@ -1,0 +1,198 @@
+"""The text lane from crawl index to corrected text: what reads pages and rewrites them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mmpipe.errors import ShardError
+from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
+from mmpipe.storage.dumps import read_dump
+from mmpipe.storage.places import Place
+from mmpipe.storage.shards import ShardResult, ShardWork
+from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.identity import digest_settings
+from mmpipe.tables.text import EXTRACTED_TEXT, TEXT_CORRECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mmpipe.filtering.recipes import Recipe
+    from mmpipe.storage.lake import Dataset
+    from mmpipe.storage.shards import Production
+    from mmpipe.storage.warc import WarcRange
+
+
+# raw_crawl ------------------------------------------------------------------------------------------------------------
+
+
+def index_crawl(run: StageRun) -> Production:
+    """Index every record of the dump; one shard per range of a file."""
+    from mmpipe.storage.warc import WarcRange, cut_ranges
+
+    assert run.dump is not None
+    dump = read_dump(run.lake, run.dump)
+    work = []
+    for number, file in enumerate(dump.files):
+        place = Place(dump.root).join(file)
+        if not place.is_file():
+            # its shard fails by name; the files beside it go on
+            work.append(ShardWork(f"{number:05d}-0000", "missing", (dump.name, dump.root, WarcRange(file, 0, 0))))
+            continue
+        identity = place.identify()
+        for part, warc_range in enumerate(cut_ranges(place, run.knobs.range_bytes, Place(dump.root))):
+            inputs = digest_settings([file, identity, warc_range.start, warc_range.stop])
+            work.append(ShardWork(f"{number:05d}-{part:04d}", inputs, (dump.name, dump.root, warc_range)))
+    return run.write(work, index_shard, inputs={"dump": dump.digest})
+
+
+def index_shard(dump: str, root: str, warc_range: WarcRange) -> ShardResult:
+    """Index one range of a file."""
+    from mmpipe.storage.warc import index_range
+
+    if not Place(root).join(warc_range.file).is_file():
+        raise ShardError(
+            f"{warc_range.file} is not in {root} any more. Put it back, or add the dump again without it: "
+            f"mmpipe crawl add {dump} {root}."
+        )
+    frame = index_range(dump, Place(root), warc_range)
+    counts = frame.select(pl.format("{}_{}", "kind", "record_status").alias("name")).get_column("name").value_counts()
+    return ShardResult(frame, frame.height, counts=dict(counts.iter_rows()))
+
+
+# extracted_text -------------------------------------------------------------------------------------------------------
+
+
+def extract_text(run: StageRun) -> Production:
+    """Extract text, title, date and language of every page; every other record is carried over with its reason."""
+    from mmpipe.models.language import LanguageModel, find_language_weights
+
+    assert run.dump is not None
+    crawl = run.read(RAW_CRAWL)
+    weights = find_language_weights(run.knobs.language_weights or None)
+    root = read_dump(run.lake, run.dump).root
+    work = [
+        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, weights))
+        for item in follow_shards(crawl, extra=LanguageModel(weights).digest)
+    ]
+    return run.write(work, extract_shard, inputs=fingerprint_inputs(crawl))
+
+
+def extract_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, weights: Path) -> ShardResult:
+    """Extract the pages of one shard."""
+    index = crawl.read_shard(shard)
+    is_readable = pl.col("record_status") == "ok"
+    pages = index.filter(is_readable & (pl.col("kind") == "html"))
+    texts = index.filter(is_readable & (pl.col("kind") == "plain_text"))
+    columns = ("doc_id", "extraction_status", "extraction_detail", "extractor", "charset", "title", "date", "text")
+    extracted = pl.DataFrame(
+        [*_extract_pages(Place(root), pages, recipe), *_read_plain_texts(Place(root), texts, recipe)],
+        schema={name: EXTRACTED_TEXT.schema[name] for name in columns},
+        orient="row",
+    )
+    why_not = pl.when(is_readable).then(pl.lit("not_html")).otherwise("record_status")
+    frame = (
+        index.select("doc_id", "dump", "url", why_not=why_not)
+        .join(extracted, on="doc_id", how="left", maintain_order="left")
+        .join(_identify_languages(extracted, weights), on="doc_id", how="left", maintain_order="left")
+        .with_columns(
+            language_scores=pl.lit(None),
+            other_language_char_ratio=pl.lit(None),
+            extraction_status=pl.coalesce("extraction_status", "why_not"),
+            text_chars=pl.col("text").str.len_chars().cast(pl.Int64),
+        )
+        .select(EXTRACTED_TEXT.column_names)
+    )
+    statuses = frame.get_column("extraction_status").value_counts()
+    return ShardResult(frame, index.height, counts=dict(statuses.iter_rows()))
+
+
+def _extract_pages(root: Place, pages: pl.DataFrame, recipe: Recipe) -> Iterator[tuple[str | None, ...]]:
+    from mmpipe.extraction.pages import ExtractionSettings, PageExtractor
+    from mmpipe.storage.warc import read_payloads
+
+    section = recipe.extraction
+    settings = ExtractionSettings(
+        extractor=section.extractor,
+        include_comments=section.include_comments,
+        timeout_seconds=section.timeout_seconds,
+        max_page_bytes=section.max_page_bytes,
+    )
+    # one byte above the limit tells a page that is too large from one that just fits
+    payloads = read_payloads(root, pages, section.max_page_bytes + 1)
+    with PageExtractor(settings) as extractor:
+        for page in extractor.extract((doc_id, payload.body, payload.charset) for doc_id, payload in payloads):
+            yield (
+                page.id, page.extraction_status, page.detail, page.extractor, page.charset, page.title, page.date,
+                page.text,
+            )  # fmt: skip
+
+
+def _read_plain_texts(root: Place, texts: pl.DataFrame, recipe: Recipe) -> Iterator[tuple[str | None, ...]]:
+    """Read what is text already, such as the records of a WET file: decoded and cleaned, not extracted."""
+    from mmpipe.extraction.cleaning import clean_text
+    from mmpipe.extraction.decoding import decode_page
+    from mmpipe.storage.warc import read_payloads
+
+    for doc_id, payload in read_payloads(root, texts, recipe.extraction.max_page_bytes + 1):
+        if len(payload.body) > recipe.extraction.max_page_bytes:
+            yield doc_id, "oversized_page", f"more than {recipe.extraction.max_page_bytes} bytes", *(None,) * 5
+            continue
+        decoded = decode_page(payload.body, payload.charset)
+        text = clean_text(decoded.text)
+        status = "ok" if text else "no_main_text"
+        yield doc_id, status, None, None, decoded.charset, None, None, text or None
+
+
+def _identify_languages(extracted: pl.DataFrame, weights: Path) -> pl.DataFrame:
+    from mmpipe.models.language import LanguageModel
+
+    texts = extracted.select("doc_id", "text").drop_nulls()
+    found = LanguageModel(weights).identify(texts.get_column("text").to_list())
+    return texts.select("doc_id").with_columns(
+        language=pl.Series([language for language, _ in found], dtype=pl.String),
+        language_score=pl.Series([score for _, score in found], dtype=pl.Float64),
+    )
+
+
+# text_corrections -----------------------------------------------------------------------------------------------------
+
+
+def correct_texts(run: StageRun) -> Production:
+    """Rewrite texts step by step, as the recipe says, and list what was changed."""
+    text = run.read(EXTRACTED_TEXT)
+    work = [ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe)) for item in follow_shards(text)]
+    return run.write(work, correct_shard, inputs=fingerprint_inputs(text))
+
+
+def correct_shard(text: Dataset, shard: str, recipe: Recipe) -> ShardResult:
+    """Correct the texts of one shard."""
+    from mmpipe.extraction.corrections import correct_text, find_step
+
+    rows = text.read_shard(shard).select("doc_id", "extraction_status", "text")
+    steps = [find_step(item.step, item.options) for item in recipe.corrections.steps]
+    corrected: list[tuple[str, str, str | None, list[dict[str, object]] | None]] = []
+    counts: Counter[str] = Counter()
+    for doc_id, status, extracted in rows.iter_rows():
+        if extracted is None or not steps:
+            corrected.append((doc_id, status, None, None))
+            continue
+        after = correct_text(extracted, steps)
+        entries = [{"step": step, **asdict(edit)} for step, edit in after.edits]
+        counts.update(edit.correction for _, edit in after.edits)
+        is_left = status if after.text.strip() else "nothing_left"
+        corrected.append((doc_id, is_left, after.text if after.text != extracted else None, entries or None))
+    frame = pl.DataFrame(corrected, schema=TEXT_CORRECTIONS.schema, orient="row")
+    return ShardResult(frame, rows.height, counts=dict(counts))
+
+
+def read_corrected(text: Dataset, corrections: Dataset, shard: str) -> pl.DataFrame:
+    """Return the rows of EXTRACTED_TEXT of one shard with the columns and the status of TEXT_CORRECTIONS."""
+    rows, corrected = text.read_shard(shard), corrections.read_shard(shard)
+    return rows.drop("extraction_status").join(
+        corrected, on="doc_id", how="left", maintain_order="left", validate="1:1"
+    )
