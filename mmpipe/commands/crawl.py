@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mmpipe.assets.partitions import DUMPS, validate_dump_name
 from mmpipe.errors import ConfigurationError
 from mmpipe.storage.arrivals import read_file_list
-from mmpipe.storage.dumps import Dump, list_dumps, read_dump, record_dump
+from mmpipe.storage.dumps import Dump, find_shared_root, list_dumps, read_dump, record_dump
 from mmpipe.storage.places import Place
 from mmpipe.storage.warc import CRAWL_SUFFIXES, list_crawl_files
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from mmpipe.storage.lake import Lake
+
+#: What the paths of Common Crawl's lists begin at (commoncrawl.org, "Get Started").
+COMMON_CRAWL = "https://data.commoncrawl.org"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,8 @@ def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, 
 
     Args:
         name: its name.
-        sources: one folder or URL prefix to list; one path list (`warc.paths`, `warc.paths.gz`), with paths relative
-            to `base_url` or else to the list's own folder; or WARC files by path or URL.
+        sources: one folder or URL prefix to list; one path list (`warc.paths`, `warc.paths.gz`) of URLs, or of paths
+            relative to `base_url` or else to the list's own folder; or WARC files by path or URL.
         base_url: where the paths of a list begin.
         limit: take the first so many files only.
 
@@ -53,7 +56,7 @@ def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, 
         root, files = _read_list(sources[0], base_url)
     elif len(sources) == 1 and not _is_file(sources[0]):
         root = _make_absolute(sources[0])
-        files = list(list_crawl_files(Place(root)))
+        files = _list_files(root)
     else:
         unknown = [source for source in sources if not source.endswith(CRAWL_SUFFIXES)]
         if unknown:
@@ -64,7 +67,7 @@ def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, 
     files = files[:limit]
     if not files:
         raise ConfigurationError(
-            f"No crawl file in {', '.join(sources)}: mmpipe reads .warc, .warc.gz, .wet.gz, .arc.gz and their kin."
+            f"No crawl file in {', '.join(sources)}: mmpipe reads .warc, .wet and .arc, plain, .gz or .zst."
         )
     _require_files(Place(root), files)
     return Dump(name, root, tuple(files))
@@ -83,49 +86,60 @@ def list_known_dumps(lake: Lake, instance: DagsterInstance) -> list[ListedDump]:
     return [ListedDump(dump.name, dump.root, len(dump.files), dump.name in partitions) for dump in dumps]
 
 
+def _list_files(root: str) -> list[str]:
+    try:
+        return list_crawl_files(Place(root))
+    except OSError as error:
+        raise ConfigurationError(f"{root} cannot be listed: {error}. Give its path list or its files.") from error
+
+
 def _read_list(source: str, base_url: str | None) -> tuple[str, list[str]]:
     place = Place(_make_absolute(source))
-    if not place.is_file():
-        raise ConfigurationError(f"The path list {source} is not there.")
     try:
-        listed = read_file_list(place)
+        if not place.is_file():
+            raise ConfigurationError(f"The path list {source} is not there.")
+        paths = list(dict.fromkeys(item.path for item in read_file_list(place)))
     except (ValueError, EOFError, OSError) as error:
         raise ConfigurationError(f"The path list {source} cannot be read: {error}.") from error
-    folder = place.url.rpartition("/")[0]
-    return _make_absolute(base_url) if base_url else folder, [item.path for item in listed]
+    if paths and all("://" in path for path in paths):
+        if base_url:
+            raise ConfigurationError(f"The lines of {source} are URLs already: leave --base-url out.")
+        return _split_root(paths)
+    return _make_absolute(base_url) if base_url else place.url.rpartition("/")[0], paths
 
 
 def _split_root(sources: Sequence[str]) -> tuple[str, list[str]]:
-    folders = [source.rpartition("/")[0].split("/") for source in sources]
-    shared = []
-    for parts in zip(*folders, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    root = "/".join(shared)
-    if root.endswith((":/", ":")) or (not root and any("://" in source for source in sources)):
-        raise ConfigurationError("The files of one dump must lie on one host. Add them as several dumps.")
-    return root or "/", [source.removeprefix(root).lstrip("/") for source in sources]
+    try:
+        return find_shared_root(sources)
+    except ValueError as error:
+        raise ConfigurationError(f"{error}.".capitalize()) from error
 
 
 def _require_files(root: Place, files: Sequence[str]) -> None:
     # a list of a whole crawl has 90,000 lines: on a remote store, the ends stand for the rest
     sought = files if root.local_path is not None else (*files[:3], *files[-1:])
-    missing = [path for path in sought if not root.join(path).is_file()]
+    try:
+        missing = [path for path in dict.fromkeys(sought) if not root.join(path).is_file()]
+    except OSError as error:
+        raise ConfigurationError(f"The files below {root.url} cannot be looked at: {error}") from error
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        hint = (
+            f" Common Crawl's lists begin at --base-url {COMMON_CRAWL}." if missing[0].startswith("crawl-data/") else ""
+        )
         raise ConfigurationError(
-            f"Not there below {root.url}: {', '.join(missing[:3])}{more}. Check the path or --base-url."
+            f"Not there below {root.url}: {', '.join(missing[:3])}{more}. Check the path or --base-url.{hint}"
         )
 
 
 def _is_file(source: str) -> bool:
     place = Place(_make_absolute(source))
-    if place.is_file():
-        return True
-    if not place.exists() and place.local_path is not None:
+    if place.local_path is None:
+        # a web host answers for a folder too, with a page that lists it
+        return source.endswith(CRAWL_SUFFIXES)
+    if not place.exists():
         raise ConfigurationError(f"{source} is not there.")
-    return False
+    return place.is_file()
 
 
 def _make_absolute(source: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,15 @@ from mmpipe.tables.instructions import (
     SYNTHESIZED_INSTRUCTIONS,
 )
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES
+from mmpipe.tables.text import (
+    DEDUPED_CORPUS,
+    EXTRACTED_TEXT,
+    FILTERED_TEXT,
+    TEXT_CONTAMINATION,
+    TEXT_CORRECTIONS,
+    TEXT_DUPLICATES,
+    TEXT_SCORES,
+)
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 if TYPE_CHECKING:
@@ -111,10 +120,15 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
     steps = [
         look.at(RAW_CRAWL, lambda row: f"{row['record_status']}, {row['kind']}"),
         look.at(EXTRACTED_TEXT, lambda row: row["extraction_status"]),
+        look.at(TEXT_CORRECTIONS, _describe_corrections),
         look.at(TEXT_SIGNALS, lambda _: "measured"),
+        look.at(TEXT_SCORES, _describe_scores),
         look.at_removals(TEXT_REMOVALS),
         look.at(FILTERED_TEXT, lambda _: "kept", absent="not in it"),
         look.at(TEXT_DUPLICATES, _describe_duplicate, absent="no near-duplicate found"),
+        look.at_all(
+            TEXT_CONTAMINATION, ("evaluation_set", "item", "start", "end", "matched_text"), "contaminated spans"
+        ),
         look.at(DEDUPED_CORPUS, lambda _: "kept", absent="not in it"),
         look.at_all(IMAGE_CANDIDATES, ("pair_id", "image_url", "caption"), "pairs on this page"),
         look.made_from(doc_id),
@@ -198,6 +212,18 @@ def _count_pretraining(lake: Lake, doc_id: str) -> Step:
         return Step(PRETRAINING_DATASET.name, "not made yet")
     rows = read_rows(dataset, pl.col("doc_ids").list.contains(doc_id)) or []
     return Step(PRETRAINING_DATASET.name, f"in {len(rows)} sequences")
+
+
+def _describe_corrections(row: dict[str, Any]) -> str:
+    if not row["corrections"]:
+        return "nothing to correct"
+    counts = Counter(entry["correction"] for entry in row["corrections"])
+    return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
+
+
+def _describe_scores(row: dict[str, Any]) -> str:
+    scores = {name: row[name] for name in ("quality_score", "perplexity", "encoder_score") if row[name] is not None}
+    return ", ".join(f"{name} {value:.4g}" for name, value in scores.items()) or "no model was asked"
 
 
 def _describe_duplicate(row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from mmpipe.errors import ConfigurationError, DatasetNotReady, name_nearest
 from mmpipe.filtering.judge import Funnel, count_funnel
 from mmpipe.filtering.recipes import apply_overrides, load_recipe
 from mmpipe.tables.images import IMAGE_SIGNALS
+from mmpipe.tables.text import TEXT_SCORES
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 if TYPE_CHECKING:
@@ -75,9 +76,11 @@ def judge_again(
         raise DatasetNotReady(
             f"No {table.name} is stored in {lake.root}. Materialize it: mmpipe backfill {table.name} --all."
         )
-    signals = pl.concat([lake.dataset(table, name).scan() for name in dumps])
-    before = _list_rules(load_recipe(current), lane)
-    after = _list_rules(apply_overrides(load_recipe(recipe or current), overrides), lane)
+    present, wanted = load_recipe(current), apply_overrides(load_recipe(recipe or current), overrides)
+    before, after = _list_rules(present, lane), _list_rules(wanted, lane)
+    if lane == "text":
+        _require_measured(present, wanted)
+    signals = pl.concat([_scan_signals(lake, table, name) for name in dumps])
     return WhatIf(
         lane,
         tuple(dumps),
@@ -86,6 +89,30 @@ def judge_again(
         {rule.name: rule.describe() for rule in before},
         {rule.name: rule.describe() for rule in after},
     )
+
+
+def _scan_signals(lake: Lake, table: Table, dump: str) -> pl.LazyFrame:
+    """Return the stored signals of a dump; those of text with the models' scores beside them."""
+    signals = lake.dataset(table, dump).scan()
+    if table is not TEXT_SIGNALS:
+        return signals
+    return signals.join(lake.dataset(TEXT_SCORES, dump).scan(), on="doc_id", how="left")
+
+
+def _require_measured(present: Recipe, wanted: Recipe) -> None:
+    """Refuse a recipe whose signals were not measured: null passes no rule, so that it would seem to keep nothing.
+
+    Raises:
+        ConfigurationError: the recipe counts or corrects otherwise, or needs signals that are not stored.
+    """
+    missing = sorted(set(wanted.text.list_families()) - set(present.text.list_families()))
+    differs = present.digest_section("corrections") != wanted.digest_section("corrections")
+    if missing or differs or present.text.dialect != wanted.text.dialect:
+        what = f"signals of {', '.join(missing)}" if missing else "signals counted or corrected in its way"
+        raise ConfigurationError(
+            f"Recipe {wanted.name!r} needs {what}; those stored are {present.name!r}'s. Materialize text_signals with "
+            f"it first (MMPIPE_RECIPE={wanted.name}), or write a recipe with text.signals: [{', '.join(missing)}]."
+        )
 
 
 def _list_rules(recipe: Recipe, lane: str) -> tuple[Rule, ...]:

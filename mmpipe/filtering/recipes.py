@@ -60,6 +60,9 @@ DIGESTED = (
 )
 
 _RULES = {"text": TEXT_RULES, "images": IMAGE_RULES, "instructions": INSTRUCTION_RULES}
+#: Column of text_scores to the key of `scores` that asks for it.
+SCORES = {"quality_score": "quality", "perplexity": "perplexity", "encoder_score": "encoder"}
+
 #: In `text.measured_before`: the text as extracted, before any correction.
 EXTRACTED = "extracted"
 
@@ -107,6 +110,11 @@ class Recipe:
                     f"text.measured_before.{family}: the recipe has no step {step!r}."
                     f"{name_nearest(step, [EXTRACTED, *steps])}"
                 )
+
+        for rule in self.text.rules:
+            asked = SCORES.get(rule.signal)
+            if asked is not None and not getattr(self.scores, asked):
+                raise RecipeError(f"Rule {rule.name!r} limits {rule.signal}: write `scores: {{{asked}: true}}` too.")
 
     def find_measured_step(self, family: str) -> int | None:
         """Return the position of the correction step before which a family measures the text; None for after all."""

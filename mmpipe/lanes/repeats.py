@@ -14,6 +14,7 @@ from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.keep import count_removed_by_rule, keep
 from mmpipe.tables.text import (
+    DEDUPED_CORPUS,
     FILTERED_TEXT,
     TEXT_CONTAMINATION,
     TEXT_DUPLICATES,
