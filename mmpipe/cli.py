@@ -120,7 +120,9 @@ def crawl_add(
         list[str],
         typer.Argument(help="A folder, a URL prefix, a path list (warc.paths, warc.paths.gz), or WARC files."),
     ],
-    base_url: Annotated[str | None, typer.Option(help="Where the paths of a path list begin.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", "--base", help="URL or folder that the paths of a path list begin at.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Take only the first so many files.", min=1)] = None,
 ) -> None:
     """Make a dump known: its files are checked and recorded, none is copied.

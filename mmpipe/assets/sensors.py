@@ -121,7 +121,8 @@ def build_dump_sensor(crawl: str | None = None, job: str = WHOLE_LINE) -> dg.Sen
         decision = decide(read_cursor(context.cursor), sightings)
         opened = lake.open()
         for sighting in decision.take:
-            record_dump(opened, Dump(sighting.dump, Place(crawl).join(sighting.dump).url, sighting.files))
+            root = sighting.root or Place(crawl).join(sighting.dump).url
+            record_dump(opened, Dump(sighting.dump, root, sighting.files))
         names = [sighting.dump for sighting in decision.take]
         return dg.SensorResult(
             dynamic_partitions_requests=[DUMPS.build_add_request(names)] if names else None,

@@ -11,6 +11,8 @@ from mmpipe.storage.places import Place
 from mmpipe.tables.identity import digest_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mmpipe.storage.lake import Lake
 
 
@@ -58,6 +60,27 @@ def read_dump(lake: Lake, name: str) -> Dump:
 def list_dumps(lake: Lake) -> list[str]:
     """Return the names of all dumps that were added, sorted."""
     return sorted(path.removesuffix(".json") for path in Place(lake.root).join("dumps").list_files())
+
+
+def find_shared_root(sources: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the folder or URL that all files lie below, and their paths relative to it.
+
+    Args:
+        sources: absolute paths or URLs, at least one.
+
+    Raises:
+        ValueError: the files lie on several hosts or stores.
+    """
+    folders = [source.rpartition("/")[0].split("/") for source in sources]
+    shared = []
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    root = "/".join(shared)
+    if root.endswith((":/", ":")) or (not root and any("://" in source for source in sources)):
+        raise ValueError("the files of one dump must lie on one host; add them as several dumps")
+    return root or "/", [source.removeprefix(root).lstrip("/") for source in sources]
 
 
 def _place(lake: Lake, name: str) -> Place:

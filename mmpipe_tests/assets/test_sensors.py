@@ -137,6 +137,16 @@ def test_a_file_that_still_grows_is_not_taken(watched: Watched) -> None:
     assert watched.tick() == ["d1"]
 
 
+def test_a_list_that_is_dropped_becomes_a_dump_of_files_elsewhere(watched: Watched) -> None:
+    watched.write("CC-MAIN-2024-22.warc.paths.gz", "crawl-data/a.warc.gz\n")
+    assert watched.tick() == []
+    assert "base_url" in watched.said
+    watched.write("base_url", "https://data.example/\n")
+    assert [watched.tick() for _ in range(3)] == [[], ["CC-MAIN-2024-22"], []]
+    dump = read_dump(watched.lake.open(), "CC-MAIN-2024-22")
+    assert (dump.root, dump.files) == ("https://data.example", ("crawl-data/a.warc.gz",))
+
+
 def test_a_republished_dump_runs_again(watched: Watched) -> None:
     watched.write("d1/warc.paths", "a.warc.gz")
     watched.write("d1/a.warc.gz")

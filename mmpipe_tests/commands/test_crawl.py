@@ -10,6 +10,8 @@ from mmpipe.commands.crawl import add_dump, find_dump_files, list_known_dumps
 from mmpipe.errors import ConfigurationError
 from mmpipe.storage.dumps import read_dump
 from mmpipe_tests.commands.conftest import TinyProject
+from mmpipe_tests.storage.flaky_host import Answer, FlakyHost, open_host
+from mmpipe_tests.storage.warc_samples import make_record, zip_members
 
 
 @pytest.fixture
@@ -58,6 +60,44 @@ def test_urls_of_one_host_are_one_dump(monkeypatch: pytest.MonkeyPatch) -> None:
     dump = find("memory://store/x/a.warc.gz", "memory://store/x/b.warc.gz")
     assert (dump.root, dump.files) == ("memory://store/x", ("a.warc.gz", "b.warc.gz"))
     assert find("memory://store/x").files == dump.files
+
+
+def test_a_path_list_of_a_web_host_is_looked_at_and_not_fetched(crawl: Path) -> None:
+    data = make_record()
+    paths = [f"crawl-data/D/{number}.warc.gz" for number in range(20)]
+    listed = gzip.compress("\n".join(paths).encode())
+    with open_host(FlakyHost(dict.fromkeys(paths, data) | {"crawl-data/D/warc.paths.gz": listed})) as host:
+        for source in (crawl / "cc.paths.gz", host.url("crawl-data/D/warc.paths.gz")):
+            (crawl / "cc.paths.gz").write_bytes(listed)
+            dump = find(source, base_url=host.url())
+            assert (dump.root, dump.files) == (host.url().rstrip("/"), tuple(paths))
+        assert host.sent_bytes == len(listed)
+        (crawl / "cc.paths").write_text("\n".join(host.url(path) for path in paths[:3]))
+        assert find(crawl / "cc.paths").files == ("0.warc.gz", "1.warc.gz", "2.warc.gz")
+        with pytest.raises(ConfigurationError, match="URLs already"):
+            find(crawl / "cc.paths", base_url=host.url())
+        with pytest.raises(ConfigurationError, match=r"Not there below .*Check the path"):
+            find(crawl / "warc.paths.gz", base_url=host.url())
+        assert find(host.url(paths[0])).files == ("0.warc.gz",)
+    with pytest.raises(ConfigurationError, match=r"begin at --base-url https://data\.commoncrawl\.org"):
+        find(crawl / "cc.paths.gz")
+
+
+def test_a_dump_of_a_web_host_is_indexed_whole(tmp_path: Path) -> None:
+    from mmpipe.storage.places import Place
+    from mmpipe.storage.warc import cut_ranges, index_range
+
+    data = zip_members(*(make_record(number=number) for number in range(50)))
+    (tmp_path / "warc.paths").write_text("a/1.warc.gz\na/2.warc.gz\n")
+    with open_host(FlakyHost({"a/1.warc.gz": data, "a/2.warc.gz": data})) as host:
+        dump = find(tmp_path / "warc.paths", base_url=host.url())
+        host.plan = [Answer(cut_after=900)]
+        rows = [
+            index_range(dump.name, Place(dump.root), part).height
+            for file in dump.files
+            for part in cut_ranges(Place(dump.root).join(file), 1 << 20, Place(dump.root))
+        ]
+        assert rows == [50, 50]
 
 
 @pytest.mark.parametrize(
