@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from mmpipe.filtering.special_characters import (
+from mmpipe.tables.special_characters import (
     collect_special_characters,
     list_special_characters,
     mark_special_characters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmpipe.filtering.rules import Rule, index_rules
+from mmpipe.filtering.rules_bloom import BLOOM
 from mmpipe.filtering.rules_c4 import C4_LANGUAGE, C4_PAGE, MC4_PAGE
 from mmpipe.filtering.rules_fineweb import FINEWEB_LANGUAGE, FINEWEB_QUALITY, FINEWEB_RELEASE_QUALITY
 
@@ -88,4 +89,5 @@ TEXT_RULES = index_rules(
     FINEWEB_LANGUAGE,
     FINEWEB_QUALITY,
     FINEWEB_RELEASE_QUALITY,
+    BLOOM,
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mmpipe.filtering.bloom_signals import cut_chunks, measure_bloom
 from mmpipe.filtering.recipe_sections import ListReference, WordSettings
-from mmpipe.filtering.special_characters import list_special_characters
+from mmpipe.tables.special_characters import list_special_characters
 from mmpipe.filtering.unspaced import cut_unspaced
 from mmpipe.filtering.word_lists import find_stop_words
 from mmpipe_tests.filtering.batches import make_batch

@@ -12,6 +12,7 @@ from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
 from mmpipe.filtering.recipes import DIGESTED, Recipe, apply_overrides, list_recipes, load_recipe
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.tables.images import IMAGE_SIGNALS
+from mmpipe.tables.text import TEXT_SCORES
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 
@@ -39,8 +40,9 @@ def test_every_packaged_recipe_loads_and_its_resolved_form_loads_again_as_the_sa
 
 
 def test_every_rule_limits_a_signal_that_is_measured() -> None:
-    for rules, table in ((TEXT_RULES, TEXT_SIGNALS), (IMAGE_RULES, IMAGE_SIGNALS)):
-        assert [rule.name for rule in rules.values() if rule.signal not in table.column_names] == []
+    texts = (*TEXT_SIGNALS.column_names, *TEXT_SCORES.column_names)
+    for rules, columns in ((TEXT_RULES, texts), (IMAGE_RULES, IMAGE_SIGNALS.column_names)):
+        assert [rule.name for rule in rules.values() if rule.signal not in columns] == []
 
 
 def test_every_rule_is_named_after_its_signal_and_says_where_its_limit_comes_from() -> None:
