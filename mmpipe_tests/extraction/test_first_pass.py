@@ -1,4 +1,4 @@
-"""The quick look drops what is surely of another language, and nothing for want of text; hostile pages are read once."""
+"""The quick look drops what is surely of another language, never for want of text; hostile pages are read once."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ def test_little_text_decides_nothing() -> None:
 def test_it_crosses_to_another_process() -> None:
     crossed = pickle.loads(pickle.dumps(FirstPass(partial(name_by_first_word, score=0.8), ("en",))))
     assert crossed.look(f"<p>Wir zählen. {SENTENCE}</p>" * 5)[1].startswith("de 0.80")
-    )
 
 
 @pytest.mark.parametrize(
