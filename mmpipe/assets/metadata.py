@@ -10,17 +10,21 @@ import dagster as dg
 import polars as pl
 
 from mmpipe.assets.column_metadata import describe_lineage
+from mmpipe.lanes.text_report import REPORT_FILE, describe_limits
+from mmpipe.tables.removals import TEXT_REMOVALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mmpipe.filtering.recipes import Recipe
+    from mmpipe.lanes.text_report import Histogram
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
 
 SAMPLE_ROWS = 5
 CELL_CHARS = 120
 BARS = 14
+OVERLAPS = 12
 
 
 def describe_production(dataset: Dataset, production: Production, recipe: Recipe) -> dict[str, Any]:
@@ -46,6 +50,12 @@ def describe_production(dataset: Dataset, production: Production, recipe: Recipe
     }
     if manifest.counts:
         metadata["counts"] = dg.MetadataValue.md(write_counts(manifest.counts))
+    if dataset.table is TEXT_REMOVALS and dataset.dump is not None:
+        histograms, overlaps = describe_limits(dataset.find_lake(), dataset.dump)
+        metadata["limits"] = dg.MetadataValue.md(f"![where the limits cut]({draw_limits(histograms)})")
+        metadata["overlaps"] = dg.MetadataValue.md(write_overlaps(overlaps))
+    if dataset.folder.join(REPORT_FILE).is_file():
+        metadata["report"] = dg.MetadataValue.path(dataset.folder.join(REPORT_FILE).url)
     bars = manifest.removed_by_rule or manifest.counts or {"rows": manifest.rows_out}
     title = "rows removed by rule" if manifest.removed_by_rule else "counts"
     metadata["plot"] = dg.MetadataValue.md(f"![{title}]({draw_bars(bars, f'{dataset.label}: {title}')})")
@@ -96,6 +106,39 @@ def draw_bars(counts: Mapping[str, float], title: str) -> str:
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.12)
+    return _encode(figure)
+
+
+def write_overlaps(overlaps: Sequence[tuple[str, str, int]]) -> str:
+    """Return the pairs of rules that take the same rows as a Markdown table, most first."""
+    if not overlaps:
+        return "no two rules took the same row"
+    rows = [f"| `{first}` | `{second}` | {both:,} |" for first, second, both in overlaps[:OVERLAPS]]
+    return "\n".join(["| rule | other rule | rows both took |", "|---|---|---:|", *rows])
+
+
+def draw_limits(histograms: Sequence[Histogram]) -> str:
+    """Return a histogram of every limited signal, with its limits drawn in, as one PNG data address."""
+    from matplotlib.figure import Figure
+
+    columns = 4
+    rows = max(1, -(-len(histograms) // columns))
+    figure = Figure(figsize=(3 * columns, 1.7 * rows), dpi=60, layout="constrained")
+    for number, histogram in enumerate(histograms):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.stairs(histogram.counts, histogram.edges, fill=True, color="#4f6bed")
+        for _, *limits in histogram.limits:
+            for limit in limits:
+                if limit is not None and histogram.edges[0] <= limit <= histogram.edges[-1]:
+                    axes.axvline(limit, color="#d9485f")
+        axes.set_title(histogram.signal, fontsize=8, loc="left")
+        axes.set_yticks([])
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    return _encode(figure)
+
+
+def _encode(figure: Any) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
