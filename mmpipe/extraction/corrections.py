@@ -48,12 +48,16 @@ def find_step(name: str, options: Mapping[str, Any]) -> Step:
         name: one of `tables.correction_steps.CORRECTION_STEPS`.
         options: the step's options, as the recipe resolved them.
     """
-    from mmpipe.extraction import c4_lines, cleaning
+    from mmpipe.extraction import bare_urls, bloom_words, c4_lines, cleaning, pii, refinedweb_lines
 
     steps: dict[str, Callable[..., list[Edit]]] = {
-        "dclm_remove_urls": cleaning.remove_urls,
+        "refinedweb_remove_urls": bare_urls.remove_marked_urls,
+        "dclm_remove_urls": bare_urls.remove_urls,
         "dclm_collapse_newlines": cleaning.collapse_newlines,
+        "refinedweb_lines": refinedweb_lines.correct_lines,
         "c4_lines": c4_lines.correct_c4_lines,
+        "bloom_words": bloom_words.remove_scraps,
+        "mask_pii": pii.mask_pii,
     }
     return partial(steps[name], **options)
 

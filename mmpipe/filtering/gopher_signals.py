@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 def measure_gopher(batch: TextBatch) -> pl.DataFrame:
     """Return Gopher's signals of a batch, counted in its dialect."""
-    from mmpipe.filtering import unicode_signals
+    from mmpipe.filtering import dclm_signals, unicode_signals
 
     measures: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
         "datatrove_0_10": _measure_datatrove,
+        "dclm": dclm_signals.measure_gopher,
         "unicode": unicode_signals.measure_gopher,
     }
     return measures[batch.dialect](batch)
@@ -40,8 +41,9 @@ def measure_words_and_lines(texts: Sequence[str]) -> pl.DataFrame:
     (arXiv 2112.11446), Appendix A.1.1 and Table A1. Repeats shorter than their n-gram, and texts shorter than n words,
     measure 0.
     """
+    from mmpipe.filtering.characters import encode_characters
     from mmpipe.filtering.repetition import count_repeated_chars, count_words
-    from mmpipe.filtering.unicode_signals import count_lines, encode_characters
+    from mmpipe.filtering.unicode_signals import count_lines
 
     characters, start = encode_characters(texts)
     batch = share_dictionary().read(texts)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from mmpipe.filtering.rules import Rule, index_rules
 from mmpipe.filtering.rules_bloom import BLOOM
 from mmpipe.filtering.rules_c4 import C4_LANGUAGE, C4_PAGE, MC4_PAGE
+from mmpipe.filtering.rules_dclm import DCLM_LANGUAGE, DCLM_QUALITY, LINE_CORRECTIONS
 from mmpipe.filtering.rules_fineweb import FINEWEB_LANGUAGE, FINEWEB_QUALITY, FINEWEB_RELEASE_QUALITY
+from mmpipe.filtering.rules_pii import DOLMA_PII
+from mmpipe.filtering.rules_scores import SCORES
 
 #: How words, lines and n-grams are counted; a recipe's `text.dialect` names one.
 TEXT_DIALECTS = {
@@ -83,6 +86,7 @@ TEXT_RULES = index_rules(
     REFINEDWEB_LANGUAGE,
     GOPHER_QUALITY,
     GOPHER_REPETITION,
+    LINE_CORRECTIONS,
     C4_LANGUAGE,
     C4_PAGE,
     MC4_PAGE,
@@ -90,4 +94,8 @@ TEXT_RULES = index_rules(
     FINEWEB_QUALITY,
     FINEWEB_RELEASE_QUALITY,
     BLOOM,
+    DCLM_LANGUAGE,
+    DCLM_QUALITY,
+    SCORES,
+    DOLMA_PII,
 )

@@ -95,13 +95,24 @@ def _measure_batch(frame: pl.DataFrame, families: Sequence[str], recipe: Recipe,
 
 def find_family(name: str) -> Callable[[TextBatch], pl.DataFrame]:
     """Return what measures a family: texts in, its columns of TEXT_SIGNALS out, one row per text in their order."""
-    from mmpipe.filtering import bloom_signals, c4_signals, fineweb_signals, gopher_signals
+    from mmpipe.filtering import (
+        bloom_signals,
+        c4_signals,
+        correction_signals,
+        dclm_signals,
+        fineweb_signals,
+        gopher_signals,
+        pii_signals,
+    )
 
     families: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
         "gopher": gopher_signals.measure_gopher,
+        "dclm": dclm_signals.measure_dclm,
+        "corrections": correction_signals.measure_corrections,
         "c4": c4_signals.measure_c4,
         "fineweb": fineweb_signals.measure_fineweb,
         "bloom": bloom_signals.measure_bloom,
+        "pii": pii_signals.measure_pii,
     }
     return families[name]
 

@@ -168,7 +168,7 @@ def _cut_text(
                 end += 1
         if not is_whole and end < stop:
             inner = end
-            end = _find_end(characters, table, at, stop)
+            end = find_end(characters, table, at, stop)
             for position in range(inner, end):
                 seen |= table[characters[position]]
                 value = value * _FACTOR + np.uint64(characters[position])
@@ -232,7 +232,7 @@ def _find_stop_word(
 
 
 @numba.njit(cache=True, nogil=True)
-def _find_end(characters: NDArray[np.uint32], table: NDArray[np.uint16], start: int, stop: int) -> int:
+def find_end(characters: NDArray[np.uint32], table: NDArray[np.uint16], start: int, stop: int) -> int:
     """Return where the word that starts here ends."""
     first = characters[start]
     flags = table[first]
@@ -254,7 +254,7 @@ def _find_end(characters: NDArray[np.uint32], table: NDArray[np.uint16], start: 
         elif is_run and characters[at] == first:
             at += 1
         else:
-            after = _skip_extend(characters, table, at + 1, stop)
+            after = skip_extend(characters, table, at + 1, stop)
             follower = table[characters[after]] & CLASS_MASK if after < stop else np.uint16(SPACE)
             if BRIDGES[last, kind, follower]:
                 last = follower
@@ -267,7 +267,7 @@ def _find_end(characters: NDArray[np.uint32], table: NDArray[np.uint16], start: 
 
 
 @numba.njit(cache=True, nogil=True)
-def _skip_extend(characters: NDArray[np.uint32], table: NDArray[np.uint16], at: int, stop: int) -> int:
+def skip_extend(characters: NDArray[np.uint32], table: NDArray[np.uint16], at: int, stop: int) -> int:
     while at < stop:
         kind = table[characters[at]] & CLASS_MASK
         if not (kind == EXTEND or kind == JOINER):  # noqa: PLR1714, SIM109

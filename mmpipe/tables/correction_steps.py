@@ -7,11 +7,28 @@ from typing import TypeAlias
 #: What an option may be; the default's type says how a recipe's value is read.
 Option: TypeAlias = bool | int | float | str | tuple[str, ...]
 
+#: What a line of a number counts: DCLM (arXiv 2406.11794), modifiers.py, `counter_line_modifier`.
+COUNTER_WORDS = (
+    "likes", "shares", "comments", "retweets", "reposts", "quotes", "bookmarks", "upvotes", "downvotes", "downloads",
+    "views", "followers",
+)  # fmt: skip
+
 #: Step to its options with their defaults. The step's function is `extraction.corrections.find_step`'s.
 CORRECTION_STEPS: dict[str, dict[str, Option]] = {
-    # RefinedWeb G.2, DCLM `url_removal_modifier`, `newline_removal_modifier`
-    "dclm_remove_urls": {},
+    # RefinedWeb (arXiv 2306.01116) G.2: URLs by their scheme or `www.`
+    "refinedweb_remove_urls": {},
+    # DCLM (arXiv 2406.11794), modifiers.py: `url_removal_modifier`, `newline_removal_modifier`
+    "dclm_remove_urls": {"needs_leading_domain": False},
     "dclm_collapse_newlines": {"most_newlines": 2},
+    # RefinedWeb G.2, line-wise corrections; values, words and order of DCLM's baselines_configs/refinedweb.yaml
+    "refinedweb_lines": {
+        "max_uppercase_ratio": 0.5,
+        "max_numeric_ratio": 0.999999,
+        "counters": COUNTER_WORDS,
+        "min_words": 2,
+        "max_substring_words": 10,
+        "any_three_marks": False,
+    },
     # C4 (JMLR 21:140) §2.2 and TensorFlow Datasets, text/c4_utils.py: the true values, which most copies have changed
     "c4_lines": {
         "min_line_words": 5,
@@ -23,6 +40,8 @@ CORRECTION_STEPS: dict[str, dict[str, Option]] = {
         "remove_javascript": True,
         "remove_policy": True,
     },
+    # BigScience data-preparation, 01b_oscar_cleaning_and_filtering/parameters_filtering.py, as for English
+    "bloom_words": {"longest_word": 25, "substrings": ("http", "www", ".com", "href", "//")},
     # kinds to mask, kinds to tag only, `tag` or `example`, countries whose national phone formats are known
     "mask_pii": {
         "mask": ("email", "ip", "iban", "card", "key"),
@@ -37,6 +56,9 @@ PII_KINDS = ("key", "email", "iban", "card", "ip", "phone", "user")
 
 #: How `mask_pii` writes a mask: `<EMAIL>`, or an example that belongs to nobody.
 PII_STYLES = ("tag", "example")
+
+#: The step whose removed words RefinedWeb limits (`corrected_word_ratio`).
+LINE_STEP = "refinedweb_lines"
 
 #: The step that masks personal data. It is the last of a recipe, and no signal measures its result.
 MASK_STEP = "mask_pii"
