@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mmpipe.filtering.recipes import Recipe
+    from mmpipe.models.language import LanguageModel
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
     from mmpipe.storage.warc import WarcRange
@@ -75,33 +76,84 @@ def extract_text(run: StageRun) -> Production:
     crawl = run.read(RAW_CRAWL)
     weights = find_language_weights(run.knobs.language_weights or None)
     root = read_dump(run.lake, run.dump).root
+    repeats, digest = _store_repeats(run, crawl)
     work = [
-        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, weights))
-        for item in follow_shards(crawl, extra=LanguageModel(weights).digest)
+        ShardWork(
+            item.shard, item.inputs, (*item.arguments, root, run.recipe, weights, repeats, run.knobs.cache_folder)
+        )
+        for item in follow_shards(crawl, extra=LanguageModel(weights).digest + digest)
     ]
     return run.write(work, extract_shard, inputs=fingerprint_inputs(crawl))
 
 
-def extract_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, weights: Path) -> ShardResult:
-    """Extract the pages of one shard."""
+def _store_repeats(run: StageRun, crawl: Dataset) -> tuple[Place | None, str]:
+    """Find the records that repeat another of the dump, for all shards to read; return where, and a digest."""
+    from mmpipe.deduplication.repeated_records import find_repeats
+
+    section = run.recipe.first_pass
+    if not (section.repeated_pages or section.repeated_urls):
+        return None, ""
+    index = crawl.scan()
+    if section.url_rules:
+        # a page must not go for one that goes itself
+        blocked = _find_blocked(index.select("doc_id", "url").collect(), run.recipe, run.knobs.cache_folder)
+        index = index.join(blocked.lazy().select("doc_id"), on="doc_id", how="anti")
+    repeats = find_repeats(index, pages=section.repeated_pages, urls=section.repeated_urls)
+    place = run.read(EXTRACTED_TEXT).folder.join("repeats.parquet")
+    with place.replace_file() as path:
+        repeats.write_parquet(path)
+    return place, digest_settings(repeats.hash_rows().to_list())
+
+
+def _find_blocked(rows: pl.DataFrame, recipe: Recipe, cache_folder: str) -> pl.DataFrame:
+    """Return the rows whose URL the recipe's URL rules remove, with the rules as detail."""
+    from mmpipe.filtering.judge import judge
+    from mmpipe.filtering.url_signals import measure_urls
+
+    signals = pl.concat(
+        [rows.select("doc_id"), measure_urls(rows.get_column("url"), recipe.url, cache_folder)], how="horizontal"
+    )
+    # a record without URL has none that a list could hold
+    removals = judge(
+        signals.filter(rows.get_column("url").is_not_null()), recipe.list_url_rules(), key="doc_id", status=None
+    )
+    return removals.group_by("doc_id", maintain_order=True).agg(
+        extraction_status=pl.lit("blocked_url"), extraction_detail=pl.col("rule").str.join(", ")
+    )
+
+
+def extract_shard(
+    crawl: Dataset, shard: str, root: str, recipe: Recipe, weights: Path, repeats: Place | None, cache_folder: str
+) -> ShardResult:
+    """Extract the pages of one shard that the first pass leaves."""
+    from mmpipe.models.language import LanguageModel, describe_languages
+
+    model = LanguageModel(weights)
     index = crawl.read_shard(shard)
     is_readable = pl.col("record_status") == "ok"
-    pages = index.filter(is_readable & (pl.col("kind") == "html"))
-    texts = index.filter(is_readable & (pl.col("kind") == "plain_text"))
+    readable = index.filter(is_readable & pl.col("kind").is_in(["html", "plain_text"]))
+    spared = _spare_pages(readable, recipe, repeats, cache_folder)
+    left = readable.join(spared, on="doc_id", how="anti", maintain_order="left")
+    pages, texts = (left.filter(pl.col("kind") == kind) for kind in ("html", "plain_text"))
     columns = ("doc_id", "extraction_status", "extraction_detail", "extractor", "charset", "title", "date", "text")
     extracted = pl.DataFrame(
-        [*_extract_pages(Place(root), pages, recipe), *_read_plain_texts(Place(root), texts, recipe)],
+        [*_extract_pages(Place(root), pages, recipe, model), *_read_plain_texts(Place(root), texts, recipe)],
         schema={name: EXTRACTED_TEXT.schema[name] for name in columns},
         orient="row",
     )
+    languages = describe_languages(
+        model,
+        extracted.get_column("text").to_list(),
+        prefix_chars=recipe.language.prefix_chars,
+        top_k=recipe.language.top_k,
+        identify_lines=recipe.language.identify_lines,
+    )
+    made = pl.concat([pl.concat([extracted, languages], how="horizontal"), spared], how="diagonal")
     why_not = pl.when(is_readable).then(pl.lit("not_html")).otherwise("record_status")
     frame = (
         index.select("doc_id", "dump", "url", why_not=why_not)
-        .join(extracted, on="doc_id", how="left", maintain_order="left")
-        .join(_identify_languages(extracted, weights), on="doc_id", how="left", maintain_order="left")
+        .join(made, on="doc_id", how="left", maintain_order="left")
         .with_columns(
-            language_scores=pl.lit(None),
-            other_language_char_ratio=pl.lit(None),
             extraction_status=pl.coalesce("extraction_status", "why_not"),
             text_chars=pl.col("text").str.len_chars().cast(pl.Int64),
         )
@@ -111,20 +163,33 @@ def extract_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, weights
     return ShardResult(frame, index.height, counts=dict(statuses.iter_rows()))
 
 
-def _extract_pages(root: Place, pages: pl.DataFrame, recipe: Recipe) -> Iterator[tuple[str | None, ...]]:
+def _spare_pages(rows: pl.DataFrame, recipe: Recipe, repeats: Place | None, cache_folder: str) -> pl.DataFrame:
+    """Return the pages that need not be read: id, status and detail."""
+    spared = pl.DataFrame(schema=dict.fromkeys(("doc_id", "extraction_status", "extraction_detail"), pl.String))
+    if recipe.first_pass.url_rules:
+        spared = pl.concat([spared, _find_blocked(rows, recipe, cache_folder)])
+    if repeats is not None:
+        with repeats.open() as stream:
+            known = pl.read_parquet(stream)
+        of_shard = known.join(rows.select("doc_id"), on="doc_id", how="semi")
+        spared = pl.concat([spared, of_shard.join(spared, on="doc_id", how="anti")])
+    return spared
+
+
+def _extract_pages(
+    root: Place, pages: pl.DataFrame, recipe: Recipe, model: LanguageModel
+) -> Iterator[tuple[str | None, ...]]:
+    from mmpipe.extraction.first_pass import FirstPass
     from mmpipe.extraction.pages import ExtractionSettings, PageExtractor
     from mmpipe.storage.warc import read_payloads
 
-    section = recipe.extraction
-    settings = ExtractionSettings(
-        extractor=section.extractor,
-        include_comments=section.include_comments,
-        timeout_seconds=section.timeout_seconds,
-        max_page_bytes=section.max_page_bytes,
-    )
+    section, look = recipe.extraction, recipe.first_pass
+    # the recipe's section is the extractor's settings by name; limits of the sandbox are not its matter
+    settings = ExtractionSettings(**asdict(section))
+    first_pass = FirstPass(model.identify_one, look.languages, look.least_score) if look.languages else None
     # one byte above the limit tells a page that is too large from one that just fits
     payloads = read_payloads(root, pages, section.max_page_bytes + 1)
-    with PageExtractor(settings) as extractor:
+    with PageExtractor(settings, first_pass=first_pass) as extractor:
         for page in extractor.extract((doc_id, payload.body, payload.charset) for doc_id, payload in payloads):
             yield (
                 page.id, page.extraction_status, page.detail, page.extractor, page.charset, page.title, page.date,
@@ -146,17 +211,6 @@ def _read_plain_texts(root: Place, texts: pl.DataFrame, recipe: Recipe) -> Itera
         text = clean_text(decoded.text)
         status = "ok" if text else "no_main_text"
         yield doc_id, status, None, None, decoded.charset, None, None, text or None
-
-
-def _identify_languages(extracted: pl.DataFrame, weights: Path) -> pl.DataFrame:
-    from mmpipe.models.language import LanguageModel
-
-    texts = extracted.select("doc_id", "text").drop_nulls()
-    found = LanguageModel(weights).identify(texts.get_column("text").to_list())
-    return texts.select("doc_id").with_columns(
-        language=pl.Series([language for language, _ in found], dtype=pl.String),
-        language_score=pl.Series([score for _, score in found], dtype=pl.Float64),
-    )
 
 
 # text_corrections -----------------------------------------------------------------------------------------------------

@@ -181,6 +181,14 @@ def write_text_report(lake: Lake, dump: str) -> str:
     return render_text_report(plain, snippet_chars=SNIPPET_CHARS)
 
 
+def describe_limits(lake: Lake, dump: str) -> tuple[list[Histogram], list[tuple[str, str, int]]]:
+    """Return the histograms of all limited signals of a judged dump, and the rules that took the same rows."""
+    removals = lake.dataset(TEXT_REMOVALS, dump)
+    recipe = yaml.safe_load(removals.folder.join("recipe.yaml").read_text())
+    share = min(1.0, SAMPLED_ROWS / max(removals.require_manifest().rows_in, 1))
+    return _draw_histograms(lake, dump, recipe["text"]["rules"], share), _count_overlaps(removals, share)
+
+
 def _list_costs(lake: Lake, dump: str) -> list[StageCost]:
     costs = []
     for table in STAGES:
