@@ -268,6 +268,7 @@ def find_end(characters: NDArray[np.uint32], table: NDArray[np.uint16], start: i
 
 @numba.njit(cache=True, nogil=True)
 def skip_extend(characters: NDArray[np.uint32], table: NDArray[np.uint16], at: int, stop: int) -> int:
+    """Return where the marks that extend a character (rule WB4) end."""
     while at < stop:
         kind = table[characters[at]] & CLASS_MASK
         if not (kind == EXTEND or kind == JOINER):  # noqa: PLR1714, SIM109
