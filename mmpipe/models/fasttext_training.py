@@ -20,8 +20,9 @@ import fasttext
 source, made, settings = json.loads(sys.argv[1])
 fasttext.train_supervised(source, verbose=0, **settings).save_model(made)
 """
-#: glibc fills new memory with the complement of this byte: zeros. fastText 0.9.3 leaves nine tenths of its input matrix
-#: as it finds them when it trains on one thread; in a process that has run for a while that is NaN, or chance.
+#: glibc fills new memory with the complement of this byte: zeros. On one thread fastText draws first vectors for a
+#: tenth of its input matrix only; 0.9.2 began the rest with zeros, 0.9.3 with what memory holds, which is NaN or chance
+#: in a process that has run for a while.
 _ZEROED_MEMORY = {"MALLOC_PERTURB_": "255"}
 
 
