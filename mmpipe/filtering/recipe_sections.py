@@ -240,12 +240,15 @@ class TextSettings:
         signals: families of signals measured beyond those that the rules need.
         measured_before: family to the name of the correction step before which its text is measured, or `extracted`
             for the text as extracted; families not named measure the corrected text.
+        sentence_model: the four files of a trained Punkt model, as NLTK's `punkt_tab/english` has them, for the dialect
+            fineweb_release; without them Punkt knows no abbreviation.
         rules: rules in order.
     """
 
     dialect: Literal["datatrove_0_10", "fineweb_release", "dclm", "unicode"] = "datatrove_0_10"
     signals: tuple[str, ...] = ()
     measured_before: Mapping[str, str] = field(default_factory=dict)
+    sentence_model: tuple[ListReference, ...] = ()
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:

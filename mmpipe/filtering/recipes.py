@@ -154,6 +154,7 @@ class Recipe:
                 text = self.text
                 families = text.list_families()
                 words = _identify(self.words) if _SEARCHING.intersection(families) else []
+                words = [words, _identify(text.sentence_model)]
                 settings = [text.dialect, families, dict(text.measured_before), _identify(self.url), words]
             case "text":
                 settings = _identify(self.text.rules)
@@ -281,6 +282,8 @@ def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
     readers: dict[str, Any] = {}
     if section in _RULES:
         readers["rules"] = partial(_read_rules, known=_RULES[section])
+    if section == "text":
+        readers["sentence_model"] = partial(_read_lists, folder=folder)
     if section == "url":
         readers = {name: partial(_read_lists, folder=folder) for name in _LISTS}
     if section == "words":
