@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from mmpipe.filtering.punctuation import list_sentence_terminals
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -38,17 +36,30 @@ def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
 
 def _measure_datatrove(batch: TextBatch) -> pl.DataFrame:
     """Measure as datatrove 0.10, `fineweb_quality_filter.py`: of lines that hold more than white space."""
-    from mmpipe.filtering.gopher_signals import share_dictionary
+    from mmpipe.filtering.characters import encode_characters
+    from mmpipe.filtering.gopher_signals import divide, share_dictionary
+    from mmpipe.filtering.line_repeats import PART_COUNTS, count_parts
 
     words = np.diff(share_dictionary().read(batch.texts).start)
-    return measure_lines(batch.texts, words, list_sentence_terminals(), are_blank_lines_counted=False)
+    characters, start = encode_characters(batch.texts)
+    counts = count_parts(characters, start, most_short_chars=_SHORT_LINE_CHARS, is_space_an_end=True)
+    of = dict(zip(PART_COUNTS, counts.T, strict=True))
+    columns = {
+        "nonblank_line_count": of["newline_lines"].astype(np.float64),
+        "terminal_line_ratio": divide(of["terminal_lines"], of["newline_lines"]),
+        "short_line_ratio": divide(of["short_lines"], of["newline_lines"]),
+        "repeated_line_char_ratio": divide(of["repeated_newline_line_chars"], np.diff(start) - of["newlines"]),
+        "newline_to_word_ratio": divide(of["newlines"], words),
+    }
+    return pl.DataFrame(columns).fill_nan(None)
 
 
 def _measure_release(batch: TextBatch) -> pl.DataFrame:
     """Measure as datatrove 0.2: of all lines, blank ones too, except that no blank line repeats another."""
-    from mmpipe.filtering.nltk_words import count_words
+    from mmpipe.filtering.fineweb_release import split_words
 
-    return measure_lines(batch.texts, count_words(batch.texts), _RELEASE_MARKS, are_blank_lines_counted=True)
+    words = np.array([len(words) for words in split_words(batch)], np.int64)
+    return measure_lines(batch.texts, words, _RELEASE_MARKS, are_blank_lines_counted=True)
 
 
 def measure_lines(

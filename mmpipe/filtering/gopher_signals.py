@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 def measure_gopher(batch: TextBatch) -> pl.DataFrame:
     """Return Gopher's signals of a batch, counted in its dialect."""
-    from mmpipe.filtering import dclm_signals, unicode_signals
+    from mmpipe.filtering import dclm_signals, fineweb_release, unicode_signals
 
     measures: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
         "datatrove_0_10": _measure_datatrove,
         "dclm": dclm_signals.measure_gopher,
+        "fineweb_release": fineweb_release.measure_gopher,
         "unicode": unicode_signals.measure_gopher,
     }
     return measures[batch.dialect](batch)

@@ -1,0 +1,236 @@
+"""datatrove's own filters as the oracle: the same decision for the same first reason, and C4's text letter by letter.
+
+The peer runs in an environment of its own (`make bench-setup`, or name its interpreter in MMPIPE_PEER_PYTHON).
+docs/parity.md says what is proven here and what differs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mmpipe.extraction.corrections import correct_text, find_step
+from mmpipe.filtering.judge import judge
+from mmpipe.filtering.recipe_sections import ListReference
+from mmpipe.filtering.recipes import Recipe, load_recipe
+from mmpipe.filtering.rules import Rule
+from mmpipe.filtering.text_signals import measure_text
+from mmpipe.tables.text import EXTRACTED_TEXT, TEXT_CORRECTIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", ROOT / ".venv-bench" / "bin" / "python"))
+RELEASE = PEER_PYTHON.parents[1] / "datatrove_0_2"
+PEER_SCRIPT = Path(__file__).with_name("datatrove_peer.py")
+
+#: Our rule to datatrove's reason, where one rule has one reason.
+REASONS = {
+    "gopher_duplicate_paragraph_ratio": "dup_para_frac",
+    "gopher_duplicate_paragraph_char_ratio": "dup_para_char_frac",
+    "gopher_duplicate_line_ratio": "dup_line_frac",
+    "gopher_duplicate_line_char_ratio": "dup_line_char_frac",
+    **{f"gopher_top_{n}_gram_char_ratio": f"top_{n}_gram" for n in (2, 3, 4)},
+    **{f"gopher_duplicate_{n}_gram_char_ratio": f"duplicated_{n}_n_grams" for n in range(5, 11)},
+    "gopher_hash_to_word_ratio": "gopher_too_many_hashes",
+    "gopher_ellipsis_to_word_ratio": "gopher_too_many_ellipsis",
+    "gopher_bullet_line_ratio": "gopher_too_many_bullets",
+    "gopher_ellipsis_line_ratio": "gopher_too_many_end_ellipsis",
+    "gopher_alphabetic_word_ratio": "gopher_below_alpha_threshold",
+    "gopher_stop_word_count": "gopher_enough_stop_words",
+    "c4_lorem_ipsum_count": "lorem_ipsum",
+    "c4_curly_bracket_count": "curly_bracket",
+    "c4_sentence_count": "too_few_sentences",
+    "mc4_long_line_count": "< 3 paragraphs",
+    "fineweb_nonblank_line_count": "empty",
+    "refinedweb_url_blocked_domain": "domain",
+    "refinedweb_url_blocked_host": "subdomain",
+    "refinedweb_url_blocked_url": "url",
+    "refinedweb_url_hard_words": "hard_blacklisted",
+    "refinedweb_url_soft_words": "soft_blacklisted",
+    "refinedweb_url_strict_subwords": "blacklisted_subword",
+    **{
+        f"{paper}_{signal}": reason
+        for paper in ("fineweb", "fineweb_release")
+        for signal, reason in (
+            ("terminal_line_ratio", "line_punct_ratio"),
+            ("short_line_ratio", "short_line_ratio"),
+            ("repeated_line_char_ratio", "char_dup_ratio"),
+            ("newline_to_word_ratio", "list_ratio"),
+        )
+    },
+}
+
+#: Rules with a lower and an upper limit have two reasons.
+TWO_REASONS = {
+    "gopher_word_count": ("gopher_short_doc", "gopher_long_doc"),
+    "gopher_mean_word_length": ("gopher_below_avg_threshold", "gopher_above_avg_threshold"),
+}
+
+#: Filter of the peer to the rules of recipe `fineweb` that it applies; the chain applies them all.
+FILTERS = {
+    "repetition": ("gopher_duplicate", "gopher_top"),
+    "quality": ("gopher_",),
+    "c4_fineweb": ("c4_",),
+    "fineweb": ("fineweb_",),
+    "chain": ("gopher_", "c4_", "fineweb_"),
+}
+
+#: One page for each reason of the filters, and what breaks filters: nothing but space, one long line, many scripts.
+PLAIN = "the dog and the cat went to the house that they have known for years"
+PARAGRAPH = "It was the best day of the year, and all of them went out with a song to greet the morning sun."
+PAGES = (
+    " ",
+    "\n\n",
+    "one two three",
+    PLAIN,
+    f"{PARAGRAPH}\n" * 12,
+    "\n".join(
+        f"{PARAGRAPH} {word}."
+        for word in ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"]
+    ),
+    f"{PARAGRAPH}\n\nA second one is here to be read by whoever may.\n\n{PARAGRAPH}\n\n# # # # # ... ... …",
+    "\n".join(f"- item {number} of the list that we have" for number in range(30)),
+    "\n".join(f"We go on to line {number} and then..." for number in range(30)),
+    " ".join(f"{number}" for number in range(100)),
+    " ".join(f"verylongwordthatnobodyuses{number}" for number in range(60)),
+    "a b c d " * 20,
+    f"{PARAGRAPH} Lorem ipsum dolor sit amet.\n{PARAGRAPH}",
+    f"{PARAGRAPH}\nfunction() {{ return 1; }} of the code.\n{PARAGRAPH}",
+    f"{PARAGRAPH}\nPlease enable JavaScript {{ to go on.\n{PARAGRAPH}",
+    f"{PARAGRAPH}\nOur privacy policy has a {{ in it.\n{PARAGRAPH}",
+    f"{PARAGRAPH}\nuse of cookies is what we do here\n\n[1] [2] [3]\nWait.  ...  Then.[4] \tGo on!  [5]\n",
+    "[edit] [1] [2]\n[3] A line. Another one.  [4]",
+    "Mr. Smith said: “Stop.” He didn't (really!) go... And the U.S. won. So e.g. what? Yes.\n" * 3,
+    "これは文です。もう一つの文です！ 第三の文？\nそして長い行がここにあります。 the and of to",
+    "यह एक वाक्य है। दूसरा वाक्य।\nجملة أخرى؟ نعم۔ the and",
+    "x" * 5000 + " the and\n" + PARAGRAPH,
+    "line one\rline two\x0bline three\u2028line four\x85" + PARAGRAPH,
+    "no end mark here and there\n" * 3 + "\n".join(f"unique line {n} with words and the rest" for n in range(10)),
+)
+
+
+def ask_peer(tmp_path: Path, given: dict[str, Any], **environment: str) -> dict[str, Any]:
+    if not PEER_PYTHON.is_file():
+        pytest.skip(f"no peer at {PEER_PYTHON}: run `make bench-setup` or set MMPIPE_PEER_PYTHON")
+    paths = tmp_path / "given.json", tmp_path / "answer.json"
+    paths[0].write_text(json.dumps(given), encoding="utf-8")
+    command = [str(PEER_PYTHON), str(PEER_SCRIPT), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    if "ModuleNotFoundError" in done.stderr or "ImportError" in done.stderr:
+        pytest.skip(f"{PEER_PYTHON} cannot run datatrove's filters: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(paths[1].read_text(encoding="utf-8")))
+
+
+def make_corrected(texts: list[str], recipe: Recipe) -> pl.DataFrame:
+    """Return rows as the lane hands them to the signals: extracted and corrected."""
+    rows = [{"doc_id": f"{i:06}", "dump": "d", "extraction_status": "ok", "text": t} for i, t in enumerate(texts)]
+    steps = [find_step(item.step, item.options) for item in recipe.corrections.steps]
+    corrected = []
+    for text in texts:
+        after = correct_text(text, steps)
+        entries = [{"step": step, **asdict(edit)} for step, edit in after.edits]
+        corrected.append((after.text if after.text != text else None, entries or None))
+    names = ("corrected_text", "corrections")
+    columns = pl.DataFrame(corrected, schema={name: TEXT_CORRECTIONS.schema[name] for name in names}, orient="row")
+    return pl.concat([pl.DataFrame(rows, schema=EXTRACTED_TEXT.schema), columns], how="horizontal")
+
+
+def list_first_reasons(signals: pl.DataFrame, rules: list[Rule]) -> list[str]:
+    """Return datatrove's name of the first rule that takes each row; empty if none does."""
+    removals = judge(signals, rules, key="doc_id", status="extraction_status")
+    first = {row["doc_id"]: row for row in reversed(removals.to_dicts())}
+    return [name_reason(first[doc_id]) if doc_id in first else "" for doc_id in signals.get_column("doc_id")]
+
+
+def name_reason(removal: dict[str, Any]) -> str:
+    if removal["rule"] in TWO_REASONS:
+        below, above = TWO_REASONS[removal["rule"]]
+        return above if removal["value"] is not None and removal["value"] > removal["high"] else below
+    return REASONS[removal["rule"]]
+
+
+def select_rules(recipe: Recipe, name: str) -> list[Rule]:
+    rules = [rule for rule in recipe.text.rules if rule.name.startswith(FILTERS[name]) and rule.name in LIMITED]
+    if name == "quality":
+        rules = [rule for rule in rules if not rule.name.startswith(FILTERS["repetition"])]
+    return rules
+
+
+LIMITED = REASONS.keys() | TWO_REASONS.keys()
+
+
+def measure_alone(texts: list[str], recipe: Recipe) -> pl.DataFrame:
+    """Return the signals of texts as each filter by itself would see them: not corrected but for C4's own step."""
+    alone = replace(recipe, text=replace(recipe.text, measured_before={"gopher": "extracted", "fineweb": "extracted"}))
+    return measure_text(make_corrected(texts, alone), alone)
+
+
+def find_differences(ours: list[Any], theirs: list[Any]) -> list[tuple[int, Any, Any]]:
+    pairs = enumerate(zip(ours, theirs, strict=True))
+    return [(number, own, other) for number, (own, other) in pairs if own != other]
+
+
+def check_against(texts: list[str], peer: dict[str, Any], recipe: Recipe) -> None:
+    """Hold every decision, reason, text and count of sentences to the peer's."""
+    frame = make_corrected(texts, recipe)
+    left = [new if new is not None else old for new, old in frame.select("corrected_text", "text").iter_rows()]
+    assert find_differences(left, [values["text"] for values in peer["c4_fineweb_values"]]) == []
+    alone = measure_alone(texts, recipe)
+    sentences = [values["sentence_count"] for values in peer["c4_fineweb_values"]]
+    assert find_differences(alone.get_column("sentence_count").to_list(), sentences) == []
+    for name in ("repetition", "quality", "c4_fineweb", "fineweb"):
+        assert find_differences(list_first_reasons(alone, select_rules(recipe, name)), peer[name]) == [], name
+    chain = list_first_reasons(measure_text(frame, recipe), select_rules(recipe, "chain"))
+    assert find_differences(chain, peer["chain"]) == []
+    kept = [number for number, reason in enumerate(chain) if not reason]
+    assert [left[number] for number in kept] == [peer["chain_texts"][number] for number in kept]
+
+
+def test_hand_made_pages_have_the_fate_that_datatrove_gives_them(tmp_path: Path) -> None:
+    peer = ask_peer(tmp_path, {"texts": list(PAGES)})
+    check_against(list(PAGES), peer, load_recipe("fineweb"))
+
+
+#: A small Punkt model in the files of NLTK's punkt_tab: datatrove 0.2 asks NLTK for sentences.
+MODEL = {
+    "abbrev_types.txt": "mr\ndr\nu.s\ne.g\nst",
+    "collocations.tab": "no\t##number##\nu.s\tarmy",
+    "sent_starters.txt": "the\nhowever\nit",
+    "ortho_context.tab": "the\t46\nhe\t46\nsmith\t34",
+}
+NO_MODEL = dict.fromkeys(MODEL, "")
+
+
+def ask_release(tmp_path: Path, texts: list[str], model: dict[str, str]) -> dict[str, Any]:
+    folder = tmp_path / "tokenizers" / "punkt_tab" / "english"
+    folder.mkdir(parents=True)
+    for name, content in model.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    if not RELEASE.is_dir():
+        pytest.skip(f"no datatrove 0.2 at {RELEASE}: pip install --no-deps --target {RELEASE} datatrove==0.2.0")
+    return ask_peer(tmp_path, {"texts": texts}, PYTHONPATH=str(RELEASE), NLTK_DATA=str(tmp_path))
+
+
+def load_release(tmp_path: Path, model: dict[str, str]) -> Recipe:
+    recipe = load_recipe("fineweb_release")
+    if model is NO_MODEL:
+        return recipe
+    folder = tmp_path / "tokenizers" / "punkt_tab" / "english"
+    files = tuple(ListReference(list=name, path=str(folder / name)) for name in model)
+    return replace(recipe, text=replace(recipe.text, sentence_model=files))
+
+
+@pytest.mark.parametrize("model", [MODEL, NO_MODEL], ids=["with a model", "without"])
+def test_hand_made_pages_have_the_fate_that_the_released_datatrove_gives_them(
+    tmp_path: Path, model: dict[str, str]
+) -> None:
+    pytest.importorskip("nltk")
+    peer = ask_release(tmp_path, list(PAGES), model)
+    check_against(list(PAGES), peer, load_release(tmp_path, model))
