@@ -21,9 +21,9 @@ _POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", 
 _NO_EDITS: list[Edit] = []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Line:
-    """A line that stays: where it and its line break stand, and the edits inside it."""
+    """A line that stays: where it stands, with its break and the blank lines behind it, and the edits inside it."""
 
     start: int
     body: int
@@ -43,7 +43,7 @@ def correct_c4_lines(
     remove_javascript: bool = True,
     remove_policy: bool = True,
 ) -> list[Edit]:
-    """Remove the lines that C4 removes, white space around lines, and citations; tag what condemns the page.
+    """Remove the lines that C4 removes, white space around lines, blank lines, and citations; tag what condemns a page.
 
     C4 (Raffel et al. 2020, JMLR 21:140, §2.2); the order of the checks is that of TensorFlow Datasets,
     `text/c4_utils.py`, `clean_page`: too long a word, citations, terminal mark, too few words, lorem ipsum (tagged),
@@ -73,6 +73,12 @@ def correct_c4_lines(
     for raw in text.splitlines(keepends=True):
         start, at = at, at + len(raw)
         line = raw.strip()
+        if not line and min_line_words > 0:
+            if kept and kept[-1].end == start:
+                kept[-1].end = at
+            else:
+                edits.append(Edit("c4_line_space", start, at))
+            continue
         if len(line) > max_word_chars and any(len(word) > max_word_chars for word in line.split()):
             edits.append(Edit("c4_long_word", start, at))
             continue

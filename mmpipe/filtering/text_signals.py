@@ -67,7 +67,7 @@ def _measure_batch(frame: pl.DataFrame, families: Sequence[str], recipe: Recipe,
             text if left is None else left
             for text, left in zip(extracted, frame.get_column("corrected_text").to_list(), strict=True)
         ]
-    by_step: dict[int | None, list[str]] = {}
+    by_step: dict[int | None, list[str]] = {0: extracted, None: corrected}
     measured = []
     for family in families:
         step = recipe.find_measured_step(family)
