@@ -21,10 +21,11 @@ def measure_gopher(batch: TextBatch) -> pl.DataFrame:
     Unlike 0.10: words are NLTK's, every occurrence of a stop word counts, and lines that may repeat are those of
     str.splitlines, blank ones too.
     """
+    from mmpipe.filtering.characters import encode_characters
     from mmpipe.filtering.gopher_signals import compose_gopher
     from mmpipe.filtering.nltk_words import number_words
     from mmpipe.filtering.repetition import WORD_COUNTS, count_repeated_chars, count_words
-    from mmpipe.filtering.unicode_signals import count_lines, encode_characters
+    from mmpipe.filtering.unicode_signals import count_lines
 
     words = number_words(split_words(batch))
     counts = count_words(words)

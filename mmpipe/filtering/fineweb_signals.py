@@ -37,10 +37,10 @@ def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
 def _measure_datatrove(batch: TextBatch) -> pl.DataFrame:
     """Measure as datatrove 0.10, `fineweb_quality_filter.py`: of lines that hold more than white space."""
     from mmpipe.filtering.characters import encode_characters
-    from mmpipe.filtering.gopher_signals import divide, share_dictionary
+    from mmpipe.filtering.gopher_signals import divide, read_words
     from mmpipe.filtering.line_repeats import PART_COUNTS, count_parts
 
-    words = np.diff(share_dictionary().read(batch.texts).start)
+    words = np.diff(read_words(batch.texts).start)
     characters, start = encode_characters(batch.texts)
     counts = count_parts(characters, start, most_short_chars=_SHORT_LINE_CHARS, is_space_an_end=True)
     of = dict(zip(PART_COUNTS, counts.T, strict=True))

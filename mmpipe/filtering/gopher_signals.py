@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from mmpipe.filtering.last_batch import LastBatch
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from mmpipe.filtering.text_batch import TextBatch
-    from mmpipe.filtering.tokens import WordDictionary
+    from mmpipe.filtering.tokens import WordBatch, WordDictionary
     from mmpipe.filtering.unicode_signals import LineCounts
 
 
@@ -47,7 +49,7 @@ def measure_words_and_lines(texts: Sequence[str]) -> pl.DataFrame:
     from mmpipe.filtering.unicode_signals import count_lines
 
     characters, start = encode_characters(texts)
-    batch = share_dictionary().read(texts)
+    batch = read_words(texts)
     top, duplicate = count_repeated_chars(batch)
     return compose_gopher(count_words(batch), top, duplicate, count_lines(characters, start), np.diff(start))
 
@@ -103,3 +105,11 @@ def share_dictionary() -> WordDictionary:
     from mmpipe.filtering.tokens import WordDictionary
 
     return WordDictionary()
+
+
+def _read_words(texts: Sequence[str]) -> WordBatch:
+    return share_dictionary().read(texts)
+
+
+#: Words of texts in the dialect of datatrove 0.10.
+read_words = LastBatch(_read_words)

@@ -30,21 +30,27 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
 def count_parts(
-    characters: NDArray[np.uint32], text_start: NDArray[np.int64], *, most_short_chars: int = 30, least_long: int = 200
+    characters: NDArray[np.uint32],
+    text_start: NDArray[np.int64],
+    *,
+    most_short_chars: int = 30,
+    least_long: int = 200,
+    is_space_an_end: bool = False,
 ) -> NDArray[np.int64]:
     """Return the counts named in `PART_COUNTS`, one row per text.
 
-    What repeats is the second and every later occurrence. A line is terminal if its last character, white space aside,
-    is a sentence terminal of Unicode.
+    What repeats is the second and every later occurrence. A line is terminal if its last character is a sentence
+    terminal of Unicode.
 
     Args:
         characters: code points of all texts, one after the other.
         text_start: where each text starts in it; one more than there are texts.
         most_short_chars: most characters of a short line (FineWeb, arXiv 2406.17557, §3.6).
         least_long: fewest characters of a long line (mC4, arXiv 2010.11934, §3.1).
+        is_space_an_end: whether a line that ends in white space has that as its last character, as in datatrove.
     """
     counts = np.zeros((text_start.size - 1, len(PART_COUNTS)), np.int64)
-    _count_texts(characters, text_start, describe_characters(), most_short_chars, least_long, counts)
+    _count_texts(characters, text_start, describe_characters(), most_short_chars, least_long, is_space_an_end, counts)
     return counts
 
 
@@ -55,6 +61,7 @@ def _count_texts(
     table: NDArray[np.uint16],
     most_short_chars: int,
     least_long: int,
+    is_space_an_end: bool,
     counts: NDArray[np.int64],
 ) -> None:
     longest = 0
@@ -77,7 +84,7 @@ def _count_texts(
             if not blank[line]:
                 row[_NEWLINE_LINES] += 1
                 row[_SHORT] += lengths[line] <= most_short_chars
-                row[_TERMINAL] += _is_terminal(characters, begins[line] + lengths[line] - 1, table)
+                row[_TERMINAL] += _is_terminal(characters, begins[line] + lengths[line] - 1, table, is_space_an_end)
         repeats, repeated_chars, blank_chars = _count_repeats(characters, begins, lengths, hashes, blank, found)
         has_empty_ends = found > 1 and lengths[0] == 0 and lengths[found - 1] == 0
         row[_SPAN_REPEATS], row[_SPAN_CHARS] = repeats + has_empty_ends, repeated_chars
@@ -90,8 +97,8 @@ def _count_texts(
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_terminal(characters: NDArray[np.uint32], last: int, table: NDArray[np.uint16]) -> bool:
-    while table[characters[last]] & IS_SPACE:
+def _is_terminal(characters: NDArray[np.uint32], last: int, table: NDArray[np.uint16], is_space_an_end: bool) -> bool:
+    while not is_space_an_end and table[characters[last]] & IS_SPACE:
         last -= 1
     return bool(table[characters[last]] & ENDS_SENTENCE)
 

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
+from mmpipe.filtering.word_grams import DUPLICATE_N, TOP_N, count_gram_chars
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmpipe.filtering.tokens import WordBatch
 
-TOP_N = (2, 3, 4)
-DUPLICATE_N = (5, 6, 7, 8, 9, 10)
-
 #: Columns of `count_words`.
 WORD_COUNTS = ("words", "non_symbol_words", "non_symbol_chars", "alphabetic_words", "distinct_stop_words")
+
+#: Characters by which n-grams that cannot repeat are told; few n-grams of five words are shorter.
+_PREFIX = 14
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -42,11 +44,11 @@ def count_repeated_chars(batch: WordBatch) -> tuple[NDArray[np.int64], NDArray[n
         Both as datatrove 0.10, `gopher_repetition_filter.py` (Gopher, arXiv 2112.11446, Table A1).
     """
     table = batch.table
-    texts = batch.start.size - 1
-    top = np.zeros((texts, len(TOP_N)), np.int64)
-    duplicate = np.zeros((texts, len(DUPLICATE_N)), np.int64)
-    hashes, powers = _hash_words(table.start, table.characters)
-    _count_texts(batch.words, batch.start, table.start, table.characters, hashes, powers, top, duplicate)
+    lengths = np.diff(table.start).astype(np.int32)[batch.words]
+    # words joined by a space are equal only if the words are, for no word holds white space
+    top, _ = count_gram_chars(batch.words, lengths, batch.start, longest=TOP_N[-1])
+    duplicate = np.zeros((batch.start.size - 1, len(DUPLICATE_N)), np.int64)
+    _count_texts(batch.words, batch.start, table.start, table.characters, duplicate)
     return top, duplicate
 
 
@@ -75,52 +77,67 @@ def _count_words(
 
 
 @numba.njit(cache=True, nogil=True)
-def _hash_words(
-    word_start: NDArray[np.int64], characters: NDArray[np.uint32]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return hash(word) and BASE^length, so that the hash of joined words follows from those of the words."""
-    hashes = np.empty(word_start.size - 1, np.uint64)
-    powers = np.empty(word_start.size - 1, np.uint64)
-    for word in range(hashes.size):
-        value, power = np.uint64(0), np.uint64(1)
-        for character in characters[word_start[word] : word_start[word + 1]]:
-            value = value * _BASE + np.uint64(character) + np.uint64(1)
-            power *= _BASE
-        hashes[word] = value
-        powers[word] = power
-    return hashes, powers
-
-
-@numba.njit(cache=True, nogil=True)
 def _count_texts(
     words: NDArray[np.int32],
     start: NDArray[np.int64],
     word_start: NDArray[np.int64],
     characters: NDArray[np.uint32],
-    hashes: NDArray[np.uint64],
-    powers: NDArray[np.uint64],
-    top: NDArray[np.int64],
     duplicate: NDArray[np.int64],
 ) -> None:
+    powers = np.ones(1, np.uint64)
     for text in range(start.size - 1):
         own = words[start[text] : start[text + 1]]
+        if own.size <= DUPLICATE_N[0]:
+            continue  # a single n-gram at most
         char_start, text_chars = _join(own, word_start, characters)
-        grams = hashes[own]
-        size = 16
-        while size < 2 * own.size:
-            size *= 2
-        slots = np.empty(size, np.int32)
-        slot_hashes = np.empty(size, np.uint64)
-        for n in range(2, min(10, own.size) + 1):
-            # the hash of n words follows from that of the first n - 1
-            for index in range(own.size - n + 1):
-                last = own[index + n - 1]
-                grams[index] = grams[index] * powers[last] + hashes[last]
-            slots[:] = -1
-            if n <= 4:
-                top[text, n - 2] = _find_top(own, grams, n, char_start, slots, slot_hashes)
-            else:
-                duplicate[text, n - 5] = _find_duplicate(grams, n, char_start, text_chars, slots, slot_hashes)
+        if text_chars.size >= powers.size:
+            powers = _list_powers(2 * text_chars.size)
+        hashes = np.zeros(text_chars.size + 1, np.uint64)  # of all characters before each
+        for index in range(text_chars.size):
+            hashes[index + 1] = hashes[index] * _BASE + np.uint64(text_chars[index]) + np.uint64(1)
+        may_repeat = _find_repeated_starts(char_start, hashes, powers)
+        for n in range(DUPLICATE_N[0], min(DUPLICATE_N[-1], own.size) + 1):
+            duplicate[text, n - DUPLICATE_N[0]] = _find_duplicate(n, char_start, text_chars, hashes, powers, may_repeat)
+
+
+@numba.njit(cache=True, nogil=True)
+def _list_powers(most: int) -> NDArray[np.uint64]:
+    powers = np.ones(most + 1, np.uint64)
+    for index in range(most):
+        powers[index + 1] = powers[index] * _BASE
+    return powers
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_repeated_starts(
+    char_start: NDArray[np.int64], hashes: NDArray[np.uint64], powers: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Return whether the `_PREFIX` characters from each word on, or what is left of them, begin at another word too.
+
+    Two n-grams of that many characters or more can be equal only if they do: the others need not be looked up.
+    """
+    words = char_start.size - 1
+    may_repeat = np.ones(words, np.bool_)
+    size = 16
+    while size < 2 * words:
+        size *= 2
+    firsts = np.full(size, -1, np.int32)
+    values = np.empty(size, np.uint64)
+    for word in range(words):
+        begin = char_start[word]
+        end = begin + _PREFIX
+        if end > char_start[words]:
+            break
+        value = hashes[end] - hashes[begin] * powers[_PREFIX]
+        slot = _find_slot(value, size)
+        while firsts[slot] >= 0 and values[slot] != value:
+            slot = (slot + 1) & (size - 1)
+        if firsts[slot] < 0:
+            firsts[slot], values[slot] = word, value
+            may_repeat[word] = False
+        else:
+            may_repeat[firsts[slot]] = True
+    return may_repeat
 
 
 @numba.njit(cache=True, nogil=True)
@@ -140,58 +157,45 @@ def _join(
 
 
 @numba.njit(cache=True, nogil=True)
-def _find_top(
-    own: NDArray[np.int32],
-    grams: NDArray[np.uint64],
-    n: int,
-    char_start: NDArray[np.int64],
-    slots: NDArray[np.int32],
-    slot_hashes: NDArray[np.uint64],
-) -> int:
-    counts = np.zeros(own.size - n + 1, np.int64)
-    for index in range(counts.size):
-        value = grams[index]
-        slot = _find_slot(value, slots.size)
-        # words joined by a space are equal only if the words are, for no word holds white space
-        while slots[slot] >= 0 and not (slot_hashes[slot] == value and _is_same(own, slots[slot], index, n)):
-            slot = (slot + 1) & (slots.size - 1)
-        if slots[slot] < 0:
-            slots[slot] = index
-            slot_hashes[slot] = value
-        counts[slots[slot]] += 1
-    best = np.argmax(counts)  # the first met of equally frequent ones
-    length: int = char_start[best + n] - char_start[best] + n - 1
-    return length * counts[best]  # type: ignore[no-any-return]
-
-
-@numba.njit(cache=True, nogil=True)
 def _find_duplicate(
-    grams: NDArray[np.uint64],
     n: int,
     char_start: NDArray[np.int64],
     text_chars: NDArray[np.uint32],
-    slots: NDArray[np.int32],
-    slot_hashes: NDArray[np.uint64],
+    hashes: NDArray[np.uint64],
+    powers: NDArray[np.uint64],
+    may_repeat: NDArray[np.bool_],
 ) -> int:
+    grams = char_start.size - n
+    looked_up = 0
+    for index in range(grams):
+        looked_up += may_repeat[index] or char_start[index + n] - char_start[index] < _PREFIX
+    size = 16
+    while size < 2 * looked_up:
+        size *= 2
+    slots = np.full(size, -1, np.int32)
+    slot_hashes = np.empty(size, np.uint64)
     repeated = 0
     index = 0
-    while index <= char_start.size - 1 - n:
-        value = grams[index]
-        length = char_start[index + n] - char_start[index]
-        slot = _find_slot(value, slots.size)
+    while index < grams:
+        begin, end = char_start[index], char_start[index + n]
+        length = end - begin
+        if not may_repeat[index] and length >= _PREFIX:
+            index += 1
+            continue
+        value = hashes[end] - hashes[begin] * powers[length]
+        slot = _find_slot(value, size)
         # joined without space, `ab c` equals `a bc`: compare characters, not words
         while slots[slot] >= 0 and not (
             slot_hashes[slot] == value
             and char_start[slots[slot] + n] - char_start[slots[slot]] == length
-            and _is_same(text_chars, char_start[slots[slot]], char_start[index], length)
+            and _is_same(text_chars, char_start[slots[slot]], begin, length)
         ):
-            slot = (slot + 1) & (slots.size - 1)
+            slot = (slot + 1) & (size - 1)
         if slots[slot] >= 0:
             repeated += length
             index += n
         else:
-            slots[slot] = index
-            slot_hashes[slot] = value
+            slots[slot], slot_hashes[slot] = index, value
             index += 1
     return repeated
 

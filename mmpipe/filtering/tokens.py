@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmpipe.filtering.chunks import ChunkSplitter
+from mmpipe.filtering.characters import SpanDictionary, encode_characters, find_starts
+from mmpipe.filtering.chunks import ChunkSplitter, load_spacy
 from mmpipe.filtering.punctuation import list_punctuation
 
 if TYPE_CHECKING:
@@ -59,80 +59,91 @@ class WordDictionary:
     def __init__(self, most_chunks: int = 1_000_000) -> None:
         self._most_chunks = most_chunks
         self._splitter = ChunkSplitter()
-        self._punctuation = list_punctuation()
-        self._chunk_numbers: defaultdict[str, int] = _number_as_met()
-        self._word_numbers: defaultdict[str, int] = _number_as_met()
-        self._words: NDArray[np.int32] = np.zeros(0, np.int32)
-        self._word_start: NDArray[np.int64] = np.zeros(1, np.int64)
-        self._table = _describe_none()
+        self._words: NDArray[np.int32]
+        self._word_start: NDArray[np.int64]
+        self._table: WordTable
+        self._forget()
+
+    @property
+    def chunk_count(self) -> int:
+        """Distinct chunks met since it last started anew."""
+        return self._chunks.count - self._special_cases
 
     def read(self, texts: Sequence[str]) -> WordBatch:
         """Return the words of the texts."""
-        if len(self._chunk_numbers) > self._most_chunks:
-            self._forget()
-        known = len(self._chunk_numbers)
-        pieces = [text.split() for text in texts]
-        count = sum(map(len, pieces))
-        # a missing chunk takes the next number, so that the loop over millions of chunks stays in C
-        numbers = np.fromiter(map(self._chunk_numbers.__getitem__, chain.from_iterable(pieces)), np.int64, count)
-        if len(self._chunk_numbers) > known:
-            self._learn(list(self._chunk_numbers)[known:])
-        chunk_start = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum([len(piece) for piece in pieces], out=chunk_start[1:])
-        return self._expand(numbers, chunk_start)
+        from mmpipe.filtering.chunk_kernels import cut_chunks
+        from mmpipe.filtering.unicode_classes import describe_characters
 
-    def _expand(self, chunks: NDArray[np.int64], chunk_start: NDArray[np.int64]) -> WordBatch:
+        if self.chunk_count > self._most_chunks:
+            self._forget()
+        characters, text_start = encode_characters(texts)
+        # as many chunks as every other character at most; what is not written is not memory
+        begins = np.empty(characters.size // 2 + len(texts) + 1, np.int64)
+        lengths = np.empty_like(begins)
+        start = np.zeros(text_start.size, np.int64)
+        cut_chunks(characters, text_start, describe_characters(), begins, lengths, start)
+        known = self._chunks.count
+        chunks = self._chunks.number(characters, begins[: start[-1]], lengths[: start[-1]])
+        if self._chunks.count > known:
+            self._learn(known, *self._splitter.split(self._chunks, known, self._special_cases))
+        return self._expand(chunks, start)
+
+    def _expand(self, chunks: NDArray[np.int32], chunk_start: NDArray[np.int64]) -> WordBatch:
         """Replace each chunk by its words."""
         lengths = np.diff(self._word_start)[chunks]
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        ends = find_starts(lengths)
         first = np.repeat(self._word_start[chunks] - ends[:-1], lengths)
         words = self._words[first + np.arange(ends[-1])]
         return WordBatch(words, ends[chunk_start], self._table)
 
-    def _learn(self, chunks: Sequence[str]) -> None:
-        """Split new chunks, number their words, and describe the words not met before."""
-        known = len(self._word_numbers)
-        split = self._splitter.split(chunks)
-        count = sum(map(len, split))
-        words = np.fromiter(map(self._word_numbers.__getitem__, chain.from_iterable(split)), np.int32, count)
-        ends = np.cumsum([len(piece) for piece in split]) + self._words.size
-        self._words = np.concatenate([self._words, words])
-        self._word_start = np.concatenate([self._word_start, ends])
-        new = list(self._word_numbers)[known:]
-        if new:
-            self._describe(new)
+    def _learn(self, first: int, lengths: NDArray[np.int64], words: NDArray[np.int32]) -> None:
+        """Number the words of the chunks from `first` on, given their lengths and how many each chunk has."""
+        # words stand one after the other, as chunks do
+        begins = find_starts(lengths)[:-1] + self._chunks.start[first]
+        numbers = self._numbers.number(self._chunks.characters, begins, lengths)
+        self._words = np.concatenate([self._words, numbers])
+        self._word_start = np.concatenate([self._word_start, self._word_start[-1] + np.cumsum(words)])
+        self._describe()
 
-    def _describe(self, words: Sequence[str]) -> None:
-        table = self._table
-        stop_bits = {word: 1 << bit for bit, word in enumerate(STOP_WORDS)}
-        # a word of letters only is the common case: no letter is punctuation
-        is_alphabetic = [word.isalpha() or any(map(str.isalpha, word)) for word in words]
-        is_word = [word.isalpha() or not self._punctuation.issuperset(word) for word in words]
-        ends = np.cumsum([len(word) for word in words]) + table.characters.size
+    def _describe(self) -> None:
+        """Describe the words not met before."""
+        from mmpipe.filtering.chunk_kernels import describe_words
+        from mmpipe.filtering.unicode_classes import describe_characters
+
+        known = self._table.is_word.size
+        new = np.zeros(self._numbers.count - known, np.uint8)
+        is_word, is_alphabetic = new.copy(), new.copy()
+        start, characters = self._numbers.start, self._numbers.characters
+        describe_words(characters, start[known:], describe_characters(), _mark_punctuation(), is_word, is_alphabetic)
         self._table = WordTable(
-            start=np.concatenate([table.start, ends]),
-            characters=np.concatenate(
-                [table.characters, np.frombuffer("".join(words).encode("utf-32-le"), dtype=np.uint32)]
-            ),
-            is_word=np.concatenate([table.is_word, np.array(is_word, np.uint8)]),
-            is_alphabetic=np.concatenate([table.is_alphabetic, np.array(is_alphabetic, np.uint8)]),
-            stop_word=np.concatenate([table.stop_word, np.array([stop_bits.get(w, 0) for w in words], np.uint8)]),
+            start=start,
+            characters=characters,
+            is_word=np.concatenate([self._table.is_word, is_word]),
+            is_alphabetic=np.concatenate([self._table.is_alphabetic, is_alphabetic]),
+            stop_word=np.concatenate([self._table.stop_word, new]),
         )
 
     def _forget(self) -> None:
-        self._chunk_numbers = _number_as_met()
-        self._word_numbers = _number_as_met()
+        """Start with spaCy's special cases and the stop words alone."""
+        self._chunks, self._numbers = SpanDictionary(), SpanDictionary()
         self._words = np.zeros(0, np.int32)
         self._word_start = np.zeros(1, np.int64)
-        self._table = _describe_none()
+        none = np.zeros(0, np.uint8)
+        self._table = WordTable(np.zeros(1, np.int64), np.zeros(0, np.uint32), none, none, none)
+        cases = load_spacy().special_cases
+        for dictionary, spans in ((self._numbers, STOP_WORDS), (self._chunks, list(cases))):
+            characters, start = encode_characters(spans)
+            dictionary.number(characters, start[:-1], np.diff(start))
+        self._special_cases = self._chunks.count
+        words = [word for split in cases.values() for word in split]
+        counts = np.fromiter(map(len, cases.values()), np.int32, len(cases))
+        self._learn(0, np.fromiter(map(len, words), np.int64, len(words)), counts)
+        self._table.stop_word[: len(STOP_WORDS)] = 1 << np.arange(len(STOP_WORDS))
 
 
-def _describe_none() -> WordTable:
-    none = np.zeros(0, np.uint8)
-    return WordTable(np.zeros(1, np.int64), np.zeros(0, np.uint32), none, none, none)
-
-
-def _number_as_met() -> defaultdict[str, int]:
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
-    return numbers
+@lru_cache(maxsize=1)
+def _mark_punctuation() -> NDArray[np.bool_]:
+    """Return of each code point whether it is punctuation."""
+    marks = np.zeros(0x110000, np.bool_)
+    marks[[ord(character) for character in list_punctuation()]] = True
+    return marks

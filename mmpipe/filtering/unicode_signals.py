@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import polars as pl
 
+from mmpipe.filtering.characters import encode_characters
+from mmpipe.filtering.last_batch import LastBatch
 from mmpipe.filtering.tokens import STOP_WORDS
 
 if TYPE_CHECKING:
@@ -48,22 +50,6 @@ class TextCounts:
     chars: NDArray[np.int64]
 
 
-class _LastCounts:
-    """Counts of the texts counted last: the families of one batch are measured one after the other."""
-
-    def __init__(self) -> None:
-        self._texts: Sequence[str] = ()
-        self._counts: TextCounts | None = None
-
-    def count(self, texts: Sequence[str]) -> TextCounts:
-        if self._counts is None or self._texts is not texts:
-            self._texts, self._counts = texts, count_texts(texts)
-        return self._counts
-
-
-_LAST = _LastCounts()
-
-
 def count_texts(texts: Sequence[str]) -> TextCounts:
     """Return what the signals are made of: words, n-grams, lines, marks and sentences of each text.
 
@@ -97,26 +83,20 @@ def count_lines(characters: NDArray[np.uint32], text_start: NDArray[np.int64]) -
     return marks | parts
 
 
-def encode_characters(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return the code points of all texts, one after the other, and where each text starts; one more than texts."""
-    # lone surrogates are code points like others
-    characters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-    start = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=start[1:])
-    return characters, start
+_count_once = LastBatch(count_texts)
 
 
 def measure_gopher(batch: TextBatch) -> pl.DataFrame:
     """Return Gopher's signals of a batch."""
     from mmpipe.filtering.gopher_signals import compose_gopher
 
-    counts = _LAST.count(batch.texts)
+    counts = _count_once(batch.texts)
     return compose_gopher(counts.words, counts.top, counts.duplicate, counts.lines, counts.chars)
 
 
 def measure_c4(batch: TextBatch) -> pl.DataFrame:
     """Return C4's signals of a batch: as the text is measured, after `c4_lines` where the recipe has that step."""
-    counts = _LAST.count(batch.texts)
+    counts = _count_once(batch.texts)
     lorem_ipsum, curly_bracket = counts.lines["lorem_ipsum_lines"], counts.lines["curly_bracket_lines"]
     steps = [item.step for item in batch.recipe.corrections.steps]
     if _C4_LINES_STEP in steps:  # it tags what it met before other checks took the line
@@ -138,7 +118,7 @@ def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
     """Return FineWeb's signals of a batch, of lines that hold more than white space."""
     from mmpipe.filtering.gopher_signals import divide
 
-    counts = _LAST.count(batch.texts)
+    counts = _count_once(batch.texts)
     lines, newlines = counts.lines["newline_lines"], counts.lines["newlines"]
     columns = {
         "nonblank_line_count": lines.astype(np.float64),

@@ -135,7 +135,7 @@ def test_a_dictionary_that_starts_anew_says_the_same() -> None:
                 for word in words.words
             ]
             assert spelled == [token.text for text in batch for token in load_tokenizer()(text)]
-    assert len(small._chunk_numbers) < len(large._chunk_numbers)
+    assert small.chunk_count < large.chunk_count
 
 
 @pytest.mark.real_data
