@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from mmpipe.filtering.unspaced import UNSPACED_LANGUAGES, cut_unspaced
+from mmpipe.filtering.word_lists import find_flagged_words, find_stop_words
+from mmpipe.filtering.word_numbers import Cut, Numbering
 from mmpipe.tables.special_characters import (
     collect_special_characters,
     list_special_characters,
     mark_special_characters,
 )
-from mmpipe.filtering.unspaced import UNSPACED_LANGUAGES, cut_unspaced
-from mmpipe.filtering.word_lists import find_flagged_words, find_stop_words
-from mmpipe.filtering.word_numbers import Cut, Numbering
 from mmpipe.tables.text_signals import FAMILIES
 
 if TYPE_CHECKING:
@@ -155,20 +155,19 @@ class _Words:
         NaN where the language has no list.
         """
         counts = np.full(len(languages), np.nan)
-        owners = words.owners
         for language, entries in lists.items():
             if entries is None:
                 continue
-            rows = np.array([own == language for own in languages], np.bool_)
-            is_own = rows[owners]
-            own = words.numbers[is_own]
-            hits = self._words.describe(("listed", entries), partial(_mark, entries=entries))[own] > 0
-            counts[rows] = np.bincount(owners[is_own][hits], minlength=rows.size)[rows]
+            rows = np.array([row for row, own in enumerate(languages) if own == language], np.int64)
+            own = words.take(rows)
+            counts[rows] = own.total(
+                self._words.look_up(("listed", entries), own.numbers, partial(_mark, entries=entries))
+            )
             if language in _PAIRED:
-                pairs = (own[:-1] << 32) | own[1:]
-                is_inside = owners[is_own][:-1] == owners[is_own][1:]
-                hits = np.isin(pairs, self._find_pairs(entries)) & is_inside
-                counts[rows] += np.bincount(owners[is_own][:-1][hits], minlength=rows.size)[rows]
+                pairs = (own.numbers[:-1] << 32) | own.numbers[1:]
+                owners = own.owners
+                hits = np.isin(pairs, self._find_pairs(entries)) & (owners[:-1] == owners[1:])
+                counts[rows] += np.bincount(owners[:-1][hits], minlength=rows.size)
         return counts
 
     def _find_pairs(self, entries: frozenset[str]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from mmpipe.filtering.rules_c4 import C4_LANGUAGE, C4_PAGE, MC4_PAGE
 from mmpipe.filtering.rules_dclm import DCLM_LANGUAGE, DCLM_QUALITY, LINE_CORRECTIONS
 from mmpipe.filtering.rules_fineweb import FINEWEB_LANGUAGE, FINEWEB_QUALITY, FINEWEB_RELEASE_QUALITY
 from mmpipe.filtering.rules_pii import DOLMA_PII
+from mmpipe.filtering.rules_redpajama2 import REDPAJAMA2, REDPAJAMA2_LANGUAGE
 from mmpipe.filtering.rules_scores import SCORES
 
 #: How words, lines and n-grams are counted; a recipe's `text.dialect` names one.
@@ -74,6 +75,7 @@ REFINEDWEB_URL = (
     _url("url_strict_subwords",  0),
     _url("url_hard_words",       0),
     _url("url_soft_words",       1),
+    _url("url_held_out",         0),
 )  # fmt: skip
 
 REFINEDWEB_LANGUAGE = (
@@ -94,6 +96,8 @@ TEXT_RULES = index_rules(
     FINEWEB_QUALITY,
     FINEWEB_RELEASE_QUALITY,
     BLOOM,
+    REDPAJAMA2_LANGUAGE,
+    REDPAJAMA2,
     DCLM_LANGUAGE,
     DCLM_QUALITY,
     SCORES,

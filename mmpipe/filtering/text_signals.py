@@ -103,6 +103,7 @@ def find_family(name: str) -> Callable[[TextBatch], pl.DataFrame]:
         fineweb_signals,
         gopher_signals,
         pii_signals,
+        redpajama2_signals,
     )
 
     families: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
@@ -112,6 +113,7 @@ def find_family(name: str) -> Callable[[TextBatch], pl.DataFrame]:
         "c4": c4_signals.measure_c4,
         "fineweb": fineweb_signals.measure_fineweb,
         "bloom": bloom_signals.measure_bloom,
+        "redpajama2": redpajama2_signals.measure_redpajama2,
         "pii": pii_signals.measure_pii,
     }
     return families[name]
