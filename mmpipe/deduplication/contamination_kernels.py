@@ -1,0 +1,350 @@
+"""The compiled inner loops of decontamination: characters to words, words to n-grams, n-grams to verified hits.
+
+Imported only where it is used, because numba takes a second to import. All kernels release the GIL and are cached on
+disk.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from mmpipe.deduplication.normalization import CONTINUES, LAST_HAN_EXTENSION, STANDS_ALONE, TABLE_SIZE, VANISHES
+
+_FOLD_MASK = np.uint32(0x00FFFFFF)
+_HAN_EXTENSION_ENTRY = np.uint32(STANDS_ALONE << 24)
+
+# odd 64-bit multipliers: the two of MurmurHash3's finalizer, the golden ratio for chaining characters, and Steele and
+# Vigna's (2021) multiplier for rolling over words
+_MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
+_MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
+_CHAIN = np.uint64(0x9E3779B97F4A7C15)
+_ROLL = np.uint64(0xD1342543DE82EF95)
+_WORD_SEED = np.uint64(0xCBF29CE484222325)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _mix64(value: np.uint64) -> np.uint64:
+    value ^= value >> np.uint64(33)
+    value *= _MIX_1
+    value ^= value >> np.uint64(33)
+    value *= _MIX_2
+    return value ^ (value >> np.uint64(33))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _look_up(code: np.uint32, table: NDArray[np.uint32]) -> np.uint32:
+    if code < TABLE_SIZE:
+        return np.uint32(table[code])
+    if code <= LAST_HAN_EXTENSION:
+        return np.uint32(_HAN_EXTENSION_ENTRY | (code & _FOLD_MASK))
+    return np.uint32(0)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _read_words(
+    codes: NDArray[np.uint32],
+    table: NDArray[np.uint32],
+    starts: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+) -> int:
+    """Write where each word begins and ends, and its hash (room for one per character); return how many there are."""
+    count = 0
+    current = _WORD_SEED
+    is_open = False
+    for at in range(len(codes)):
+        entry = _look_up(codes[at], table)
+        action = entry >> np.uint32(24)
+        if action == VANISHES:
+            continue
+        folded = np.uint64(entry & _FOLD_MASK)
+        if action == CONTINUES:
+            if not is_open:
+                starts[count] = at
+                is_open = True
+                current = _WORD_SEED
+            current = (current ^ folded) * _CHAIN
+            current ^= current >> np.uint64(29)
+            ends[count] = at + 1
+            continue
+        if is_open:
+            hashes[count] = _mix64(current)
+            count += 1
+            is_open = False
+        if action == STANDS_ALONE:
+            starts[count] = at
+            ends[count] = at + 1
+            current = (_WORD_SEED ^ folded) * _CHAIN
+            hashes[count] = _mix64(current ^ (current >> np.uint64(29)))
+            count += 1
+    if is_open:
+        hashes[count] = _mix64(current)
+        count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def fold_segments(
+    codes: NDArray[np.uint32], offsets: NDArray[np.int64], table: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the words of segments of items: their folded characters, where each begins, their hashes; words before.
+
+    Args:
+        codes: code points of all segments, end to end.
+        offsets: (segments + 1,) first code point of each.
+        table: `contamination_index.build_word_table()`.
+
+    Returns:
+        characters (c,), word_start (w + 1,) into them, hashes (w,), segment_word (segments + 1,) first word of each.
+    """
+    segments = len(offsets) - 1
+    longest = _find_longest(offsets)
+    starts = np.empty(longest, dtype=np.int32)
+    ends = np.empty(longest, dtype=np.int32)
+    hashes = np.empty(longest, dtype=np.uint64)
+    characters = np.empty(len(codes), dtype=np.uint32)
+    word_start = np.zeros(len(codes) + 1, dtype=np.int64)
+    all_hashes = np.empty(len(codes), dtype=np.uint64)
+    segment_word = np.zeros(segments + 1, dtype=np.int64)
+    words = 0
+    filled = 0
+    for segment in range(segments):
+        text = codes[offsets[segment] : offsets[segment + 1]]
+        count = _read_words(text, table, starts, ends, hashes)
+        for word in range(count):
+            for at in range(starts[word], ends[word]):
+                entry = _look_up(text[at], table)
+                if entry >> np.uint32(24) != VANISHES:
+                    characters[filled] = entry & _FOLD_MASK
+                    filled += 1
+            all_hashes[words] = hashes[word]
+            words += 1
+            word_start[words] = filled
+        segment_word[segment + 1] = words
+    return characters[:filled].copy(), word_start[: words + 1].copy(), all_hashes[:words].copy(), segment_word
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def hash_grams(hashes: NDArray[np.uint64], width: int, mask: np.uint64) -> NDArray[np.uint64]:
+    """Return the hash of the `width` words from each word on; shape (words - width + 1,), or none."""
+    count = len(hashes) - width + 1
+    grams = np.empty(max(count, 0), dtype=np.uint64)
+    if count <= 0:
+        return grams
+    leaving = np.uint64(1)
+    rolled = np.uint64(0)
+    for word in range(width):
+        rolled = rolled * _ROLL + hashes[word]
+        leaving *= _ROLL
+    for first in range(count):
+        grams[first] = _mix64(rolled) & mask
+        if first + 1 < count:
+            rolled = rolled * _ROLL + hashes[first + width] - leaving * hashes[first]
+    return grams
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def number_grams(
+    hashes: NDArray[np.uint64],
+    words: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    characters: NDArray[np.uint32],
+    word_start: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return for each occurrence, sorted by hash, the first occurrence with the same words.
+
+    Occurrences whose hashes agree by chance and whose words do not stay apart.
+    """
+    first_of = np.arange(len(hashes))
+    run = 0
+    for at in range(len(hashes)):
+        if hashes[at] != hashes[run]:
+            run = at
+        for other in range(run, at):
+            if first_of[other] != other or lengths[other] != lengths[at]:
+                continue
+            if _is_same(words[other], words[at], lengths[at], characters, word_start):
+                first_of[at] = other
+                break
+    return first_of
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _is_same(one: int, other: int, length: int, characters: NDArray[np.uint32], word_start: NDArray[np.int64]) -> bool:
+    shift = word_start[other] - word_start[one]
+    for word in range(1, length + 1):
+        if word_start[other + word] - word_start[one + word] != shift:
+            return False
+    for at in range(word_start[one], word_start[one + length]):  # noqa: SIM110
+        if characters[at] != characters[at + shift]:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def fill_filter(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    """Return a bit field of 2^bits bits in which the bit of each hash (its upper `bits` bits) is set."""
+    field = np.zeros(1 << (bits - 6), dtype=np.uint64)
+    for value in hashes:
+        place = value >> np.uint64(64 - bits)
+        field[place >> np.uint64(6)] |= np.uint64(1) << (place & np.uint64(63))
+    return field
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def find_hits(
+    codes: NDArray[np.uint32],
+    offsets: NDArray[np.int64],
+    table: NDArray[np.uint32],
+    width: int,
+    mask: np.uint64,
+    gram_hashes: NDArray[np.uint64],
+    gram_words: NDArray[np.int64],
+    gram_lengths: NDArray[np.int32],
+    field: NDArray[np.uint64],
+    bits: int,
+    buckets: NDArray[np.int64],
+    bucket_bits: int,
+    characters: NDArray[np.uint32],
+    word_start: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return each place where a document has the words of an n-gram of the index.
+
+    Args:
+        codes: code points of all documents, end to end.
+        offsets: (documents + 1,) first code point of each document.
+        table: as for `fold_segments`.
+        width: words that the hashes cover.
+        mask: as for `hash_grams`.
+        gram_hashes: sorted hashes.
+        gram_words: first word of each n-gram in `word_start`.
+        gram_lengths: words of each n-gram, `width` or more.
+        field: `fill_filter(gram_hashes, bits)`.
+        bits: as for `fill_filter`.
+        buckets: (2^bucket_bits + 1,) first n-gram whose hash has these upper bits.
+        bucket_bits: how many upper bits.
+        characters: as returned by `fold_segments`.
+        word_start: as returned by `fold_segments`.
+
+    Returns:
+        (hits, 5): document, number of its first word, n-gram, first character, character after the last.
+    """
+    documents = len(offsets) - 1
+    longest = _find_longest(offsets)
+    starts = np.empty(longest, dtype=np.int32)
+    ends = np.empty(longest, dtype=np.int32)
+    hashes = np.empty(longest, dtype=np.uint64)
+    hits = np.empty((256, 5), dtype=np.int64)
+    found = 0
+    leaving = np.uint64(1)
+    for _ in range(width):
+        leaving *= _ROLL
+    shift = np.uint64(64 - bits)
+    bucket_shift = np.uint64(64 - bucket_bits)
+    for document in range(documents):
+        text = codes[offsets[document] : offsets[document + 1]]
+        count = _read_words(text, table, starts, ends, hashes)
+        rolled = np.uint64(0)
+        for last in range(count):
+            rolled = rolled * _ROLL + hashes[last]
+            first = last - width + 1
+            if first < 0:
+                continue
+            if first > 0:
+                rolled -= leaving * hashes[first - 1]
+            value = _mix64(rolled) & mask
+            if not _is_set(field, value >> shift):
+                continue
+            bucket = value >> bucket_shift
+            for gram in range(buckets[bucket], buckets[bucket + np.uint64(1)]):
+                length = gram_lengths[gram]
+                if gram_hashes[gram] != value or first + length > count:
+                    continue
+                word = gram_words[gram]
+                if _has_words(text, table, starts, ends, first, word, length, characters, word_start):
+                    hits = _make_room(hits, found)
+                    _note(hits[found], document, first, gram, starts[first], ends[first + length - 1])
+                    found += 1
+    return hits[:found].copy()
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _is_set(field: NDArray[np.uint64], place: np.uint64) -> bool:
+    return bool((field[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _find_longest(offsets: NDArray[np.int64]) -> int:
+    longest = 1
+    for document in range(len(offsets) - 1):
+        longest = max(longest, offsets[document + 1] - offsets[document])
+    return longest
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _note(hit: NDArray[np.int64], document: int, first: int, gram: int, start: int, end: int) -> None:
+    hit[0] = document
+    hit[1] = first
+    hit[2] = gram
+    hit[3] = start
+    hit[4] = end
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _make_room(hits: NDArray[np.int64], found: int) -> NDArray[np.int64]:
+    if found < len(hits):
+        return hits
+    grown = np.empty((2 * found, hits.shape[1]), dtype=np.int64)
+    grown[:found] = hits
+    return grown
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _has_words(
+    text: NDArray[np.uint32],
+    table: NDArray[np.uint32],
+    starts: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    first: int,
+    gram_word: int,
+    length: int,
+    characters: NDArray[np.uint32],
+    word_start: NDArray[np.int64],
+) -> bool:
+    """Whether the words of a document from `first` on are those of an n-gram, character by character."""
+    for word in range(length):
+        at = word_start[gram_word + word]
+        end = word_start[gram_word + word + 1]
+        for place in range(starts[first + word], ends[first + word]):
+            entry = _look_up(text[place], table)
+            if entry >> np.uint32(24) == VANISHES:
+                continue
+            if at == end or characters[at] != entry & _FOLD_MASK:
+                return False
+            at += 1
+        if at != end:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def merge_hits(
+    documents: NDArray[np.int64], items: NDArray[np.int64], firsts: NDArray[np.int64], stops: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return for each hit, sorted by document, item and first word, the number of the span it belongs to.
+
+    Hits of one document and item whose words overlap or follow each other are one span.
+    """
+    spans = np.empty(len(documents), dtype=np.int64)
+    span = -1
+    reach = np.int64(-1)
+    for at in range(len(documents)):
+        is_new = at == 0 or documents[at] != documents[at - 1] or items[at] != items[at - 1]
+        if is_new or firsts[at] > reach:
+            span += 1
+            reach = stops[at]
+        reach = max(reach, stops[at])
+        spans[at] = span
+    return spans
