@@ -6,7 +6,6 @@ from mmpipe.filtering.rules import Rule
 
 _PAGE = "C4 (Raffel et al. 2020, JMLR 21:140), §2.2; TensorFlow Datasets, text/c4_utils.py, clean_page"
 _LENGTH = "TensorFlow Datasets, text/c4_utils.py, is_valid_length; DCLM, baselines_configs/c4.yaml"
-_BAD_WORDS = "C4 (JMLR 21:140), §2.2: no page with a word of the List of Dirty, Naughty, Obscene or Otherwise Bad Words"
 _LANGUAGE = "C4 (JMLR 21:140), §2.2: langdetect, probability of at least 0.99; the probability here is another model's"
 _PARAGRAPHS = "mC4 (Xue et al. 2021, arXiv 2010.11934), §3.1"
 
@@ -21,7 +20,6 @@ C4_PAGE = (
     Rule(name="c4_curly_bracket_count", signal="curly_bracket_count", high=0, source=_PAGE),
     # datatrove has 5, and 3 words per line: the two minima swapped
     Rule(name="c4_sentence_count", signal="sentence_count", low=3, source=_PAGE),
-    Rule(name="c4_toxic_word_count", signal="toxic_word_count", high=0, source=_BAD_WORDS),
 )
 
 MC4_PAGE = (Rule(name="mc4_long_line_count", signal="long_line_count", low=3, source=_PARAGRAPHS),)
