@@ -28,18 +28,24 @@ def find_list(reference: ListReference, folder: Path | None) -> ListReference:
     Raises:
         RecipeError: no such list, or a URL without a digest.
     """
+    file = reference.file
     if "://" in reference.list:
         if not reference.sha256:
             raise RecipeError(f"The list {reference.list} comes from a URL, so its sha256 must be stated beside it.")
-        return replace(reference, path=reference.list)
+        return replace(reference, path=file)
     lists = resources.files("mmpipe") / "recipes" / "lists"
-    packaged = lists / f"{reference.list}.txt"
-    path = Path(str(packaged)) if packaged.is_file() else (folder or Path()) / reference.list
+    packaged = lists / f"{file}.txt"
+    path = Path(str(packaged)) if packaged.is_file() else (folder or Path()) / file
     if not path.is_file():
         names = [entry.name.removesuffix(".txt") for entry in lists.iterdir()]
-        raise RecipeError(f"No list {reference.list!r}, packaged or at that path.{name_nearest(reference.list, names)}")
-    sha256 = reference.sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+        raise RecipeError(f"No list {file!r}, packaged or at that path.{name_nearest(file, names)}")
+    sha256 = reference.sha256 or _digest_file(path)
     return replace(reference, path=str(path), sha256=sha256)
+
+
+def _digest_file(path: Path) -> str:
+    with path.open("rb") as stored:
+        return hashlib.file_digest(stored, "sha256").hexdigest()
 
 
 #: Files of a folder of lists by language: `en`, `pt-br`, `zh_Hant`, with or without `.txt`.

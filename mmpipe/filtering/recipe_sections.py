@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.rules import Rule
 from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP, Option
-from mmpipe.tables.text_signals import FAMILIES
+from mmpipe.tables.text_signals import FAMILIES, UT1_CATEGORIES
 
 #: Methods that a recipe may name; each is a file of mmpipe/synthesis.
 SYNTHESIS_METHODS = ("grounded_questions", "image_instructions")
@@ -17,14 +18,16 @@ SYNTHESIS_METHODS = ("grounded_questions", "image_instructions")
 #: What responses may be judged by: the first two ask the teacher, the last compares with the accepted answer.
 CRITERIA = ("helpfulness", "truthfulness", "answer_f1")
 
+_ARCHIVE_MEMBER = re.compile(r"\.(?:tar|tgz|tar\.gz|tar\.xz|tar\.zst)#(.+)$")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListReference:
     """One list of words, domains, hosts or URLs, one entry per line.
 
     Attributes:
-        list: name of a packaged list, a path (relative ones stand beside the recipe) or a URL; `.xz` and `.gz` are
-            unpacked.
+        list: name of a packaged list, a path (relative ones stand beside the recipe) or a URL; `.xz`, `.gz` and `.zst`
+            are unpacked. A file in an archive stands behind a `#`: `ut1.tar.xz#adult/domains`.
         sha256: digest of the file as stored; filled in for packaged lists and paths, required for a URL.
         licence: licence and author of the list, shown in the dataset card.
         path: where the file lies, or the URL; never part of a digest.
@@ -34,6 +37,22 @@ class ListReference:
     sha256: str = ""
     licence: str = ""
     path: str = field(default="", compare=False)
+
+    @property
+    def file(self) -> str:
+        """The list without the member of an archive."""
+        return self.list.removesuffix(f"#{self.member}") if self.member else self.list
+
+    @property
+    def member(self) -> str:
+        """The file in an archive; empty if the list is the file itself."""
+        found = _ARCHIVE_MEMBER.search(self.list)
+        return found[1] if found else ""
+
+    @property
+    def identity(self) -> str:
+        """What changes when the entries do: the digest of the file, and which member of it is meant."""
+        return f"{self.sha256}#{self.member}" if self.member else self.sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,16 +181,20 @@ class ScoreSettings:
 
     Attributes:
         quality: whether the fastText quality classifier scores texts.
+        quality_label: its wanted class; null for `positive`, or `hq` of DCLM's.
         perplexity: whether a language model does.
         perplexity_tokens: tokens of a text that the language model reads.
         encoder: whether an encoder with a classification head does.
+        encoder_label: the class whose probability is the score; null for a head of one number.
         encoder_tokens: tokens of a text that the encoder reads.
     """
 
     quality: bool = False
+    quality_label: str | None = None
     perplexity: bool = False
     perplexity_tokens: int = 1024
     encoder: bool = False
+    encoder_label: str | None = None
     encoder_tokens: int = 512
 
     def __post_init__(self) -> None:
@@ -203,19 +226,33 @@ class UrlSettings:
     Attributes:
         case_sensitive_words: look for hard and soft words in the URL as written, as datatrove does; by default the URL
             is lower-cased first.
+        as_written: hold hosts and URLs against the lists as datatrove 0.10 does: as they are written (upper case, the
+            scheme and `www.` of a URL count), and a listed host blocks no host below it.
         domains: blocked registered domains and hosts.
         urls: blocked URLs.
         strict_subwords: words that may stand nowhere in the URL's letters and digits.
         hard_words: words of which one blocks.
         soft_words: words of which several block.
+        held_out: domains and hosts of sources that are mixed separately.
+        categories: lists of domains, hosts and URLs by category of UT1 (`tables.text_signals.UT1_CATEGORIES`).
     """
 
     case_sensitive_words: bool = False
+    as_written: bool = False
     domains: tuple[ListReference, ...] = ()
     urls: tuple[ListReference, ...] = ()
     strict_subwords: tuple[ListReference, ...] = ()
     hard_words: tuple[ListReference, ...] = ()
     soft_words: tuple[ListReference, ...] = ()
+    held_out: tuple[ListReference, ...] = ()
+    # a mapping has no hash; settings that differ in it alone are unequal all the same
+    categories: Mapping[str, tuple[ListReference, ...]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for category in self.categories:
+            _require(
+                category in UT1_CATEGORIES, f"unknown category {category!r}.{name_nearest(category, UT1_CATEGORIES)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ EXTRACTED = "extracted"
 #: Families that search texts for the words of the recipe's `words` section.
 _SEARCHING = frozenset(("bloom", "redpajama2", "toxicity"))
 
-_LISTS = ("domains", "urls", "strict_subwords", "hard_words", "soft_words")
+_LISTS = ("domains", "urls", "strict_subwords", "hard_words", "soft_words", "held_out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +286,7 @@ def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
         readers["sentence_model"] = partial(_read_lists, folder=folder)
     if section == "url":
         readers = {name: partial(_read_lists, folder=folder) for name in _LISTS}
+        readers["categories"] = partial(_read_categories, folder=folder)
     if section == "words":
         readers = {name: partial(_read_word_lists, folder=folder) for name in ("flagged", "stop")}
     if section == "corrections":
@@ -339,6 +340,10 @@ def _read_lists(node: yaml.Node, file: str, folder: Path | None) -> tuple[ListRe
         except RecipeError as error:
             fail(item, file, str(error))
     return tuple(references)
+
+
+def _read_categories(node: yaml.Node, file: str, folder: Path | None) -> dict[str, tuple[ListReference, ...]]:
+    return {name: _read_lists(item, file, folder) for name, item in read_mapping(node, file).items()}
 
 
 def _read_word_lists(node: yaml.Node, file: str, folder: Path | None) -> dict[str, tuple[ListReference, ...]]:
@@ -446,7 +451,7 @@ def _identify(value: Any) -> Any:
     if isinstance(value, Rule):
         return {key: item for key, item in value.resolve().items() if key != "source"}
     if isinstance(value, ListReference):
-        return value.sha256
+        return value.identity
     if dataclasses.is_dataclass(value):
         return {item.name: _identify(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):

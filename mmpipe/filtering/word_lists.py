@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mmpipe.filtering.blocklists import read_entries
+from mmpipe.filtering.list_files import read_entries
 
 if TYPE_CHECKING:
     from mmpipe.filtering.recipe_sections import ListReference, WordSettings

@@ -23,6 +23,23 @@ _IDENTITY = (
     _signal("language_score", "Probability of that language, 0 to 1.", "extracted_text.language_score"),
 )
 
+#: Categories of the UT1 blacklists that RedPajama-V2 annotates documents with (arXiv 2411.12372, quality signals).
+UT1_CATEGORIES = (
+    "adult",
+    "agressif",
+    "agressive",
+    "arjel",
+    "chat",
+    "dating",
+    "ddos",
+    "filehosting",
+    "gambling",
+    "mixed_adult",
+    "phishing",
+    "porn",
+    "violence",
+)
+
 _URL = (
     _signal("url_blocked_domain", "1 if the registered domain is on the blocklist.", "extracted_text.url"),
     _signal("url_blocked_host", "1 if the full host is on the blocklist.", "extracted_text.url"),
@@ -30,6 +47,11 @@ _URL = (
     _signal("url_strict_subwords", "Strict sub-words found anywhere in the URL's letters.", "extracted_text.url"),
     _signal("url_hard_words", "Hard words among the URL's words.", "extracted_text.url"),
     _signal("url_soft_words", "Soft words among the URL's words.", "extracted_text.url"),
+    _signal("url_held_out", "1 if the URL's source is held out, to be mixed separately.", "extracted_text.url"),
+    *(
+        _signal(f"url_ut1_{category}", f"1 if the URL is listed in UT1's category {category}.", "extracted_text.url")
+        for category in UT1_CATEGORIES
+    ),
 )
 
 _GOPHER = (
@@ -127,7 +149,7 @@ _REDPAJAMA2 = (
 )
 _TOXICITY = (
     _signal("toxic_word_count", "Occurrences of flagged words of the document's language; null if it has no list."),
-    _signal("toxic_word_ratio", "Those per white-space word; per character where words are not spaced."),
+    _signal("toxic_word_ratio", "Those per run of letters, marks and digits; per character where words are not spaced."),
     _signal("distinct_toxic_word_count", "Distinct flagged words that occur."),
 )
 

@@ -68,6 +68,7 @@ CASES: dict[str, dict[str, Any]] = {
     "refinedweb_url_strict_subwords": {"url": "http://my-free-porn-tube.example/"},
     "refinedweb_url_hard_words": {"url": "http://news.example/XXX/today"},
     "refinedweb_url_soft_words": {"url": "http://news.example/casino-bonus"},
+    "refinedweb_url_held_out": {"url": "https://en.wikipedia.org/wiki/Garden"},
     "refinedweb_language": {"language": "de"},
     "refinedweb_language_score": {"language_score": 0.6499},
     "gopher_duplicate_paragraph_ratio": {"text": "\n\n".join(["Read more here.", write_good_text()] * 3)},
