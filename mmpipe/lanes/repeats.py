@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,13 @@ from mmpipe.tables.text import (
 )
 
 if TYPE_CHECKING:
+    from mmpipe.deduplication.contamination_index import ContaminationIndex
     from mmpipe.deduplication.minhash import MinHashSettings
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.storage.lake import Dataset, Lake
     from mmpipe.storage.shards import Production
+
+_log = logging.getLogger(__name__)
 
 
 # text_signatures, text_duplicates, deduped_corpus ---------------------------------------------------------------------
@@ -114,28 +118,50 @@ def duplicates_shard(lake: Lake, dump: str, earlier: list[str], recipe: Recipe) 
 
 def find_text_contamination(run: StageRun) -> Production:
     """Find text of evaluation sets in the documents; without sets, nothing is found."""
-    from mmpipe.deduplication.contamination import build_index
-    from mmpipe.storage.evaluation_sets import read_evaluation_sets
-
     text = run.read(FILTERED_TEXT)
-    settings = run.recipe.contamination
-    folder = Path(run.knobs.cache_folder) / "contamination" / run.recipe.digest_section("contamination")
-    if settings.sets:
-        build_index(read_evaluation_sets(run.recipe), ngram_words=settings.ngram_words, folder=folder)
-    work = [ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe, folder)) for item in follow_shards(text)]
+    if run.recipe.contamination.sets:
+        # built here once, so that the shards only map it
+        index = _open_evaluation_index(run.recipe, run.knobs.cache_folder)
+        for name, items, short, common, ngrams in index.count_items().iter_rows():
+            _log.info(
+                "%s: %d items, %d n-grams; %d items are too short and %d of common words only.",
+                name, items, ngrams, short, common,
+            )  # fmt: skip
+    work = [
+        ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe, run.knobs.cache_folder))
+        for item in follow_shards(text)
+    ]
     return run.write(work, contamination_shard, inputs=fingerprint_inputs(text))
 
 
-def contamination_shard(text: Dataset, shard: str, recipe: Recipe, folder: Path) -> ShardResult:
+def contamination_shard(text: Dataset, shard: str, recipe: Recipe, cache_folder: str) -> ShardResult:
     """Find text of evaluation sets in the documents of one shard."""
-    from mmpipe.deduplication.contamination import find_contamination, open_index
+    from mmpipe.deduplication.contamination import find_contamination
 
     rows = text.read_shard(shard).select("doc_id", "dump", "text")
     if not recipe.contamination.sets:
         return ShardResult(TEXT_CONTAMINATION.make_empty(), rows.height, accounts_for_rows=False)
-    hits = find_contamination(rows, open_index(folder))
+    hits = find_contamination(rows, _open_evaluation_index(recipe, cache_folder))
     counts = hits.group_by("evaluation_set").agg(pl.col("doc_id").n_unique()).rows()
     return ShardResult(hits, rows.height, counts=dict(counts), accounts_for_rows=False)
+
+
+def _open_evaluation_index(recipe: Recipe, cache_folder: str) -> ContaminationIndex:
+    """Return the index of the recipe's evaluation sets, kept in the cache folder under the digest of their files."""
+    from mmpipe.deduplication.contamination_index import build_index, digest_sets, open_index
+    from mmpipe.storage.evaluation_sets import read_evaluation_set
+
+    settings = recipe.contamination
+
+    def build() -> ContaminationIndex:
+        sets = [
+            read_evaluation_set(item.file.path, name=item.name, fields=item.fields, sha256=item.file.sha256)
+            for item in settings.sets
+        ]
+        return build_index([(found.name, found.items) for found in sets], ngram_words=settings.ngram_words)
+
+    digest = digest_sets([(item.name, item.file.sha256, item.fields) for item in settings.sets], settings.ngram_words)
+    return open_index(Path(cache_folder) / "contamination", digest, build)
 
 
 def dedupe_text(run: StageRun) -> Production:
@@ -161,9 +187,8 @@ def dedupe_shard(text: Dataset, duplicates: Dataset, contamination: Dataset, sha
 
     rows = text.read_shard(shard)
     of_shard = duplicates.scan().join(rows.lazy().select("doc_id"), on="doc_id", how="semi").collect()
-    removals = removals_of(of_shard, collect_minhash_settings(recipe))
-    if recipe.contamination.remove:
-        removals = pl.concat([removals, removals_of_contamination(contamination.read_shard(shard))])
+    contaminated = removals_of_contamination(contamination.read_shard(shard), remove=recipe.contamination.remove)
+    removals = pl.concat([removals_of(of_shard, collect_minhash_settings(recipe)), contaminated])
     kept = keep(rows, removals, key="doc_id")
     return ShardResult(kept.frame, kept.rows_in, kept.rows_removed, kept.removed_by_rule)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -54,18 +55,18 @@ def measure_shard(text: Dataset, corrections: Dataset, shard: str, recipe: Recip
 
 def score_texts(run: StageRun) -> Production:
     """Score texts by the models the recipe asks for; without any, every score is null."""
-    from mmpipe.models.text_scores import find_score_models
+    from mmpipe.models.text_scores import digest_scores
 
     text, corrections = run.read(EXTRACTED_TEXT), run.read(TEXT_CORRECTIONS)
-    models = find_score_models(
-        run.recipe.scores,
-        quality=run.knobs.quality_weights,
-        perplexity=run.knobs.perplexity_weights,
-        encoder=run.knobs.encoder_weights,
+    weights = digest_scores(
+        quality_path=run.knobs.quality_weights,
+        perplexity_path=run.knobs.perplexity_weights,
+        encoder_path=run.knobs.encoder_weights,
+        settings=run.recipe.scores,
     )
     work = [
         ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe, run.knobs))
-        for item in follow_shards(text, corrections, extra=models.digest)
+        for item in follow_shards(text, corrections, extra=weights)
     ]
     # a neural model is loaded once and holds the device; the others run beside each other
     is_in_process = run.recipe.scores.perplexity or run.recipe.scores.encoder
@@ -76,9 +77,11 @@ def score_shard(text: Dataset, corrections: Dataset, shard: str, recipe: Recipe,
     """Score the texts of one shard, as corrected."""
     import time
 
+    from mmpipe.models.devices import choose_device
     from mmpipe.models.text_scores import score_texts as score
 
     started = time.monotonic()
+    has_device = recipe.scores.perplexity or recipe.scores.encoder
     rows = read_corrected(text, corrections, shard)
     scores = score(
         rows.select(pl.coalesce("corrected_text", "text")).to_series().to_list(),
@@ -86,11 +89,12 @@ def score_shard(text: Dataset, corrections: Dataset, shard: str, recipe: Recipe,
         perplexity_path=knobs.perplexity_weights,
         encoder_path=knobs.encoder_weights,
         settings=recipe.scores,
-        device=knobs.device,
+        device=choose_device(knobs.device) if has_device else "cpu",
         batch_size=knobs.batch_size,
+        converted=Path(knobs.cache_folder) / "weights",
     )
     frame = pl.concat([rows.select("doc_id"), scores], how="horizontal")
-    seconds = time.monotonic() - started if recipe.scores.perplexity or recipe.scores.encoder else 0.0
+    seconds = time.monotonic() - started if has_device else 0.0
     return ShardResult(frame, rows.height, device_seconds=seconds)
 
 
