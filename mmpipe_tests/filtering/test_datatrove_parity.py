@@ -6,9 +6,11 @@ docs/parity.md says what is proven here and what differs.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -234,3 +236,49 @@ def test_hand_made_pages_have_the_fate_that_the_released_datatrove_gives_them(
     pytest.importorskip("nltk")
     peer = ask_release(tmp_path, list(PAGES), model)
     check_against(list(PAGES), peer, load_release(tmp_path, model))
+
+
+def read_gold_texts(shared_data: Path) -> list[str]:
+    with gzip.open(shared_data / "web" / "gold.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [text for line in lines if (text := json.loads(line).get("gold_text"))]
+
+
+def extract_pages(shared_data: Path) -> list[str]:
+    """Return the texts that trafilatura finds in the real pages, with FineWeb's settings."""
+    import trafilatura
+    from fastwarc.stream_io import FileStream
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    texts = []
+    with FileStream(str(shared_data / "web" / "real_pages.warc.gz"), "rb") as stream:
+        for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
+            page = record.reader.read().decode("utf-8", "replace")
+            texts.append(trafilatura.extract(page, favor_precision=True, include_comments=False, deduplicate=True))
+    return [text for text in texts if text]
+
+
+@pytest.mark.real_data
+def test_real_texts_have_the_fate_that_datatrove_gives_them(shared_data: Path, tmp_path: Path) -> None:
+    texts = read_gold_texts(shared_data)[::40]
+    check_against(texts, ask_peer(tmp_path, {"texts": texts}), load_recipe("fineweb"))
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.parametrize("read", [read_gold_texts, extract_pages])
+def test_every_real_text_has_the_fate_that_datatrove_gives_it(
+    read: Callable[[Path], list[str]], shared_data: Path, tmp_path: Path
+) -> None:
+    texts = read(shared_data)
+    check_against(texts, ask_peer(tmp_path, {"texts": texts}), load_recipe("fineweb"))
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.parametrize("model", [MODEL, NO_MODEL], ids=["with a model", "without"])
+def test_every_real_text_has_the_fate_that_the_released_datatrove_gives_it(
+    model: dict[str, str], shared_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("nltk")
+    texts = read_gold_texts(shared_data)
+    check_against(texts, ask_release(tmp_path, texts, model), load_release(tmp_path, model))
