@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 import polars as pl
 import pytest
 
+from mmpipe.extraction.corrections import correct_text, find_step
 from mmpipe.filtering.judge import count_funnel, judge
-from mmpipe.filtering.recipes import load_recipe
+from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.filtering.rules import Rule
 from mmpipe.filtering.text_signals import measure_text
+from mmpipe.tables.corrections import CORRECTION
 from mmpipe.tables.keep import keep
 from mmpipe.tables.text import EXTRACTED_TEXT
 
@@ -87,6 +90,7 @@ CASES: dict[str, dict[str, Any]] = {
     "gopher_ellipsis_line_ratio": {"text": write_good_text().replace(".\n", "...\n")},
     "gopher_alphabetic_word_ratio": {"text": write_good_text() + " ".join(str(n) for n in range(1000, 1400))},
     "gopher_stop_word_count": {"text": " ".join(f"{noun}s{n}" for n in range(9) for noun in NOUNS)},
+    "refinedweb_corrected_word_ratio": {"text": "\n".join([write_good_text(), *(f"{n} likes" for n in range(99))])},
 }
 
 
@@ -97,8 +101,24 @@ def make_pages(*changes: dict[str, Any]) -> pl.DataFrame:
     return EXTRACTED_TEXT.conform(pl.DataFrame(rows, schema=EXTRACTED_TEXT.schema))
 
 
+def correct_pages(pages: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Return the pages with what the recipe's correction steps made of their texts."""
+    steps = [find_step(item.step, item.options) for item in recipe.corrections.steps]
+    corrected = [None if text is None else correct_text(text, steps) for text in pages.get_column("text")]
+    entries = [[{"step": step, **asdict(edit)} for step, edit in item.edits] if item else None for item in corrected]
+    return pages.with_columns(
+        corrected_text=pl.Series([item.text if item else None for item in corrected], dtype=pl.String),
+        corrections=pl.Series(entries, dtype=pl.List(CORRECTION)),
+    )
+
+
+def measure_pages(recipe: Recipe, *changes: dict[str, Any]) -> pl.DataFrame:
+    """Return the signals of one page per change of the good page, corrected and measured as the recipe says."""
+    return measure_text(correct_pages(make_pages(*changes), recipe), recipe)
+
+
 def find_failed(change: dict[str, Any]) -> list[str]:
-    signals = measure_text(make_pages(change), RECIPE)
+    signals = measure_pages(RECIPE, change)
     return judge(signals, RECIPE.text.rules, key="doc_id", status="extraction_status").get_column("rule").to_list()
 
 
@@ -135,7 +155,7 @@ def test_every_rule_of_the_other_lanes_removes_values_beyond_its_limit_and_keeps
 
 def test_the_line_from_pages_to_kept_rows_accounts_for_each() -> None:
     pages = make_pages({}, *CASES.values(), {"extraction_status": "not_html", "text": None}, {"text": ""})
-    signals = measure_text(pages, RECIPE)
+    signals = measure_text(correct_pages(pages, RECIPE), RECIPE)
     removals = judge(signals, RECIPE.text.rules, key="doc_id", status="extraction_status")
     kept = keep(pages, removals, key="doc_id")
     assert kept.frame.get_column("doc_id").to_list() == ["000"]
