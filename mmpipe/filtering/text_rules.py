@@ -10,6 +10,7 @@ from mmpipe.filtering.rules_fineweb import FINEWEB_LANGUAGE, FINEWEB_QUALITY, FI
 from mmpipe.filtering.rules_pii import DOLMA_PII
 from mmpipe.filtering.rules_redpajama2 import REDPAJAMA2, REDPAJAMA2_LANGUAGE
 from mmpipe.filtering.rules_scores import SCORES
+from mmpipe.filtering.rules_toxicity import TOXICITY
 
 #: How words, lines and n-grams are counted; a recipe's `text.dialect` names one.
 TEXT_DIALECTS = {
@@ -98,6 +99,7 @@ TEXT_RULES = index_rules(
     BLOOM,
     REDPAJAMA2_LANGUAGE,
     REDPAJAMA2,
+    TOXICITY,
     DCLM_LANGUAGE,
     DCLM_QUALITY,
     SCORES,

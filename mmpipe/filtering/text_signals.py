@@ -104,6 +104,7 @@ def find_family(name: str) -> Callable[[TextBatch], pl.DataFrame]:
         gopher_signals,
         pii_signals,
         redpajama2_signals,
+        toxicity_signals,
     )
 
     families: Mapping[str, Callable[[TextBatch], pl.DataFrame]] = {
@@ -114,6 +115,7 @@ def find_family(name: str) -> Callable[[TextBatch], pl.DataFrame]:
         "fineweb": fineweb_signals.measure_fineweb,
         "bloom": bloom_signals.measure_bloom,
         "redpajama2": redpajama2_signals.measure_redpajama2,
+        "toxicity": toxicity_signals.measure_toxicity,
         "pii": pii_signals.measure_pii,
     }
     return families[name]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from mmpipe.filtering.bloom_signals import cut_chunks, measure_bloom
 from mmpipe.filtering.recipe_sections import ListReference, WordSettings
-from mmpipe.tables.special_characters import list_special_characters
 from mmpipe.filtering.unspaced import cut_unspaced
 from mmpipe.filtering.word_lists import find_stop_words
+from mmpipe.tables.special_characters import list_special_characters
 from mmpipe_tests.filtering.batches import make_batch
 
 
@@ -26,7 +26,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> WordSettings:
     def write(name: str, *entries: str) -> tuple[ListReference, ...]:
         path: Path = folder / name
         path.write_text("\n".join(entries), encoding="utf-8")
-        return (ListReference(list=name, path=str(path)),)
+        return (ListReference(list=str(path), path=str(path)),)
 
     return WordSettings(
         flagged={"en": write("flagged-en", "darn", "two words"), "zh": write("flagged-zh", "坏话")},
