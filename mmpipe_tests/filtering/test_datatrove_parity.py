@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.filtering.rules import Rule
 from mmpipe.filtering.text_signals import measure_text
+from mmpipe.filtering.url_signals import measure_urls
 from mmpipe.tables.text import EXTRACTED_TEXT, TEXT_CORRECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -282,3 +284,47 @@ def test_every_real_text_has_the_fate_that_the_released_datatrove_gives_it(
     pytest.importorskip("nltk")
     texts = read_gold_texts(shared_data)
     check_against(texts, ask_release(tmp_path, texts, model), load_release(tmp_path, model))
+
+
+def list_urls(shared_data: Path, entries: list[str]) -> list[str]:
+    """Return the URLs of the real pages, and made ones that some list of datatrove's blocks."""
+    with gzip.open(shared_data / "web" / "gold.jsonl.gz", "rt", encoding="utf-8") as lines:
+        real = [json.loads(line)["url"] for line in lines]
+    made = [f"http://{host}{path}" for host in entries for path in ("/", "/free-Porn", "/casino/xxx", "/a_b#c")]
+    return [*real, *made, *(f"http://www.{host}/page?adult=1" for host in entries), *map(str.upper, real[:100])]
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_every_url_has_the_fate_that_datatrove_gives_it_by_its_own_lists(shared_data: Path, tmp_path: Path) -> None:
+    found = sorted(PEER_PYTHON.parents[1].glob("lib/*/site-packages/datatrove/assets"))
+    if not found:
+        pytest.skip(f"datatrove's lists are not beside {PEER_PYTHON}")
+    archive = found[0] / "url_filterblacklistsv0_3_0.tar.gz"
+    lists = {
+        "domains": f"{archive}#domains",
+        "urls": f"{archive}#urls",
+        "strict_subwords": found[0] / "banned_subwords.txt",
+        "hard_words": found[0] / "banned_words.txt",
+        "soft_words": found[0] / "soft_banned_words.txt",
+    }
+    own = "extends: fineweb\nurl:\n" + "".join(f"  {name}: ['{path}']\n" for name, path in lists.items())
+    (tmp_path / "own.yaml").write_text(own, encoding="utf-8")
+    recipe = load_recipe(str(tmp_path / "own.yaml"))
+    with tarfile.open(archive) as members:
+        domains = members.extractfile("domains").read().decode().splitlines()  # type: ignore[union-attr]
+    urls = list_urls(shared_data, domains[:: len(domains) // 500])
+    peer = ask_peer(tmp_path, {"urls": urls})
+    signals = measure_urls(pl.Series(urls), recipe.url, tmp_path).with_columns(
+        doc_id=pl.Series(f"{number:06}" for number in range(len(urls))), extraction_status=pl.lit("ok")
+    )
+    rules = list(recipe.list_url_rules())
+    assert find_differences(list_first_reasons(signals, rules), peer["urls"]) == []
+    assert set(peer["urls"]) >= {
+        "",
+        "domain",
+        "subdomain",
+        "hard_blacklisted",
+        "soft_blacklisted",
+        "blacklisted_subword",
+    }
