@@ -25,3 +25,7 @@ class LastBatch(Generic[Measured]):
         if self._last is None or self._last[0] is not texts:
             self._last = texts, self._measure(texts)
         return self._last[1]
+
+    def recall(self, texts: Sequence[str]) -> Measured | None:
+        """Return the measure of the texts if they were asked about last."""
+        return self._last[1] if self._last is not None and self._last[0] is texts else None

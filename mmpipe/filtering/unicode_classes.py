@@ -40,19 +40,24 @@ _WIDE_TERMINALS = "。！？｡．﹒﹖﹗"
 #: Word_Break values that no general category gives away. A colon joins nothing, as in CLDR's root locale.
 _SINGLE = {
     MID_LETTER: "\u00b7\u0387\u055f\u05f4\u2027\ufe13\ufe55\uff1a",
-    MID_NUM: ",;\u037e\u0589\u060c\u060d\u066c\u07f8\u2044\ufe10\ufe14\ufe50\ufe54\uff0c\uff1b",
+    MID_NUM: ",;\u037e\u0589\u060c\u060d\u066c\u07f8\u2044\ufe50\ufe54\uff0c\uff1b",
     MID_NUM_LET: ".\u2018\u2019\u2024\ufe52\uff07\uff0e",
     SINGLE_QUOTE: "'",
     DOUBLE_QUOTE: '"',
-    NUMERIC: "\u066b",
-    LETTER: "\u058a\u05f3",
+    NUMERIC: "\u066b\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u0890\u0891\u08e2\u19da\U000110bd\U000110cd",
+    LETTER: "\u055a\u055b\u055c\u055e\u058a\u05f3\u070f\uab5b",
     EXTEND: "\u200c\uff9e\uff9f",
     JOINER: "\u200d",
     SPACE: "\u200b",  # zero width space parts words in Thai and Khmer
 }
 
-#: Half-open ranges of letters that are no LETTER.
+#: Half-open ranges of letters and signs that are of another class than their general category says.
 _RANGES = {
+    # modifier signs, and letters in circles
+    LETTER: (
+        (0x2C2, 0x2C6), (0x2D2, 0x2D8), (0x2DE, 0x2E0), (0x2E5, 0x300), (0x24B6, 0x24EA), (0xA708, 0xA717),
+        (0xA720, 0xA722), (0xA789, 0xA78B), (0x1F130, 0x1F14A), (0x1F150, 0x1F16A), (0x1F170, 0x1F18A),
+    ),
     HEBREW: ((0x5D0, 0x5EB), (0x5EF, 0x5F3), (0xFB1D, 0xFB1E), (0xFB1F, 0xFB29), (0xFB2A, 0xFB50)),
     KATAKANA: (
         (0x3031, 0x3036), (0x309B, 0x309D), (0x30A0, 0x30FB), (0x30FC, 0x3100), (0x31F0, 0x3200), (0x32D0, 0x32FF),
@@ -81,7 +86,7 @@ def describe_characters() -> NDArray[np.uint16]:
     for kind, ranges in _RANGES.items():
         for start, stop in ranges:
             part = table[start:stop]
-            fits = np.isin(part & CLASS_MASK, (LETTER, OTHER))
+            fits = np.isin(part & CLASS_MASK, (LETTER, OTHER, PICTURE))
             part[fits] = (part[fits] & ~np.uint16(CLASS_MASK)) | kind
     for kind, characters in _SINGLE.items():
         for character in characters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -37,8 +38,8 @@ class TextCounts:
 
     Attributes:
         words: columns `unicode_words.WORD_COUNTS`.
-        top: columns `word_grams.TOP_N`.
-        duplicate: columns `word_grams.DUPLICATE_N`.
+        top: columns `word_grams.TOP_N`; 0 if n-grams were not counted.
+        duplicate: columns `word_grams.DUPLICATE_N`, likewise.
         lines: what `count_lines` returns.
         chars: characters.
     """
@@ -50,7 +51,7 @@ class TextCounts:
     chars: NDArray[np.int64]
 
 
-def count_texts(texts: Sequence[str]) -> TextCounts:
+def count_texts(texts: Sequence[str], *, with_grams: bool = True) -> TextCounts:
     """Return what the signals are made of: words, n-grams, lines, marks and sentences of each text.
 
     Words are those of `unicode_words.cut_words`. An n-gram repeats if its words do, one by one.
@@ -59,15 +60,16 @@ def count_texts(texts: Sequence[str]) -> TextCounts:
     from mmpipe.filtering.word_grams import DUPLICATE_N, TOP_N, count_gram_chars
 
     words = np.empty((len(texts), len(WORD_COUNTS)), np.int64)
-    top = np.empty((len(texts), len(TOP_N)), np.int64)
-    duplicate = np.empty((len(texts), len(DUPLICATE_N)), np.int64)
+    top = np.zeros((len(texts), len(TOP_N)), np.int64)
+    duplicate = np.zeros((len(texts), len(DUPLICATE_N)), np.int64)
     lines: list[LineCounts] = []
     chars = np.fromiter(map(len, texts), np.int64, len(texts))
     for part in _cut_passes(chars) or [slice(0, 0)]:
         characters, start = encode_characters(texts[part])
         cut = cut_words(characters, start, STOP_WORDS)
         words[part] = cut.counts
-        top[part], duplicate[part] = count_gram_chars(cut.words, cut.lengths, cut.start)
+        if with_grams:
+            top[part], duplicate[part] = count_gram_chars(cut.words, cut.lengths, cut.start)
         lines.append(count_lines(characters, start))
     joined = {name: np.concatenate([counts[name] for counts in lines]) for name in lines[0]}
     return TextCounts(words, top, duplicate, joined, chars)
@@ -84,6 +86,7 @@ def count_lines(characters: NDArray[np.uint32], text_start: NDArray[np.int64]) -
 
 
 _count_once = LastBatch(count_texts)
+_count_without_grams = LastBatch(partial(count_texts, with_grams=False))
 
 
 def measure_gopher(batch: TextBatch) -> pl.DataFrame:
@@ -96,7 +99,7 @@ def measure_gopher(batch: TextBatch) -> pl.DataFrame:
 
 def measure_c4(batch: TextBatch) -> pl.DataFrame:
     """Return C4's signals of a batch: as the text is measured, after `c4_lines` where the recipe has that step."""
-    counts = _count_once(batch.texts)
+    counts = _count_once.recall(batch.texts) or _count_without_grams(batch.texts)
     lorem_ipsum, curly_bracket = counts.lines["lorem_ipsum_lines"], counts.lines["curly_bracket_lines"]
     steps = [item.step for item in batch.recipe.corrections.steps]
     if _C4_LINES_STEP in steps:  # it tags what it met before other checks took the line
@@ -118,7 +121,7 @@ def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
     """Return FineWeb's signals of a batch, of lines that hold more than white space."""
     from mmpipe.filtering.gopher_signals import divide
 
-    counts = _count_once(batch.texts)
+    counts = _count_once.recall(batch.texts) or _count_without_grams(batch.texts)
     lines, newlines = counts.lines["newline_lines"], counts.lines["newlines"]
     columns = {
         "nonblank_line_count": lines.astype(np.float64),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: Columns of `CutTexts.counts`.
 WORD_COUNTS = ("words", "non_symbol_words", "non_symbol_chars", "alphabetic_words", "distinct_stop_words")
 
-#: Whether a character of the second class joins a word whose last is of the first (WB5, 8 to 10, 13 to 13b, 15, 16).
+#: Whether a character of the second class joins a word whose last is of the first (WB3c, 5, 8 to 10, 13 to 16).
 JOINS = np.zeros((16, 16), np.bool_)
 #: Whether a character of the second class joins if one of the third follows (WB6, 7, 7b, 7c, 11, 12).
 BRIDGES = np.zeros((16, 16, 16), np.bool_)
@@ -48,7 +48,7 @@ RUNS = np.zeros(16, np.bool_)
 
 _LETTERS = (LETTER, HEBREW)
 JOINS[np.ix_((*_LETTERS, NUMERIC), (*_LETTERS, NUMERIC))] = True
-JOINS[KATAKANA, KATAKANA] = JOINS[REGIONAL, REGIONAL] = True
+JOINS[KATAKANA, KATAKANA] = JOINS[REGIONAL, REGIONAL] = JOINS[JOINER, PICTURE] = True
 JOINS[(*_LETTERS, NUMERIC, KATAKANA, EXTEND_NUM_LET), EXTEND_NUM_LET] = True
 JOINS[EXTEND_NUM_LET, (*_LETTERS, NUMERIC, KATAKANA)] = True
 BRIDGES[np.ix_(_LETTERS, (MID_LETTER, MID_NUM_LET, SINGLE_QUOTE), _LETTERS)] = True
@@ -160,10 +160,11 @@ def _cut_text(
         is_whole = False
         if kind == LETTER:  # most words are letters alone
             while end < stop:
-                follower = table[characters[end]] & CLASS_MASK
-                if follower != LETTER:
-                    is_whole = follower <= SPACE
+                flags = table[characters[end]]
+                if flags & CLASS_MASK != LETTER:
+                    is_whole = flags & CLASS_MASK <= SPACE
                     break
+                seen |= flags
                 value = value * _FACTOR + np.uint64(characters[end])
                 end += 1
         if not is_whole and end < stop:
@@ -248,6 +249,7 @@ def find_end(characters: NDArray[np.uint32], table: NDArray[np.uint16], start: i
         elif kind == EXTEND or kind == JOINER:  # WB4  # noqa: PLR1714, SIM109 - a tuple is slower when compiled
             at += 1
             is_run = False
+            last = kind if last == JOINER else last
             if kind == JOINER and at < stop and table[characters[at]] & CLASS_MASK == PICTURE:  # WB3c
                 last = np.uint16(PICTURE)
                 at += 1
