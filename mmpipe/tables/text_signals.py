@@ -133,7 +133,11 @@ _REDPAJAMA2 = (
     _signal("rps_doc_stop_word_fraction", "Stop words of the language per raw word; null if it has no list."),
     _signal("rps_doc_ldnoobw_words", "Flagged words and phrases of the language; null if it has no list."),
     *(
-        _signal(f"rps_doc_frac_chars_top_{n}gram", f"Share of word characters in the most frequent {n}-gram.")
+        _signal(
+            f"rps_doc_frac_chars_top_{n}gram",
+            f"Characters of all occurrences of the most frequent {n}-gram per character of words; 0 if it occurs once, "
+            f"and above 1 where they overlap.",
+        )
         for n in (2, 3, 4)
     ),
     *(

@@ -31,7 +31,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> WordSettings:
     folder: Path = tmp_path_factory.mktemp("words")
     for name, entries in (("stop", STOP), ("flagged", FLAGGED)):
         (folder / name).write_text("\n".join(sorted(entries)), encoding="utf-8")
-    stop, flagged = ((ListReference(list=name, path=str(folder / name)),) for name in ("stop", "flagged"))
+    stop, flagged = ((ListReference(list=str(folder / name), path=str(folder / name)),) for name in ("stop", "flagged"))
     return WordSettings(flagged={"en": flagged}, stop={"en": stop})
 
 
@@ -204,7 +204,8 @@ def test_the_fast_reading_is_the_plain_one(words: WordSettings, some: list[str])
 @given(st.lists(texts, max_size=6), st.randoms())
 def test_shares_are_shares_and_neighbours_do_not_matter(words: WordSettings, some: list[str], chooser: Any) -> None:
     frame = measure_redpajama2(make_batch(some, "en", words))
-    shares = frame.drop(*COUNTS)
+    # all occurrences of the top n-gram count in full, and those of `b c b c b` share words: 8 of 7 characters may be
+    shares = frame.drop(*COUNTS, *(f"rps_doc_frac_chars_top_{n}gram" for n in (2, 3, 4)))
     assert all(value is None or 0 <= value <= 1 for row in shares.rows() for value in row)
     order = list(range(len(some)))
     chooser.shuffle(order)
