@@ -85,7 +85,7 @@ def test_texts_do_not_touch_one_another(texts: list[str]) -> None:
 
 def ask_peer(texts: list[str], folder: Path) -> list[dict[str, Any]]:
     """Return what uniseg and fastText say of the texts."""
-    needed = [PEER_PYTHON, "-c", "import uniseg, fasttext"]
+    needed = [str(PEER_PYTHON), "-c", "import uniseg, fasttext"]
     if not PEER_PYTHON.exists() or subprocess.run(needed, capture_output=True, check=False).returncode:
         pytest.skip(f"uniseg and fastText not found by {PEER_PYTHON}: make bench-setup, or set MMPIPE_PEER_PYTHON")
     asked, answered = folder / "asked.json", folder / "answered.json"
