@@ -153,7 +153,9 @@ _REDPAJAMA2 = (
 )
 _TOXICITY = (
     _signal("toxic_word_count", "Occurrences of flagged words of the document's language; null if it has no list."),
-    _signal("toxic_word_ratio", "Those per run of letters, marks and digits; per character where words are not spaced."),
+    _signal(
+        "toxic_word_ratio", "Those per run of letters, marks and digits; per character where words have no spaces."
+    ),
     _signal("distinct_toxic_word_count", "Distinct flagged words that occur."),
 )
 
