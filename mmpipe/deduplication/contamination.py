@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmpipe.deduplication.contamination_index import Grams
 
 _REMOVALS = describe_removals("text_contamination", "doc_id", "filtered_text")
 
@@ -87,34 +86,9 @@ def _find_hits(texts: list[str], index: ContaminationIndex) -> NDArray[np.int64]
     from mmpipe.deduplication.contamination_kernels import find_hits
 
     codes, offsets = join_codes(texts)
-    found = [np.zeros((0, 6), np.int64)]
-    kinds: tuple[tuple[Grams, int, int], ...] = (
-        (index.full, index.ngram_words, 0),
-        (index.short, index.least_words, len(index.full.hashes)),
-    )
-    for grams, width, first_gram in kinds:
-        if not len(grams.hashes):
-            continue
-        hits = find_hits(
-            codes,
-            offsets,
-            build_word_table(),
-            width,
-            contamination_index.HASH_MASK,
-            grams.hashes,
-            grams.words,
-            grams.lengths,
-            grams.field,
-            grams.filter_bits,
-            grams.buckets,
-            grams.bucket_bits,
-            index.characters,
-            index.word_start,
-        )
-        lengths = grams.lengths[hits[:, 2]].astype(np.int64)
-        hits[:, 2] += first_gram
-        found.append(np.column_stack([hits, lengths]))
-    return np.concatenate(found)
+    kinds = (index.full, index.ngram_words), (index.short, index.least_words)
+    words = index.characters, index.word_start
+    return find_hits(codes, offsets, build_word_table(), kinds, contamination_index.HASH_MASK, *words)
 
 
 def _spread(hits: NDArray[np.int64], index: ContaminationIndex) -> pl.DataFrame:

@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -58,8 +58,7 @@ def build_word_table() -> NDArray[np.uint32]:
     return table
 
 
-@dataclass(frozen=True, slots=True)
-class Grams:
+class Grams(NamedTuple):
     """N-grams that are found by the hash of their first words. N-gram i has the words from `words[i]` on.
 
     Attributes:
@@ -79,16 +78,6 @@ class Grams:
     postings: NDArray[np.int64]
     field: NDArray[np.uint64]
     buckets: NDArray[np.int64]
-
-    @property
-    def filter_bits(self) -> int:
-        """Logarithm of the bits in `field`."""
-        return int(self.field.size).bit_length() + 5
-
-    @property
-    def bucket_bits(self) -> int:
-        """Logarithm of the number of buckets."""
-        return int(self.buckets.size - 1).bit_length() - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +154,7 @@ class ContaminationIndex:
             return np.load(folder / f"{name}.npy", mmap_mode="r")
 
         def read_grams(kind: str) -> Grams:
-            return Grams(**{field.name: read(f"{kind}_{field.name}") for field in fields(Grams)})
+            return Grams(**{name: read(f"{kind}_{name}") for name in Grams._fields})
 
         items = pl.read_parquet(folder / "items.parquet")
         characters, word_start = read("characters"), read("word_start")
@@ -174,9 +163,9 @@ class ContaminationIndex:
 
     def _list_arrays(self) -> list[tuple[str, NDArray[Any]]]:
         grams = [
-            (f"{kind}_{field.name}", getattr(getattr(self, kind), field.name))
-            for kind in ("full", "short")
-            for field in fields(Grams)
+            (f"{kind}_{name}", array)
+            for kind, of_kind in (("full", self.full), ("short", self.short))
+            for name, array in of_kind._asdict().items()
         ]
         return [("characters", self.characters), ("word_start", self.word_start), *grams]
 
@@ -243,10 +232,11 @@ def build_index(sets: Iterable[tuple[str, Iterable[Item]]], *, ngram_words: int)
 
 def join_codes(texts: Iterable[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return the code points of texts, end to end, and where each begins; one more than there are texts."""
-    kept = list(texts)
-    offsets = np.zeros(len(kept) + 1, dtype=np.int64)
-    np.cumsum([len(text) for text in kept], out=offsets[1:])
-    return np.frombuffer("".join(kept).encode("utf-32-le", "surrogatepass"), dtype=np.uint32), offsets
+    # text by text: together, all would first be widened to the widest of them
+    encoded = [text.encode("utf-32-le", "surrogatepass") for text in texts]
+    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+    np.cumsum([len(text) // 4 for text in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), dtype=np.uint32), offsets
 
 
 def _list_texts(

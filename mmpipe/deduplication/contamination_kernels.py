@@ -6,11 +6,16 @@ disk.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from mmpipe.deduplication.normalization import CONTINUES, LAST_HAN_EXTENSION, STANDS_ALONE, TABLE_SIZE, VANISHES
+
+if TYPE_CHECKING:
+    from mmpipe.deduplication.contamination_index import Grams
 
 _FOLD_MASK = np.uint32(0x00FFFFFF)
 _HAN_EXTENSION_ENTRY = np.uint32(STANDS_ALONE << 24)
@@ -65,8 +70,7 @@ def _read_words(
                 starts[count] = at
                 is_open = True
                 current = _WORD_SEED
-            current = (current ^ folded) * _CHAIN
-            current ^= current >> np.uint64(29)
+            current = current * _CHAIN + folded
             ends[count] = at + 1
             continue
         if is_open:
@@ -76,8 +80,7 @@ def _read_words(
         if action == STANDS_ALONE:
             starts[count] = at
             ends[count] = at + 1
-            current = (_WORD_SEED ^ folded) * _CHAIN
-            hashes[count] = _mix64(current ^ (current >> np.uint64(29)))
+            hashes[count] = _mix64(_WORD_SEED * _CHAIN + folded)
             count += 1
     if is_open:
         hashes[count] = _mix64(current)
@@ -198,15 +201,8 @@ def find_hits(
     codes: NDArray[np.uint32],
     offsets: NDArray[np.int64],
     table: NDArray[np.uint32],
-    width: int,
+    kinds: tuple[tuple[Grams, int], tuple[Grams, int]],
     mask: np.uint64,
-    gram_hashes: NDArray[np.uint64],
-    gram_words: NDArray[np.int64],
-    gram_lengths: NDArray[np.int32],
-    field: NDArray[np.uint64],
-    bits: int,
-    buckets: NDArray[np.int64],
-    bucket_bits: int,
     characters: NDArray[np.uint32],
     word_start: NDArray[np.int64],
 ) -> NDArray[np.int64]:
@@ -216,58 +212,83 @@ def find_hits(
         codes: code points of all documents, end to end.
         offsets: (documents + 1,) first code point of each document.
         table: as for `fold_segments`.
-        width: words that the hashes cover.
+        kinds: n-grams of two kinds, and how many words their hashes cover; those of the second are numbered on.
         mask: as for `hash_grams`.
-        gram_hashes: sorted hashes.
-        gram_words: first word of each n-gram in `word_start`.
-        gram_lengths: words of each n-gram, `width` or more.
-        field: `fill_filter(gram_hashes, bits)`.
-        bits: as for `fill_filter`.
-        buckets: (2^bucket_bits + 1,) first n-gram whose hash has these upper bits.
-        bucket_bits: how many upper bits.
         characters: as returned by `fold_segments`.
         word_start: as returned by `fold_segments`.
 
     Returns:
-        (hits, 5): document, number of its first word, n-gram, first character, character after the last.
+        (hits, 6): document, number of its first word, n-gram, first character, character after the last, words.
     """
-    documents = len(offsets) - 1
     longest = _find_longest(offsets)
     starts = np.empty(longest, dtype=np.int32)
     ends = np.empty(longest, dtype=np.int32)
     hashes = np.empty(longest, dtype=np.uint64)
-    hits = np.empty((256, 5), dtype=np.int64)
+    hits = np.empty((256, 6), dtype=np.int64)
     found = 0
+    full, short = kinds
+    for document in range(len(offsets) - 1):
+        text = codes[offsets[document] : offsets[document + 1]]
+        count = _read_words(text, table, starts, ends, hashes)
+        words = (text, table, starts[:count], ends[:count], hashes[:count])
+        hits, found = _search(words, full[0], full[1], mask, characters, word_start, (document, 0), hits, found)
+        shift = len(full[0].hashes)
+        hits, found = _search(words, short[0], short[1], mask, characters, word_start, (document, shift), hits, found)
+    return hits[:found].copy()
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _search(
+    words: tuple[Any, ...],
+    grams: Grams,
+    width: int,
+    mask: np.uint64,
+    characters: NDArray[np.uint32],
+    word_start: NDArray[np.int64],
+    labels: tuple[int, int],
+    hits: NDArray[np.int64],
+    found: int,
+) -> tuple[NDArray[np.int64], int]:
+    """Note the hits of one document; return all hits and how many there are by now."""
+    text, table, starts, ends, hashes = words
+    if len(grams.hashes) == 0:
+        return hits, found
     leaving = np.uint64(1)
     for _ in range(width):
         leaving *= _ROLL
-    shift = np.uint64(64 - bits)
-    bucket_shift = np.uint64(64 - bucket_bits)
-    for document in range(documents):
-        text = codes[offsets[document] : offsets[document + 1]]
-        count = _read_words(text, table, starts, ends, hashes)
-        rolled = np.uint64(0)
-        for last in range(count):
-            rolled = rolled * _ROLL + hashes[last]
-            first = last - width + 1
-            if first < 0:
+    shift = np.uint64(64 - _count_bits(64 * len(grams.field)))
+    bucket_shift = np.uint64(64 - _count_bits(len(grams.buckets) - 1))
+    rolled = np.uint64(0)
+    for last in range(len(hashes)):
+        rolled = rolled * _ROLL + hashes[last]
+        first = last - width + 1
+        if first > 0:
+            rolled -= leaving * hashes[first - 1]
+        value = _mix64(rolled) & mask
+        if first < 0 or not _is_set(grams.field, value >> shift):
+            continue
+        bucket = value >> bucket_shift
+        for gram in range(grams.buckets[bucket], grams.buckets[bucket + np.uint64(1)]):
+            length = grams.lengths[gram]
+            if grams.hashes[gram] != value or first + length > len(hashes):
                 continue
-            if first > 0:
-                rolled -= leaving * hashes[first - 1]
-            value = _mix64(rolled) & mask
-            if not _is_set(field, value >> shift):
-                continue
-            bucket = value >> bucket_shift
-            for gram in range(buckets[bucket], buckets[bucket + np.uint64(1)]):
-                length = gram_lengths[gram]
-                if gram_hashes[gram] != value or first + length > count:
-                    continue
-                word = gram_words[gram]
-                if _has_words(text, table, starts, ends, first, word, length, characters, word_start):
-                    hits = _make_room(hits, found)
-                    _note(hits[found], document, first, gram, starts[first], ends[first + length - 1])
-                    found += 1
-    return hits[:found].copy()
+            if _has_words(text, table, starts, ends, first, grams.words[gram], length, characters, word_start):
+                hits = _make_room(hits, found)
+                hits[found, 0], hits[found, 1], hits[found, 2] = labels[0], first, gram + labels[1]
+                hits[found, 3], hits[found, 4] = starts[first], ends[first + length - 1]
+                hits[found, 5] = length
+                found += 1
+    return hits, found
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _count_bits(power: int) -> int:
+    """Return the logarithm of a power of two."""
+    bits = 0
+    while power > 1:
+        power >>= 1
+        bits += 1
+    return bits
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -281,15 +302,6 @@ def _find_longest(offsets: NDArray[np.int64]) -> int:
     for document in range(len(offsets) - 1):
         longest = max(longest, offsets[document + 1] - offsets[document])
     return longest
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _note(hit: NDArray[np.int64], document: int, first: int, gram: int, start: int, end: int) -> None:
-    hit[0] = document
-    hit[1] = first
-    hit[2] = gram
-    hit[3] = start
-    hit[4] = end
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

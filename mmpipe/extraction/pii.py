@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from mmpipe.extraction.pii_addresses import Span
+
 
 #: Examples that belong to nobody: domains of RFC 2606, addresses of RFC 5737, the registry's IBAN, the networks' test
 #: cards, numbers kept for fiction (NANP 555-01xx, Ofcom).
@@ -95,13 +97,9 @@ def _find(text: str, kinds: Sequence[str], regions: Sequence[str], known: frozen
         "phone": lambda: pii_numbers.find_phones(text, shape, regions),
         "user": lambda: pii_addresses.find_users(text),
     }
-    return [
-        (start, end, kind)
-        for kind in PII_KINDS
-        if kind in kinds
-        for start, end in finders[kind]()
-        if text[start:end] not in known
-    ]
+    found = [(*span, kind) for kind in PII_KINDS if kind in kinds for span in finders[kind]()]
+    covers = [(start, end) for start, end, _ in found if text[start:end] in known]
+    return _keep_outside(found, sorted(covers)) if covers else found
 
 
 def _find_reserved(text: str, kinds: Sequence[str]) -> list[tuple[int, int, str]]:
@@ -122,20 +120,26 @@ def _merge(found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     return merged
 
 
+def _keep_outside(found: list[tuple[int, int, str]], covers: list[Span]) -> list[tuple[int, int, str]]:
+    """Return the spans, in order, that share no character with any of the covers, which are in order."""
+    kept: list[tuple[int, int, str]] = []
+    at = 0
+    for start, end, kind in sorted(found):
+        while at < len(covers) and covers[at][1] <= start:
+            at += 1
+        if at == len(covers) or end <= covers[at][0]:
+            kept.append((start, end, kind))
+    return kept
+
+
 def _leave_out(
     noted: list[tuple[int, int, str]], replaced: list[tuple[int, int, str, str]]
 ) -> list[tuple[int, int, str]]:
     """Return the spans to tag that share nothing with a mask or a tag before them."""
     kept: list[tuple[int, int, str]] = []
-    covers = iter(replaced)
-    cover = next(covers, None)
-    at = 0
-    for start, end, kind in sorted(noted):
-        while cover is not None and cover[1] <= start:
-            cover = next(covers, None)
-        if start >= at and (cover is None or end <= cover[0]):
+    for start, end, kind in _keep_outside(noted, [(start, end) for start, end, *_ in replaced]):
+        if not kept or start >= kept[-1][1]:
             kept.append((start, end, kind))
-            at = end
     return kept
 
 

@@ -187,9 +187,14 @@ def _find_end(text: str, pieces: list[Span], first: int, regions: tuple[str, ...
         groups += added
         if digits >= _LEAST_DIGITS:
             ends.append((last, len(groups)))
+    is_inside = first > 0 or (start > 1 and text[start - 1].isspace() and text[start - 2].isdigit())
     for last, count in reversed(ends):
         end = pieces[last][1]
         number = tuple(groups[:count])
+        # groups that only spaces part may be some of a longer number's
+        is_plain = not (is_marked or has_cue) and text[start:end].replace(" ", "").replace("\u00a0", "").isdigit()
+        if is_plain and (is_inside or last + 1 < len(pieces)):
+            continue
         if not _BEHIND.match(text, end) and _is_phone(text[start:end], number, regions, has_cue=has_cue):
             return last
     return None
