@@ -14,7 +14,7 @@ from mmpipe.commands.backfill import run_here
 from mmpipe.commands.server import follow_backfill, launch_backfill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import dagster as dg
     from rich.console import Console
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from mmpipe.commands.doctor import Finding
     from mmpipe.commands.explain import Fate, Step
     from mmpipe.commands.judge import WhatIf
+    from mmpipe.commands.lists import ListFinding
     from mmpipe.commands.server import BackfillProgress
     from mmpipe.commands.trace import Origin
+    from mmpipe.filtering.list_catalogue import KnownList
 
 _COLORS = {"success": "green", "failed": "red", "skipped": "yellow"}
 
@@ -39,6 +41,35 @@ def print_dumps(console: Console, dumps: Sequence[ListedDump]) -> None:
     for dump in dumps:
         grid.add_row(dump.name, str(dump.files), escape(dump.root), "yes" if dump.is_partition else "[yellow]no[/]")
     console.print(grid)
+
+
+# lists ----------------------------------------------------------------------------------------------------------------
+
+
+def print_catalogue(console: Console, known: Mapping[str, KnownList]) -> None:
+    """Print the lists that recipes name."""
+    grid = _make_grid("list", "for", "licence", "homepage")
+    for name, entry in known.items():
+        mark = "" if entry.is_checked else " [yellow]?[/]"
+        grid.add_row(name, escape(entry.purpose), escape(entry.licence) + mark, escape(entry.homepage))
+    console.print(grid)
+    console.print("? from memory, not verified: read homepage and licence at the source.")
+    console.print("Fetch one: mmpipe lists fetch NAME --from PATH_OR_URL --sha256 DIGEST")
+
+
+def print_list_findings(console: Console, findings: Sequence[ListFinding]) -> bool:
+    """Print what became of the fetched lists; return whether all are well."""
+    if not findings:
+        console.print("No list was fetched yet: mmpipe lists show names some.")
+        return True
+    grid = _make_grid("list", "entries", "broken lines", "licence", "state")
+    for finding in findings:
+        counts = ["" if count is None else f"{count:,}" for count in (finding.entries, finding.broken)]
+        state = f"[red]{escape(finding.problem)}[/]" if finding.problem else "as it was fetched"
+        state += f" (not read: {escape('; '.join(finding.examples))})" if finding.examples else ""
+        grid.add_row(finding.fetched.name, *counts, escape(finding.fetched.licence), state)
+    console.print(grid)
+    return not any(finding.problem for finding in findings)
 
 
 # backfill -------------------------------------------------------------------------------------------------------------

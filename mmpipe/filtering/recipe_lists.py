@@ -37,7 +37,7 @@ def find_list(reference: ListReference, folder: Path | None) -> ListReference:
     packaged = lists / f"{file}.txt"
     path = Path(str(packaged)) if packaged.is_file() else (folder or Path()) / file
     if not path.is_file():
-        names = [entry.name.removesuffix(".txt") for entry in lists.iterdir()]
+        names = [entry.name.removesuffix(".txt") for entry in lists.iterdir() if entry.name.endswith(".txt")]
         raise RecipeError(f"No list {file!r}, packaged or at that path.{name_nearest(file, names)}")
     sha256 = reference.sha256 or _digest_file(path)
     return replace(reference, path=str(path), sha256=sha256)
