@@ -51,7 +51,7 @@ EXTRACTED_TEXT = Table(
         Column(
             "text",
             pl.String,
-            "Main text: no bare URLs, at most two newlines in a row.",
+            "Main text, before any correction.",
             nullable=True,
             parents=("raw_crawl.warc_offset", "raw_crawl.warc_file"),
         ),
