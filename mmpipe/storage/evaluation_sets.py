@@ -148,8 +148,8 @@ def _read_table(url: str, text: str, delimiter: str, known: str) -> Iterator[dic
     try:
         for cells in lines:
             if head is None:
-                named = {part for layout in LAYOUTS.get(known, ()) for part in layout}
-                if known in HEADLESS and not named & set(cells):
+                has_head = any(set(cells).issuperset(layout) for layout in LAYOUTS.get(known, ()))
+                if known in HEADLESS and not has_head:
                     head = HEADLESS[known]
                 else:
                     head = tuple(cells)
