@@ -84,21 +84,27 @@ def correct_lines(
     counter = _compile_counter(counters)
     left = lines
     for correction, is_bad in (
-        ("uppercase_line", lambda line: _measure_share(line, str.isupper, _UPPER) > max_uppercase_ratio),
-        ("numeric_line", lambda line: _measure_share(line, str.isdigit, _DIGITS) > max_numeric_ratio),
-        ("counter_line", lambda line: counter.match(line.lower()) is not None),
+        ("uppercase_line", lambda line: _has_more(line, max_uppercase_ratio, str.isupper, _UPPER)),
+        ("numeric_line", lambda line: _has_more(line, max_numeric_ratio, str.isdigit, _DIGITS)),
+        ("counter_line", lambda line: _NUMBER_FIRST.match(line) and counter.match(line.lower())),
     ):
         left = _strip(_drop(left, f"refinedweb_{correction}", is_bad))
     left = _drop(left, "refinedweb_one_word_line", lambda line: len(line.split(maxsplit=min_words)) < min_words)
-    for correction, pattern in _PHRASES_ANY if any_three_marks else _PHRASES:
-        left = _strip(_cut_phrase(left, f"refinedweb_{correction}", pattern, max_substring_words))
+    lower = text.lower()
+    is_sought = not text.isascii() and any(character in text for character in _ODD_CASES)
+    for phrase, correction, pattern in _PHRASES_ANY if any_three_marks else _PHRASES:
+        is_sought = is_sought or phrase in lower  # and so are those after it: a cut may bring their parts together
+        left = _strip(_cut_phrase(left, correction, pattern, max_substring_words) if is_sought else left)
     return _list_edits(lines, len(text))
 
 
-_ITEMS_IN_CART = ("items_in_cart", re.compile(r"\s?items in cart", re.IGNORECASE))
-_READ_MORE = ("read_more", re.compile(r"\s?read more\.\.\.\Z", re.IGNORECASE))
-_READ_MORE_ANY = ("read_more", re.compile(r"\s?read more...\Z", re.IGNORECASE))
-_SIGN_IN = ("sign_in", re.compile(r"\Asign-in\s?", re.IGNORECASE))
+_NUMBER_FIRST = re.compile(r"\W*\d")
+#: What expressions that ignore case take for i and s, and lower-casing does not.
+_ODD_CASES = "İıſ"
+_ITEMS_IN_CART = ("items in cart", "refinedweb_items_in_cart", re.compile(r"\s?items in cart", re.IGNORECASE))
+_READ_MORE = ("read more", "refinedweb_read_more", re.compile(r"\s?read more\.\.\.\Z", re.IGNORECASE))
+_READ_MORE_ANY = ("read more", "refinedweb_read_more", re.compile(r"\s?read more...\Z", re.IGNORECASE))
+_SIGN_IN = ("sign-in", "refinedweb_sign_in", re.compile(r"\Asign-in\s?", re.IGNORECASE))
 _PHRASES = (_ITEMS_IN_CART, _READ_MORE, _SIGN_IN)
 _PHRASES_ANY = (_ITEMS_IN_CART, _READ_MORE_ANY, _SIGN_IN)
 
@@ -109,14 +115,15 @@ def _compile_counter(counters: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"\W*\d[,.\d]*[kmb]?\s+(?:{words})\W*\Z")
 
 
-def _measure_share(line: str, is_wanted: Callable[[str], bool], wanted: bytes) -> float:
-    """Return the share of characters of a line that are wanted; `wanted` holds those of ASCII."""
-    if line.isascii():
-        return (len(line) - len(line.encode().translate(None, wanted))) / len(line)
-    return sum(map(is_wanted, line)) / len(line)
+def _has_more(line: str, ratio: float, is_wanted: Callable[[str], bool], wanted: bytes) -> bool:
+    """Return whether more than this share of a line's characters is wanted; `wanted` holds those of ASCII."""
+    ascii_part = line.encode("ascii", "ignore")
+    most = len(line) - len(ascii_part.translate(None, wanted))
+    # characters beyond ASCII are looked at one by one only if they decide
+    return most / len(line) > ratio and (len(ascii_part) == len(line) or sum(map(is_wanted, line)) / len(line) > ratio)
 
 
-def _drop(lines: list[_Line], correction: str, is_bad: Callable[[str], bool]) -> list[_Line]:
+def _drop(lines: list[_Line], correction: str, is_bad: Callable[[str], object]) -> list[_Line]:
     """Return the lines without the bad ones; an empty line is never bad."""
     left = []
     for line in lines:

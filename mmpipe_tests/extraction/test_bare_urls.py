@@ -42,6 +42,7 @@ def test_marked_urls_go(text: str, left: str) -> None:
     assert apply_edits(text, remove_marked_urls(text)) == left
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_no_marked_url_is_left(text: str) -> None:
     left = apply_edits(text, remove_marked_urls(text))
@@ -84,7 +85,8 @@ def test_dclms_look_at_the_first_letters_can_be_repeated() -> None:
     assert remove_urls("Our host 1.2.3.4", needs_leading_domain=True) == [Edit("dclm_ip_address", 8, 16)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(TEXTS)
 @example("a.comhttp://b.comhttp://c.com!")
 @example("x.com" + "a" * 256 + ".org!")

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpipe.extraction.cleaning import clean_text, collapse_newlines
@@ -30,6 +30,7 @@ def test_only_line_ends_and_the_ends_of_the_text_are_cleaned(text: str, cleaned:
     assert clean_text(text) == cleaned
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     assert clean_text(clean_text(text)) == clean_text(text)
@@ -41,6 +42,7 @@ def test_surplus_newlines_go_and_the_others_stay_where_they_are() -> None:
     assert apply_edits("a\n\n\nb", collapse_newlines("a\n\n\nb", most_newlines=1)) == "a\nb"
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 3))
 def test_no_longer_run_is_left_and_a_second_pass_finds_nothing(text: str, most: int) -> None:
     left = apply_edits(text, collapse_newlines(text, most))

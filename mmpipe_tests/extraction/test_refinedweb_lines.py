@@ -129,7 +129,8 @@ def correct_plainly(text: str, *, any_three_marks: bool) -> str:
     return text
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(TEXTS, st.booleans())
 @example(" 12\nsign-in ABC DEF", False)
 def test_all_together_do_what_seven_plain_passes_do(text: str, any_three_marks: bool) -> None:
@@ -138,7 +139,8 @@ def test_all_together_do_what_seven_plain_passes_do(text: str, any_three_marks: 
     assert corrected.text == correct_plainly(text, any_three_marks=any_three_marks)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(TEXTS)
 def test_the_spans_tell_the_whole_story(text: str) -> None:
     steps = ["refinedweb_remove_urls", "dclm_collapse_newlines", LINE_STEP]
@@ -158,7 +160,8 @@ def test_the_spans_tell_the_whole_story(text: str) -> None:
     assert all(0 <= edit.start < edit.end and edit.replacement == "" for _, edit in corrected.edits)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_second_pass_finds_only_what_a_cut_phrase_left(text: str) -> None:
     edits = correct_lines(text)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpipe.filtering.dclm_words import WORD_COUNTS, count_spaced_words, cut_dclm_words
@@ -62,6 +62,7 @@ def test_counts_by_hand() -> None:
 MIXED = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=40), MIXED), max_size=4))
 def test_white_space_words_are_pythons(texts: list[str]) -> None:
     stop_words = {"the", "be", "to", "of", "and", "that", "have", "with"}
@@ -72,6 +73,7 @@ def test_white_space_words_are_pythons(texts: list[str]) -> None:
         assert counts[:5] == [len(words), sum(map(len, words)), letters, len(stops), len(set(stops))]
 
 
+@settings(deadline=None)
 @given(st.lists(MIXED, max_size=5))
 def test_texts_do_not_touch_one_another(texts: list[str]) -> None:
     together = cut_dclm_words(texts)
