@@ -86,7 +86,6 @@ def test_dclms_look_at_the_first_letters_can_be_repeated() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@settings(deadline=None)
 @given(TEXTS)
 @example("a.comhttp://b.comhttp://c.com!")
 @example("x.com" + "a" * 256 + ".org!")

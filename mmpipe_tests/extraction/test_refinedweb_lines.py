@@ -130,7 +130,6 @@ def correct_plainly(text: str, *, any_three_marks: bool) -> str:
 
 
 @settings(max_examples=400, deadline=None)
-@settings(deadline=None)
 @given(TEXTS, st.booleans())
 @example(" 12\nsign-in ABC DEF", False)
 def test_all_together_do_what_seven_plain_passes_do(text: str, any_three_marks: bool) -> None:
@@ -140,7 +139,6 @@ def test_all_together_do_what_seven_plain_passes_do(text: str, any_three_marks: 
 
 
 @settings(max_examples=200, deadline=None)
-@settings(deadline=None)
 @given(TEXTS)
 def test_the_spans_tell_the_whole_story(text: str) -> None:
     steps = ["refinedweb_remove_urls", "dclm_collapse_newlines", LINE_STEP]
@@ -161,7 +159,6 @@ def test_the_spans_tell_the_whole_story(text: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@settings(deadline=None)
 @given(TEXTS)
 def test_a_second_pass_finds_only_what_a_cut_phrase_left(text: str) -> None:
     edits = correct_lines(text)

@@ -61,7 +61,6 @@ def test_by_hand() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(["a", "bb", "ccc", "d"]), max_size=40).map(" ".join), min_size=1, max_size=3))
 def test_against_a_plain_reading(texts: list[str]) -> None:
     top, covered = count(*texts)

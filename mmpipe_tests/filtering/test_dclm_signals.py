@@ -141,7 +141,6 @@ PIECES = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
-@settings(deadline=None)
 @given(st.lists(PIECES, max_size=60).map("".join))
 def test_against_a_plain_reading(text: str) -> None:
     text = text.replace("...", " ... ").replace("-", " - ")  # a dot between letters would join them
