@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,18 @@ def load_fasttext(path: Path, noun: str, advice: str) -> Any:
 
     if not path.is_file():
         raise WeightsNotFound(f"{noun}: no file at {path}. {advice}")
-    fault = find_fault(path)
+    stat = path.stat()
+    fault = _find_fault_once(path, stat.st_size, stat.st_mtime_ns)
     if fault is not None:
         raise WeightsNotFound(f"{noun}: {path} {fault}. {advice}")
     # fastText's own load_model warns on stderr about a change of ten years ago; this is what it calls
     return fasttext.FastText._FastText(str(path))  # noqa: SLF001
+
+
+@lru_cache
+def _find_fault_once(path: Path, _size: int, _modified: int) -> str | None:
+    # the dictionary of a large model takes a second to walk through, and a worker opens it for every shard
+    return find_fault(path)
 
 
 def find_fault(path: Path) -> str | None:

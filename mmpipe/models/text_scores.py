@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import polars as pl
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.models.devices import choose_device
 from mmpipe.models.encoder import EncoderClassifier
 from mmpipe.models.perplexity import PerplexityModel, open_perplexity_model
 from mmpipe.models.quality import QualityClassifier
@@ -86,7 +87,7 @@ def score_texts(
         perplexity_path: as `perplexity.open_perplexity_model` takes it.
         encoder_path: folder or hub name.
         settings: which models score.
-        device: torch's name of the device.
+        device: `auto`, `cpu`, or torch's name of another.
         batch_size: most texts of a forward pass.
         converted: folder that keeps GGUF weights converted.
 
@@ -130,6 +131,8 @@ def _open(
     scorers: dict[str, Scorer] = {}
     if settings.quality:
         scorers["quality"] = _open_quality(_require(quality_path, "quality"), settings.quality_label)
+    if settings.perplexity or settings.encoder:
+        device = choose_device(device)
     if settings.perplexity:
         name = _require(perplexity_path, "perplexity")
         scorers["perplexity"] = _open_perplexity(name, device, settings.perplexity_tokens, batch_size, converted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,31 @@ def test_little_text_decides_nothing() -> None:
 def test_it_crosses_to_another_process() -> None:
     crossed = pickle.loads(pickle.dumps(FirstPass(partial(name_by_first_word, score=0.8), ("en",))))
     assert crossed.look(f"<p>Wir zählen. {SENTENCE}</p>" * 5)[1].startswith("de 0.80")
+
+
+@pytest.mark.real_data
+def test_real_pages_of_the_wanted_language_are_not_lost(shared_data: Path) -> None:
+    from mmpipe.extraction.decoding import decode_page
+    from mmpipe.extraction.pages import ExtractionSettings, find_extractor
+    from mmpipe.models.language import LanguageModel, find_language_weights
+    from mmpipe.storage.places import Place
+    from mmpipe.storage.warc import WarcRange, index_range, read_payloads
+
+    warc = shared_data / "web" / "real_pages.warc.gz"
+    root = Place(str(warc.parent))
+    rows = index_range("real", root, WarcRange(warc.name, 0, 8_000_000)).filter(kind="html", record_status="ok")
+    pages = [decode_page(page.body, page.charset).text for _, page in read_payloads(root, rows, 20 << 20)]
+    model = LanguageModel(find_language_weights())
+    extract = find_extractor("resiliparse")
+    named = model.identify([extract(page, ExtractionSettings()).text for page in pages])
+    for wanted in ("en", "de"):
+        first_pass = FirstPass(model.identify_one, (wanted,))
+        is_dropped = [first_pass.look(page) is not None for page in pages]
+        lost = [name for name, dropped in zip(named, is_dropped, strict=True) if dropped and name[0] == wanted]
+        assert [score for _, score in lost if score >= 0.65] == []
+        foreign = [dropped for (name, _), dropped in zip(named, is_dropped, strict=True) if name != wanted]
+        assert len(foreign) > 50
+        assert sum(foreign) > 0.85 * len(foreign)
 
 
 @pytest.mark.parametrize(

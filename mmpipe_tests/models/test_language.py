@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 import subprocess
 from pathlib import Path
 
@@ -97,6 +98,11 @@ def test_lines_of_another_language_are_measured_in_characters(model: LanguageMod
     assert ratio == pytest.approx(len(german) / (2 * len(english) + len(german) + len("Kurz.")))
     assert measure_other_languages(model, [text], ["en"], least_chars=len(german) + 1) == [0]
     assert measure_other_languages(model, [text, " \n ", text], ["en", "en", "und"]) == [ratio, None, None]
+
+
+def test_a_model_crosses_to_another_process_by_its_path(model: LanguageModel) -> None:
+    name_one = pickle.loads(pickle.dumps(model.identify_one))
+    assert name_one(GERMAN) == model.identify_one(GERMAN) == model.identify_all([GERMAN], prefix_chars=None)[0][0]
 
 
 def test_loading_says_nothing_and_digest_is_of_the_file(capfd: pytest.CaptureFixture[str]) -> None:

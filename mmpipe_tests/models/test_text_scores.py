@@ -37,7 +37,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_columns_hold_what_each_model_says(paths: dict[str, Any]) -> None:
-    frame = score_texts(TEXTS, **paths, settings=ALL, batch_size=2)
+    frame = score_texts(TEXTS, **paths, settings=ALL, device="cpu", batch_size=2)
     assert frame.schema == {name: TEXT_SCORES.schema[name] for name in SCORE_COLUMNS}
     quality = QualityClassifier(paths["quality_path"])
     perplexity = TransformersPerplexity(paths["perplexity_path"], max_tokens=32)
@@ -75,3 +75,11 @@ def test_the_digest_follows_the_models_asked_for(paths: dict[str, Any]) -> None:
     assert digest == digest_scores(**paths, settings=replace(ALL, encoder_tokens=16))
     assert digest != digest_scores(**paths, settings=replace(ALL, encoder=False))
     assert digest != digest_scores(**paths, settings=replace(ALL, encoder_label="low"))
+
+
+@pytest.mark.gpu
+def test_an_accelerator_gives_the_same_scores(paths: dict[str, Any]) -> None:
+    on_cpu, on_gpu = (score_texts(TEXTS, **paths, settings=ALL, device=device) for device in ("cpu", "cuda:0"))
+    for column in ("perplexity", "encoder_score"):
+        plain = on_cpu.get_column(column).to_list()
+        assert on_gpu.get_column(column).to_list() == [v if v is None else pytest.approx(v, rel=2e-3) for v in plain]
