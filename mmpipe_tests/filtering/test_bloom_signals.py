@@ -193,3 +193,48 @@ def test_real_pages_measure_as_the_plain_reading(words: WordSettings, shared_dat
     assert stop is not None
     for text, row in zip(kept, measure_bloom(make_batch(kept, "en", words)).rows(), strict=True):
         assert row[:5] == pytest.approx(read_plainly(text, "en", stop), nan_ok=True)
+
+
+_PEER = """
+import json, sys
+from data_juicer.ops.filter.character_repetition_filter import CharacterRepetitionFilter
+from data_juicer.ops.filter.special_characters_filter import SpecialCharactersFilter
+from data_juicer.ops.filter.word_repetition_filter import WordRepetitionFilter
+from data_juicer.ops.filter.words_num_filter import WordsNumFilter
+texts = json.load(open(sys.argv[1]))
+batch = {"text": texts, "__dj__stats__": [{} for _ in texts]}
+for op in (WordsNumFilter(), CharacterRepetitionFilter(10), WordRepetitionFilter(rep_len=5), SpecialCharactersFilter()):
+    if op.is_batched_op():
+        batch = op.compute_stats_batched(batch)
+    else:
+        pairs = zip(texts, batch["__dj__stats__"])
+        samples = [op.compute_stats_single({"text": text, "__dj__stats__": stats}) for text, stats in pairs]
+        batch["__dj__stats__"] = [sample["__dj__stats__"] for sample in samples]
+keys = ("num_words", "char_rep_ratio", "word_rep_ratio", "special_char_ratio")
+json.dump([[stats[key] for key in keys] for stats in batch["__dj__stats__"]], open(sys.argv[2], "w"))
+"""
+
+
+@pytest.mark.real_data
+def test_real_pages_measure_as_data_juicers_operators(shared_data: Path, tmp_path: Path) -> None:
+    """Data-Juicer (configs/reproduced_bloom) normalises white space in a step of its own, so it is given that text."""
+    import gzip
+    import json
+    import os
+    import subprocess
+
+    beside = Path(__file__).resolve().parents[2] / ".venv-bench" / "bin" / "python"
+    peer = os.environ.get("MMPIPE_PEER_PYTHON", str(beside))
+    asked = [peer, "-c", "import data_juicer"]
+    if not Path(peer).is_file() or subprocess.run(asked, check=False, capture_output=True).returncode:
+        pytest.skip("data_juicer cannot be imported by MMPIPE_PEER_PYTHON (py-data-juicer 1.6.1)")
+    with gzip.open(shared_data / "web" / "gold.jsonl.gz", "rt", encoding="utf-8") as lines:
+        some = [entry["gold_text"] for entry, _ in zip(map(json.loads, lines), range(250), strict=False)]
+    golden = [" ".join(cut_chunks(text)) for text in some if text]
+    (tmp_path / "texts.json").write_text(json.dumps(golden), encoding="utf-8")
+    command = [peer, "-c", _PEER, str(tmp_path / "texts.json"), str(tmp_path / "values.json")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    values = json.loads((tmp_path / "values.json").read_text(encoding="utf-8"))
+    frame = measure_bloom(make_batch(golden, "en"))
+    for text, row, theirs in zip(golden, frame.rows(), values, strict=True):
+        assert row[:4] == pytest.approx(theirs), text[:80]
