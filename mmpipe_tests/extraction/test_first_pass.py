@@ -30,6 +30,9 @@ def test_running_text_is_sampled_without_menus_scripts_and_comments() -> None:
     page = f"<html><body>{hidden}{menu}<p>  One &amp; two:\n {SENTENCE}</p><select><option>{SENTENCE}</select>"
     assert sample_text(page) == f"One & two: {SENTENCE}"
     assert sample_text(page + f"<!-- open <p>{SENTENCE}</p>") == f"One & two: {SENTENCE}"
+    # text stands directly behind what is hidden
+    for element in ("<!-- x -->", "<script>x</script>"):
+        assert sample_text(f"<p>short {element}{SENTENCE}</p>") == SENTENCE
     assert sample_text(f"{SENTENCE}<p>short</p>") == ""
     assert sample_text("") == ""
 
