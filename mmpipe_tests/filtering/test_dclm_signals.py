@@ -48,6 +48,11 @@ CASES: dict[str, tuple[str, dict[str, float | None]]] = {
         "p\n\n\np\n\n\n\nqq",
         {"duplicate_paragraph_ratio": 2 / 3, "duplicate_paragraph_char_ratio": 2 / 4},
     ),
+    # lines of two paragraphs repeat, the paragraphs do not; a paragraph of several lines is one segment
+    "paragraphs are more than lines": (
+        "a\nb\n\na\nc",
+        {"duplicate_line_ratio": 2 / 4, "duplicate_paragraph_ratio": 0, "duplicate_paragraph_char_ratio": 0},
+    ),
     # characters of the stripped, non-empty lines are the whole: 3 + 3 + 4, of which 6 repeat
     "characters of segments": ("  abc\nabc   \n\ndefg\n", {"duplicate_line_char_ratio": 6 / 10}),
     # `a bb` and `ccc d` twice each: the longest of equals, 4 x 2 of 3 + 4 + 1 + 3 + 4 + 1 characters
