@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: The status of a row that could be read; rows of every other status are removed under that status.
 OK = "ok"
 
+#: Where a removal stands among all: a column while they are made.
+_ORDER = "removal order"
+
 _REMOVALS_SCHEMA: dict[str, DataType | DataTypeClass] = {
     "rule": pl.String,
     "signal": pl.String,
@@ -72,12 +75,25 @@ def judge(signals: pl.DataFrame, rules: Sequence[Rule], *, key: str, status: str
     for column in (key, status):
         if column is not None and signals.get_column(column).null_count():
             raise SchemaError(f"judge: {column} is null in {signals.get_column(column).null_count()} rows.")
-    readable = signals if status is None else signals.filter(pl.col(status) == OK)
-    parts = [readable.filter(~rule.passes()).select(_describe(rule, order, key)) for order, rule in enumerate(rules)]
+    frame = signals.select(_list_columns(rules, key, status)).with_columns(pl.col(key).cast(pl.String))
+    if not frame.get_column(key).is_sorted():
+        frame = frame.sort(key, maintain_order=True)
+    # numbers are sorted, and not keys: rows of one key first, then by rule
+    frame = frame.with_columns((pl.col(key).rle_id().cast(pl.Int64) * (len(rules) + 1)).alias(_ORDER))
+    readable = pl.lit(value=True) if status is None else pl.col(status) == OK
+    empty = pl.DataFrame(schema={key: pl.String, **_REMOVALS_SCHEMA, _ORDER: pl.Int64})
+    parts = [
+        frame.lazy().filter(readable & ~rule.passes()).select(_describe(rule, order + 1, key))
+        for order, rule in enumerate(rules)
+    ]
     if status is not None:
-        parts.append(signals.filter(pl.col(status) != OK).select(_describe_status(key, status)))
-    empty = pl.DataFrame(schema={key: pl.String, **_REMOVALS_SCHEMA, "order": pl.Int64})
-    return pl.concat([empty, *parts]).sort([key, "order"], maintain_order=True).drop("order")
+        parts.append(frame.lazy().filter(pl.col(status) != OK).select(_describe_status(key, status)))
+    return pl.concat([empty.lazy(), *parts]).sort(_ORDER, maintain_order=True).drop(_ORDER).collect()
+
+
+def _list_columns(rules: Sequence[Rule], key: str, status: str | None) -> list[str]:
+    languages = [LANGUAGE] if any(rule.by_language for rule in rules) else []
+    return list(dict.fromkeys([key, *([status] if status else []), *(rule.signal for rule in rules), *languages]))
 
 
 def count_funnel(
@@ -121,7 +137,7 @@ def _describe(rule: Rule, order: int, key: str) -> list[pl.Expr]:
         rule.find_limit("low").alias("low"),
         rule.find_limit("high").alias("high"),
         pl.lit(None if rule.allowed is None else list(rule.allowed), pl.List(pl.String)).alias("allowed"),
-        pl.lit(order, pl.Int64).alias("order"),
+        pl.col(_ORDER) + order,
     ]
 
 
@@ -135,7 +151,7 @@ def _describe_status(key: str, status: str) -> list[pl.Expr]:
         pl.lit(None, pl.Float64).alias("low"),
         pl.lit(None, pl.Float64).alias("high"),
         pl.lit(None, pl.List(pl.String)).alias("allowed"),
-        pl.lit(-1, pl.Int64).alias("order"),
+        pl.col(_ORDER),
     ]
 
 
