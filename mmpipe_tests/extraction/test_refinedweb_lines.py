@@ -56,6 +56,7 @@ def correct(text: str) -> tuple[str, list[str]]:
         ("Read more...", None, "read_more"),
         ("The story Read more!!!", "The story Read more!!!", None),
         ("Sign-in to see it", "to see it", "sign_in"),
+        ("ſign-ın to see it", "to see it", "sign_in"),  # letters that are s and i to who ignores case
         ("Please sign-in here", "Please sign-in here", None),  # not at the start
         ("sign-in ", None, "one_word_line"),  # one word goes before phrases do
     ],

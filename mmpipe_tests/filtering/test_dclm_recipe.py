@@ -83,6 +83,9 @@ def test_documents_are_judged_before_their_lines_are_corrected() -> None:
     text = " ".join(GOOD.split()[:48]) + "\n3 likes"
     assert "gopher_word_count" not in find_failed({"text": text})
     assert "gopher_word_count" in find_failed({"text": text.replace("3 likes", "3")})
+    # a stop word on a line that goes for its one word
+    text = CASES["dclm_stop_word_occurrences"]["text"] + "\nthe"
+    assert "dclm_stop_word_occurrences" not in find_failed({"text": text})
 
 
 @pytest.mark.parametrize(
