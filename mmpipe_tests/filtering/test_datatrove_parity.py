@@ -21,11 +21,13 @@ import pytest
 
 from mmpipe.extraction.corrections import correct_text, find_step
 from mmpipe.filtering.judge import judge
-from mmpipe.filtering.recipe_sections import ListReference
+from mmpipe.filtering.recipe_sections import CorrectionSettings, CorrectionStep, ListReference
 from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.filtering.rules import Rule
+from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.filtering.text_signals import measure_text
 from mmpipe.filtering.url_signals import measure_urls
+from mmpipe.tables.correction_steps import CORRECTION_STEPS
 from mmpipe.tables.text import EXTRACTED_TEXT, TEXT_CORRECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,10 +193,35 @@ def check_against(texts: list[str], peer: dict[str, Any], recipe: Recipe) -> Non
     assert find_differences(alone.get_column("sentence_count").to_list(), sentences) == []
     for name in ("repetition", "quality", "c4_fineweb", "fineweb"):
         assert find_differences(list_first_reasons(alone, select_rules(recipe, name)), peer[name]) == [], name
+    check_c4_alone(texts, peer, recipe)
     chain = list_first_reasons(measure_text(frame, recipe), select_rules(recipe, "chain"))
     assert find_differences(chain, peer["chain"]) == []
     kept = [number for number, reason in enumerate(chain) if not reason]
     assert [left[number] for number in kept] == [peer["chain_texts"][number] for number in kept]
+
+
+def check_c4_alone(texts: list[str], peer: dict[str, Any], recipe: Recipe) -> None:
+    """Hold C4's filter with datatrove's own defaults, and mC4's, to the peer's."""
+    options = {
+        **CORRECTION_STEPS["c4_lines"],
+        "min_line_words": 3,
+        "count_cited_words": True,
+        "terminal_marks": (".", "?", "!", '"', "'"),
+    }
+    rules = select_rules(recipe, "c4_fineweb")
+    step = CorrectionStep(step="c4_lines", options=options)
+    text = replace(recipe.text, rules=tuple(rules), measured_before={})
+    recipe = replace(recipe, corrections=CorrectionSettings(steps=(step,)), text=text)
+    frame = make_corrected(texts, recipe)
+    left = [new if new is not None else old for new, old in frame.select("corrected_text", "text").iter_rows()]
+    assert find_differences(left, [values["text"] for values in peer["c4_values"]]) == []
+    assert find_differences(list_first_reasons(measure_text(frame, recipe), rules), peer["c4"]) == []
+    # mC4's rule reads the text as it is
+    bare = replace(recipe, corrections=CorrectionSettings(), text=replace(text, signals=("c4",), rules=()))
+    signals = measure_text(make_corrected(texts, bare), bare)
+    assert (
+        find_differences(list_first_reasons(signals, [TEXT_RULES["mc4_long_line_count"]]), peer["c4_paragraph"]) == []
+    )
 
 
 def test_hand_made_pages_have_the_fate_that_datatrove_gives_them(tmp_path: Path) -> None:
@@ -248,11 +275,10 @@ def read_gold_texts(shared_data: Path) -> list[str]:
 def extract_pages(shared_data: Path) -> list[str]:
     """Return the texts that trafilatura finds in the real pages, with FineWeb's settings."""
     import trafilatura
-    from fastwarc.stream_io import FileStream
-    from fastwarc.warc import ArchiveIterator, WarcRecordType
+    from fastwarc import ArchiveIterator, WarcRecordType
 
     texts = []
-    with FileStream(str(shared_data / "web" / "real_pages.warc.gz"), "rb") as stream:
+    with (shared_data / "web" / "real_pages.warc.gz").open("rb") as stream:
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
             page = record.reader.read().decode("utf-8", "replace")
             texts.append(trafilatura.extract(page, favor_precision=True, include_comments=False, deduplicate=True))
