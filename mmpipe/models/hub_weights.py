@@ -96,6 +96,8 @@ def load_transformer(kind: str, name: str, dtype: str, device: str, converted: P
         # transformers would go on with random numbers
         lacking = ", ".join(sorted(info["missing_keys"]))
         raise WeightsNotFound(f"{name}: no model of the kind {kind}, its weights lack {lacking}.")
+    # what is read is the start of a text, whatever the model was made for
+    tokenizer.truncation_side = "right"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return model.to(device).eval(), tokenizer

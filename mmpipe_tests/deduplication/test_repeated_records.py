@@ -57,7 +57,7 @@ def test_the_earliest_then_the_shortest_url_stays() -> None:
     rows = (
         {"doc_id": "a", "url": "http://x.org/p?utm=1", "payload_digest": "sha1:A", "crawled_at": LATER},
         {"doc_id": "b", "url": "http://x.org/p?session=12", "payload_digest": "sha1:A"},
-        {"doc_id": "c", "url": "http://x.org/p", "payload_digest": "sha1:A"},
+        {"doc_id": "c", "url": "http://x.org/z", "payload_digest": "sha1:A"},
         {"doc_id": "d", "url": "http://x.org/q", "payload_digest": "sha1:A", "crawled_at": None},
         {"doc_id": "e", "url": "http://x.org/other", "payload_digest": "sha1:B"},
     )  # fmt: skip
