@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: An evaluation item: its id, and its texts (question, passage, answers). No n-gram runs from one into the next.
 Item: TypeAlias = tuple[str, tuple[str, ...]]
 
-#: Part of the digest: a change of the words or of the layout makes old indexes stale.
+#: Part of the digest: raise it with what makes old indexes stale, such as another notion of words, another layout of
+#: the index, or other fields read of a published set.
 _REVISION = 1
 
 #: Shorter texts are not looked for (GPT-3, arXiv 2005.14165, appendix C: N is at least 8 words).
@@ -199,6 +200,9 @@ def build_index(sets: Iterable[tuple[str, Iterable[Item]]], *, ngram_words: int)
     Args:
         sets: name and items of each set.
         ngram_words: words of an n-gram, 1 or more (13: GPT-3, arXiv 2005.14165, appendix C).
+
+    Raises:
+        ConfigurationError: two sets share a name.
     """
     from mmpipe.deduplication.contamination_kernels import fold_segments, hash_grams
 
@@ -248,6 +252,8 @@ def _list_texts(
     numbers: dict[str, int] = {}
     owners: dict[tuple[int, int], None] = {}
     for name, items in sets:
+        if name in names:
+            raise ConfigurationError(f"Two evaluation sets are named {name!r}; hits name a set and its item.")
         for item, texts in items:
             for text in texts:
                 owners[numbers.setdefault(text, len(numbers)), len(ids)] = None

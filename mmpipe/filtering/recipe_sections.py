@@ -9,7 +9,7 @@ from typing import Literal
 
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.rules import Rule
-from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP, Option
+from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP, OPTION_WORDS, Option
 from mmpipe.tables.text_signals import FAMILIES, UT1_CATEGORIES
 
 #: Methods that a recipe may name; each is a file of mmpipe/synthesis.
@@ -161,6 +161,10 @@ class CorrectionStep:
         _require(
             self.step in CORRECTION_STEPS, f"unknown step {self.step!r}.{name_nearest(self.step, CORRECTION_STEPS)}"
         )
+        for (step, name), known in OPTION_WORDS.items():
+            value = self.options.get(name, ()) if step == self.step else ()
+            for word in value if isinstance(value, tuple) else (value,):
+                _require(word in known, f"{step}, {name}: unknown word {word!r}.{name_nearest(str(word), known)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

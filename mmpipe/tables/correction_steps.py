@@ -57,6 +57,13 @@ PII_KINDS = ("key", "email", "iban", "card", "ip", "phone", "user")
 #: How `mask_pii` writes a mask: `<EMAIL>`, or an example that belongs to nobody.
 PII_STYLES = ("tag", "example")
 
+#: Step and option to the words that the option may be, or may hold.
+OPTION_WORDS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("mask_pii", "mask"): PII_KINDS,
+    ("mask_pii", "tag"): PII_KINDS,
+    ("mask_pii", "style"): PII_STYLES,
+}
+
 #: The step whose removed words RefinedWeb limits (`corrected_word_ratio`).
 LINE_STEP = "refinedweb_lines"
 

@@ -250,3 +250,8 @@ def test_many_batches_are_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmpipe.deduplication.contamination._BATCH_CHARACTERS", 150)
     assert _find(texts, {"0": (QUESTION,)}) == whole
     assert len(whole) == 40
+
+
+def test_two_sets_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Two evaluation sets are named 'mmlu'"):
+        build_index([("mmlu", [("0", (QUESTION,))]), ("mmlu", [("0", (SHORT,))])], ngram_words=13)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
+from mmpipe.errors import RecipeError
 from mmpipe.filtering.judge import judge
 from mmpipe.filtering.pii_signals import measure_pii
 from mmpipe.filtering.recipe_sections import CorrectionSettings, CorrectionStep
@@ -56,3 +58,9 @@ def test_six_spans_are_one_too_many_for_dolma() -> None:
     signals = _measure(corrections, mask=("email",), tag=()).with_columns(doc_id=pl.Series(["five", "six"]))
     removals = judge(signals, DOLMA_PII, key="doc_id", status=None)
     assert removals.select("doc_id", "rule", "value").rows() == [("six", "dolma_pii_span_count", 6.0)]
+
+
+@pytest.mark.parametrize(("option", "word", "named"), [("mask", ("emial",), "email"), ("style", "tags", "tag")])
+def test_a_word_that_an_option_cannot_be_stops_at_load(option: str, word: object, named: str) -> None:
+    with pytest.raises(RecipeError, match=f"mask_pii, {option}: unknown word .* Did you mean '{named}'"):
+        CorrectionStep(step="mask_pii", options={**CORRECTION_STEPS["mask_pii"], option: word})
