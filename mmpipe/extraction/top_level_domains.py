@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-#: Top-level domains of ASCII letters, as delegated in IANA's root zone (https://www.iana.org/domains/root/db).
-TOP_LEVEL_DOMAINS = frozenset(
-    """
+_NAMES = """
     aaa aarp abb abbott abbvie abc able abogado abudhabi ac academy accenture accountant accountants aco actor ad ads
     adult ae aeg aero aetna af afl africa ag agakhan agency ai aig airbus airforce airtel akdn al alibaba alipay
     allfinanz allstate ally alsace alstom am amazon americanexpress americanfamily amex amfam amica amsterdam analytics
@@ -72,5 +70,7 @@ TOP_LEVEL_DOMAINS = frozenset(
     weibo weir wf whoswho wien wiki williamhill win windows wine winners wme wolterskluwer woodside work works world wow
     ws wtc wtf xbox xerox xihuan xin xxx xyz yachts yahoo yamaxun yandex ye yodobashi yoga yokohama you youtube yt yun
     za zappos zara zero zip zm zone zuerich zw
-    """.split()
-)
+"""
+
+#: Top-level domains of ASCII letters, as delegated in IANA's root zone (https://www.iana.org/domains/root/db).
+TOP_LEVEL_DOMAINS = frozenset(_NAMES.split())
