@@ -6,6 +6,7 @@ import re
 import time
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -17,10 +18,14 @@ from mmpipe.filtering.c4_signals import measure_c4
 from mmpipe.filtering.characters import encode_characters
 from mmpipe.filtering.fineweb_signals import measure_fineweb
 from mmpipe.filtering.gopher_signals import measure_gopher
+from mmpipe.filtering.judge import judge
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.text_batch import TextBatch
+from mmpipe.filtering.text_signals import measure_text
 from mmpipe.filtering.tokens import STOP_WORDS
 from mmpipe.filtering.unicode_words import cut_words
+from mmpipe.tables.text import EXTRACTED_TEXT
+from mmpipe.tables.text_signals import FAMILIES
 
 TERMINALS = classes.ENDS_SENTENCE
 LETTERS = (classes.LETTER, classes.HEBREW)
@@ -253,6 +258,32 @@ def test_emoji_are_no_words_and_numbers_have_no_letters() -> None:
     assert (emoji["word_count"], emoji["mean_word_length"], emoji["alphabetic_word_ratio"]) == (0, None, 0)
     assert (numbers["word_count"], numbers["mean_word_length"], numbers["alphabetic_word_ratio"]) == (4, 1.5, 0)
     assert (empty["word_count"], empty["alphabetic_word_ratio"], empty["nonblank_line_count"]) == (0, None, 0)
+
+
+def test_what_c4s_step_met_counts_although_its_lines_have_gone() -> None:
+    recipe = load_recipe("fineweb")
+    steps = [item.step for item in recipe.corrections.steps]
+    tag = {"step": steps.index("c4_lines"), "correction": "c4_curly_bracket", "start": 0, "end": 9, "replacement": None}
+    left = ["A line that stays. And one more."]
+    batch = TextBatch(left, ["{ gone\n" + left[0]], left, [[tag]], [None], [None], "unicode", recipe)
+    (row,) = measure_c4(batch).to_dicts()
+    assert (row["curly_bracket_count"], row["lorem_ipsum_count"], row["sentence_count"]) == (1, 0, 2)
+    assert row["page_char_count"] == len(left[0]) + 7
+
+
+def test_a_recipe_of_this_dialect_measures_and_judges_pages_of_every_kind() -> None:
+    recipe = load_recipe("fineweb")
+    recipe = replace(recipe, text=replace(recipe.text, dialect="unicode"))
+    page = {"dump": "d", "extraction_status": "ok", "language": "en", "language_score": 1.0}
+    texts = ["The people of the town have come to see.\nThat was it, and they left.", "🎉", "", "\x00", "1 2 3"]
+    rows = [page | {"doc_id": f"{number}", "text": text} for number, text in enumerate(texts)]
+    signals = measure_text(pl.DataFrame(rows, schema=EXTRACTED_TEXT.schema), recipe)
+    assert signals.get_column("word_count").to_list() == [15, 0, 0, 0, 3]
+    of_texts = [name for family in ("gopher", "c4", "fineweb") for name in (column.name for column in FAMILIES[family])]
+    assert signals.head(1).select(of_texts).null_count().sum_horizontal().item() == 0
+    rules = [rule for rule in recipe.text.rules if rule.signal in of_texts]
+    removals = judge(signals, rules, key="doc_id", status="extraction_status")
+    assert set(removals.get_column("doc_id")) >= {"1", "2", "3", "4"}
 
 
 def test_ten_megabytes_on_one_line_take_seconds() -> None:
