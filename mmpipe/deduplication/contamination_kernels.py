@@ -1,4 +1,4 @@
-"""The compiled inner loops of decontamination: characters to words, words to n-grams, n-grams to verified hits.
+"""The compiled inner loops of decontamination: words to n-grams, n-grams to hits that are verified word by word.
 
 Imported only where it is used, because numba takes a second to import. All kernels release the GIL and are cached on
 disk.
@@ -12,80 +12,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from mmpipe.deduplication.normalization import CONTINUES, LAST_HAN_EXTENSION, STANDS_ALONE, TABLE_SIZE, VANISHES
+from mmpipe.deduplication.contamination_words import FOLD_MASK, find_longest, look_up, mix64, read_words
+from mmpipe.deduplication.normalization import VANISHES
 
 if TYPE_CHECKING:
     from mmpipe.deduplication.contamination_index import Grams
 
-_FOLD_MASK = np.uint32(0x00FFFFFF)
-_HAN_EXTENSION_ENTRY = np.uint32(STANDS_ALONE << 24)
-
-# odd 64-bit multipliers: the two of MurmurHash3's finalizer, the golden ratio for chaining characters, and Steele and
-# Vigna's (2021) multiplier for rolling over words
-_MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
-_MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
-_CHAIN = np.uint64(0x9E3779B97F4A7C15)
+# Steele and Vigna's (2021) 64-bit multiplier, for rolling over words
 _ROLL = np.uint64(0xD1342543DE82EF95)
-_WORD_SEED = np.uint64(0xCBF29CE484222325)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _mix64(value: np.uint64) -> np.uint64:
-    value ^= value >> np.uint64(33)
-    value *= _MIX_1
-    value ^= value >> np.uint64(33)
-    value *= _MIX_2
-    return value ^ (value >> np.uint64(33))
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _look_up(code: np.uint32, table: NDArray[np.uint32]) -> np.uint32:
-    if code < TABLE_SIZE:
-        return np.uint32(table[code])
-    if code <= LAST_HAN_EXTENSION:
-        return np.uint32(_HAN_EXTENSION_ENTRY | (code & _FOLD_MASK))
-    return np.uint32(0)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _read_words(
-    codes: NDArray[np.uint32],
-    table: NDArray[np.uint32],
-    starts: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-) -> int:
-    """Write where each word begins and ends, and its hash (room for one per character); return how many there are."""
-    count = 0
-    current = _WORD_SEED
-    is_open = False
-    for at in range(len(codes)):
-        entry = _look_up(codes[at], table)
-        action = entry >> np.uint32(24)
-        if action == VANISHES:
-            continue
-        folded = np.uint64(entry & _FOLD_MASK)
-        if action == CONTINUES:
-            if not is_open:
-                starts[count] = at
-                is_open = True
-                current = _WORD_SEED
-            current = current * _CHAIN + folded
-            ends[count] = at + 1
-            continue
-        if is_open:
-            hashes[count] = _mix64(current)
-            count += 1
-            is_open = False
-        if action == STANDS_ALONE:
-            starts[count] = at
-            ends[count] = at + 1
-            hashes[count] = _mix64(_WORD_SEED * _CHAIN + folded)
-            count += 1
-    if is_open:
-        hashes[count] = _mix64(current)
-        count += 1
-    return count
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -103,7 +37,7 @@ def fold_segments(
         characters (c,), word_start (w + 1,) into them, hashes (w,), segment_word (segments + 1,) first word of each.
     """
     segments = len(offsets) - 1
-    longest = _find_longest(offsets)
+    longest = find_longest(offsets)
     starts = np.empty(longest, dtype=np.int32)
     ends = np.empty(longest, dtype=np.int32)
     hashes = np.empty(longest, dtype=np.uint64)
@@ -115,12 +49,12 @@ def fold_segments(
     filled = 0
     for segment in range(segments):
         text = codes[offsets[segment] : offsets[segment + 1]]
-        count = _read_words(text, table, starts, ends, hashes)
+        count = read_words(text, table, starts, ends, hashes)
         for word in range(count):
             for at in range(starts[word], ends[word]):
-                entry = _look_up(text[at], table)
+                entry = look_up(text[at], table)
                 if entry >> np.uint32(24) != VANISHES:
-                    characters[filled] = entry & _FOLD_MASK
+                    characters[filled] = entry & FOLD_MASK
                     filled += 1
             all_hashes[words] = hashes[word]
             words += 1
@@ -142,7 +76,7 @@ def hash_grams(hashes: NDArray[np.uint64], width: int, mask: np.uint64) -> NDArr
         rolled = rolled * _ROLL + hashes[word]
         leaving *= _ROLL
     for first in range(count):
-        grams[first] = _mix64(rolled) & mask
+        grams[first] = mix64(rolled) & mask
         if first + 1 < count:
             rolled = rolled * _ROLL + hashes[first + width] - leaving * hashes[first]
     return grams
@@ -220,7 +154,7 @@ def find_hits(
     Returns:
         (hits, 6): document, number of its first word, n-gram, first character, character after the last, words.
     """
-    longest = _find_longest(offsets)
+    longest = find_longest(offsets)
     starts = np.empty(longest, dtype=np.int32)
     ends = np.empty(longest, dtype=np.int32)
     hashes = np.empty(longest, dtype=np.uint64)
@@ -229,7 +163,7 @@ def find_hits(
     full, short = kinds
     for document in range(len(offsets) - 1):
         text = codes[offsets[document] : offsets[document + 1]]
-        count = _read_words(text, table, starts, ends, hashes)
+        count = read_words(text, table, starts, ends, hashes)
         words = (text, table, starts[:count], ends[:count], hashes[:count])
         hits, found = _search(words, full[0], full[1], mask, characters, word_start, (document, 0), hits, found)
         shift = len(full[0].hashes)
@@ -264,7 +198,7 @@ def _search(
         first = last - width + 1
         if first > 0:
             rolled -= leaving * hashes[first - 1]
-        value = _mix64(rolled) & mask
+        value = mix64(rolled) & mask
         if first < 0 or not _is_set(grams.field, value >> shift):
             continue
         bucket = value >> bucket_shift
@@ -297,14 +231,6 @@ def _is_set(field: NDArray[np.uint64], place: np.uint64) -> bool:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _find_longest(offsets: NDArray[np.int64]) -> int:
-    longest = 1
-    for document in range(len(offsets) - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
-    return longest
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _make_room(hits: NDArray[np.int64], found: int) -> NDArray[np.int64]:
     if found < len(hits):
         return hits
@@ -330,10 +256,10 @@ def _has_words(
         at = word_start[gram_word + word]
         end = word_start[gram_word + word + 1]
         for place in range(starts[first + word], ends[first + word]):
-            entry = _look_up(text[place], table)
+            entry = look_up(text[place], table)
             if entry >> np.uint32(24) == VANISHES:
                 continue
-            if at == end or characters[at] != entry & _FOLD_MASK:
+            if at == end or characters[at] != entry & FOLD_MASK:
                 return False
             at += 1
         if at != end:
