@@ -14,6 +14,7 @@ from mmpipe.assets.images import IMAGE_ASSETS
 from mmpipe.assets.instructions import INSTRUCTION_ASSETS
 from mmpipe.assets.jobs import build_jobs
 from mmpipe.assets.partitions import DUMPS
+from mmpipe.assets.quality_classifier import quality_classifier
 from mmpipe.assets.release import RELEASE_ASSETS
 from mmpipe.assets.resources import build_resources
 from mmpipe.assets.sensors import build_dump_sensor
@@ -45,7 +46,7 @@ def build_definitions(environ: Mapping[str, str], **resources: Any) -> dg.Defini
     for stage, dressing in lanes:
         groups.setdefault(dressing.group, []).append(stage.table.name)
     return dg.Definitions(
-        assets=[build_asset(stage, dressing, recipe, contracts) for stage, dressing in lanes],
+        assets=[quality_classifier, *(build_asset(stage, dressing, recipe, contracts) for stage, dressing in lanes)],
         asset_checks=build_contract_checks(
             contracts, {stage.table.name: DUMPS if stage.is_per_dump else None for stage, _ in lanes}
         ),

@@ -13,6 +13,7 @@ from mmpipe.assets.partitions import DUMPS
 from mmpipe.assets.resources import RESOURCE_KEYS, collect_knobs
 from mmpipe.filtering.recipes import Recipe
 from mmpipe.lanes.stage import Stage, StageRun
+from mmpipe.tables.text import TEXT_SCORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Dressing:
     automation: dg.AutomationCondition | None = None  # type: ignore[type-arg]  # generic over its key: an asset
 
 
+def _list_trained(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
+    """Return the trained models that a stage reads beside tables."""
+    return ("quality_classifier",) if stage.table is TEXT_SCORES and recipe.scores.quality else ()
+
+
 def build_asset(
     stage: Stage, dressing: Dressing, recipe: Recipe, contracts: Mapping[str, Contract]
 ) -> dg.AssetsDefinition:
@@ -40,7 +46,7 @@ def build_asset(
 
     @dg.asset(
         name=stage.table.name,
-        deps=[dg.AssetDep(table.name) for table in stage.after],
+        deps=[dg.AssetDep(name) for name in (*(table.name for table in stage.after), *_list_trained(stage, recipe))],
         description=contract.description or stage.table.description,
         group_name=dressing.group,
         kinds=set(dressing.kinds),

@@ -9,13 +9,14 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError, DatasetNotReady, name_nearest
 from mmpipe.filtering.judge import Funnel, count_funnel
-from mmpipe.filtering.recipes import apply_overrides, load_recipe
+from mmpipe.filtering.recipes import SCORES, apply_overrides, load_recipe
 from mmpipe.tables.images import IMAGE_SIGNALS
 from mmpipe.tables.text import TEXT_SCORES
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.filtering.rules import Rule
@@ -80,7 +81,8 @@ def judge_again(
     before, after = _list_rules(present, lane), _list_rules(wanted, lane)
     if lane == "text":
         _require_measured(present, wanted)
-    signals = pl.concat([_scan_signals(lake, table, name) for name in dumps])
+    limited = {rule.signal for rule in (*before, *after)}
+    signals = pl.concat([_scan_signals(lake, table, name, limited) for name in dumps])
     return WhatIf(
         lane,
         tuple(dumps),
@@ -91,10 +93,10 @@ def judge_again(
     )
 
 
-def _scan_signals(lake: Lake, table: Table, dump: str) -> pl.LazyFrame:
-    """Return the stored signals of a dump; those of text with the models' scores beside them."""
+def _scan_signals(lake: Lake, table: Table, dump: str, limited: AbstractSet[str]) -> pl.LazyFrame:
+    """Return the stored signals of a dump, with the models' scores beside them where a rule limits one."""
     signals = lake.dataset(table, dump).scan()
-    if table is not TEXT_SIGNALS:
+    if not limited & SCORES.keys():
         return signals
     return signals.join(lake.dataset(TEXT_SCORES, dump).scan(), on="doc_id", how="left")
 

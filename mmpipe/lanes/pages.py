@@ -179,8 +179,9 @@ def _spare_pages(rows: pl.DataFrame, recipe: Recipe, repeats: Place | None, cach
 def _extract_pages(
     root: Place, pages: pl.DataFrame, recipe: Recipe, model: LanguageModel
 ) -> Iterator[tuple[str | None, ...]]:
+    from mmpipe.extraction.extractors import ExtractionSettings
     from mmpipe.extraction.first_pass import FirstPass
-    from mmpipe.extraction.pages import ExtractionSettings, PageExtractor
+    from mmpipe.extraction.pages import PageExtractor
     from mmpipe.storage.warc import read_payloads
 
     section, look = recipe.extraction, recipe.first_pass

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.storage.text_files import list_text_files, read_texts
 
+_HOME, _CURRENT = "quality_classifier", "current"
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -38,13 +40,23 @@ def train_from_files(
     from mmpipe.models.quality_training import train_quality_classifier
 
     sources = {"positive": _describe(positive), "negative": _describe(negative), "field": field}
-    return train_quality_classifier(
+    trained = train_quality_classifier(
         chain.from_iterable(read_texts(source, field) for source in positive),
         chain.from_iterable(read_texts(source, field) for source in negative),
         folder,
         settings,
         sources=sources,
     )
+    (folder / _HOME / _CURRENT).write_text(trained.digest, encoding="utf-8")
+    return trained
+
+
+def find_quality_weights(named: str, folder: Path) -> str:
+    """Return the classifier that is named, else the one trained last in a folder; empty if there is none."""
+    current = folder / _HOME / _CURRENT
+    if named or not current.is_file():
+        return named
+    return str(folder / _HOME / current.read_text(encoding="utf-8").strip())
 
 
 def _describe(sources: Sequence[Path]) -> list[dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from mmpipe.lanes.pages import correct_texts, extract_text, index_crawl, read_corrected
+from mmpipe.lanes.quality_classifier import find_quality_weights
 from mmpipe.lanes.repeats import dedupe_text, find_text_contamination, find_text_duplicates, sign_text
 from mmpipe.lanes.stage import Knobs, Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -58,14 +60,17 @@ def score_texts(run: StageRun) -> Production:
     from mmpipe.models.text_scores import digest_scores
 
     text, corrections = run.read(EXTRACTED_TEXT), run.read(TEXT_CORRECTIONS)
+    # the classifier trained last, where none is named; settled here, so that all shards have the same
+    quality = find_quality_weights(run.knobs.quality_weights, Path(run.knobs.cache_folder))
+    knobs = replace(run.knobs, quality_weights=quality)
     weights = digest_scores(
-        quality_path=run.knobs.quality_weights,
+        quality_path=knobs.quality_weights,
         perplexity_path=run.knobs.perplexity_weights,
         encoder_path=run.knobs.encoder_weights,
         settings=run.recipe.scores,
     )
     work = [
-        ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe, run.knobs))
+        ShardWork(item.shard, item.inputs, (*item.arguments, run.recipe, knobs))
         for item in follow_shards(text, corrections, extra=weights)
     ]
     # a neural model is loaded once and holds the device; the others run beside each other

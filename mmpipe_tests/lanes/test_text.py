@@ -107,7 +107,7 @@ def test_the_corpus_does_not_depend_on_how_files_are_cut_or_on_workers(
 def test_a_moved_limit_makes_only_removals_and_what_follows_again(text_lake: Lake, sample_crawl: SampleCrawl) -> None:
     dump = sample_crawl.dumps[0].name
     recipe = apply_overrides(load_recipe("refinedweb"), ["gopher_word_count.low=300"])
-    to_filtered = TEXT_LANE[:5]
+    to_filtered = TEXT_LANE[: [stage.table for stage in TEXT_LANE].index(FILTERED_TEXT) + 1]
     before = text_lake.dataset(FILTERED_TEXT, dump).require_manifest().rows_out
 
     made = {name: item.made_shards for name, item in run_stages(text_lake, dump, to_filtered, recipe=recipe).items()}
@@ -124,7 +124,9 @@ def test_a_table_whose_checks_failed_stops_the_next_stage(text_lake: Lake, sampl
     signals.record_verdict(["doc_id__unique"])
     try:
         with pytest.raises(DatasetNotReady, match="doc_id__unique"):
-            run_stages(text_lake, sample_crawl.dumps[1].name, [TEXT_LANE[3]])
+            run_stages(
+                text_lake, sample_crawl.dumps[1].name, [stage for stage in TEXT_LANE if stage.table is TEXT_REMOVALS]
+            )
     finally:
         signals.record_verdict([])
 
