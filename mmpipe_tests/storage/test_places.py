@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mmpipe.errors import ConfigurationError
 from mmpipe.storage.places import Place
+from mmpipe.storage.range_cache import RangeCache
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -25,6 +27,22 @@ def test_what_is_written_is_read_back(folder: Place) -> None:
     file.remove()
     file.remove()
     assert list(folder.list_files()) == []
+
+
+def test_a_store_whose_driver_is_not_installed_says_which() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("s3fs"):
+        pytest.skip("s3fs is installed")
+    with pytest.raises(ConfigurationError, match=r"s3://commoncrawl/x cannot be opened: .*s3fs"):
+        Place("s3://commoncrawl/x").is_file()
+
+
+def test_places_below_share_the_cache_and_it_is_no_part_of_where_they_are(tmp_path: Path) -> None:
+    cache = RangeCache(tmp_path)
+    place = Place("https://data.example", cache).join("a", "b")
+    assert place.cache is cache
+    assert place == Place("https://data.example/a/b")
 
 
 def write_half(file: Place) -> None:

@@ -64,3 +64,18 @@ def test_real_pages_are_html_without_the_crawlers_guess(web: Place, tmp_path: Pa
     (tmp_path / "a.warc").write_bytes(data.replace(b"WARC-Identified-Payload-Type: text/html\r\n", b""))
     frame = index_file(Place(str(tmp_path)), "a.warc")
     assert frame.get_column("kind").to_list() == ["html"] * 1795
+
+
+@pytest.mark.parametrize("name", ["cc-main-2020-34.warc.gz", "iana.warc.gz"])
+def test_kinds_do_not_hang_on_the_crawlers_guess(web: Place, tmp_path: Path, name: str) -> None:
+    import gzip
+    import re
+
+    data = gzip.decompress(web.join("crawl_samples", name).read_bytes())
+    bare = re.sub(rb"(?i)WARC-Identified-Payload-Type: [^\r\n]*\r\n", b"", data)
+    for file, content in (("with.warc", data), ("without.warc", bare)):
+        (tmp_path / file).write_bytes(content)
+    kinds = [index_file(Place(str(tmp_path)), file).get_column("kind") for file in ("with.warc", "without.warc")]
+    assert kinds[0].to_list() == kinds[1].to_list()
+    assert kinds[0].to_list() == index_file(web, f"crawl_samples/{name}").get_column("kind").to_list()
+    assert "html" in kinds[0].to_list()
