@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+#: Characters that are taken at a time: what the loops write meanwhile stays in the processor's cache.
+_PASS_CHARACTERS = 200_000
+
+
 def encode_characters(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return the code points of all texts, one after the other, and where each text starts; one more than texts."""
     # lone surrogates are code points like others
@@ -24,6 +28,19 @@ def find_starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     start = np.zeros(lengths.size + 1, np.int64)
     np.cumsum(lengths, out=start[1:])
     return start
+
+
+def cut_passes(chars: NDArray[np.int64]) -> list[slice]:
+    """Return which texts to take at a time, given the characters of each; at least one pass."""
+    passes = []
+    start = 0
+    ends = np.cumsum(chars)
+    while start < chars.size:
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _PASS_CHARACTERS)))
+        passes.append(slice(start, stop))
+        start = stop
+    return passes or [slice(0, 0)]
 
 
 class SpanDictionary:

@@ -44,14 +44,15 @@ def measure_words_and_lines(texts: Sequence[str]) -> pl.DataFrame:
     (arXiv 2112.11446), Appendix A.1.1 and Table A1. Repeats shorter than their n-gram, and texts shorter than n words,
     measure 0.
     """
-    from mmpipe.filtering.characters import encode_characters
+    from mmpipe.filtering.characters import cut_passes, encode_characters
     from mmpipe.filtering.repetition import count_repeated_chars, count_words
-    from mmpipe.filtering.unicode_signals import count_lines
+    from mmpipe.filtering.unicode_signals import count_lines, join_counts
 
-    characters, start = encode_characters(texts)
     batch = read_words(texts)
+    chars = np.fromiter(map(len, texts), np.int64, len(texts))
+    lines = join_counts([count_lines(*encode_characters(texts[part])) for part in cut_passes(chars)])
     top, duplicate = count_repeated_chars(batch)
-    return compose_gopher(count_words(batch), top, duplicate, count_lines(characters, start), np.diff(start))
+    return compose_gopher(count_words(batch), top, duplicate, lines, chars)
 
 
 def compose_gopher(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmpipe.filtering.characters import SpanDictionary, encode_characters, find_starts
+from mmpipe.filtering.characters import SpanDictionary, cut_passes, encode_characters, find_starts
 from mmpipe.filtering.chunks import ChunkSplitter, load_spacy
 from mmpipe.filtering.punctuation import list_punctuation
 
@@ -71,22 +71,28 @@ class WordDictionary:
 
     def read(self, texts: Sequence[str]) -> WordBatch:
         """Return the words of the texts."""
+        if self.chunk_count > self._most_chunks:
+            self._forget()
+        chars = np.fromiter(map(len, texts), np.int64, len(texts))
+        known = self._chunks.count
+        parts = [self._number_chunks(texts[part]) for part in cut_passes(chars)]
+        if self._chunks.count > known:
+            self._learn(known, *self._splitter.split(self._chunks, known, self._special_cases))
+        counts = np.concatenate([np.diff(start) for _, start in parts])
+        return self._expand(np.concatenate([chunks for chunks, _ in parts]), find_starts(counts))
+
+    def _number_chunks(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the number of each chunk, and where each text starts among them."""
         from mmpipe.filtering.chunk_kernels import cut_chunks
         from mmpipe.filtering.unicode_classes import describe_characters
 
-        if self.chunk_count > self._most_chunks:
-            self._forget()
         characters, text_start = encode_characters(texts)
         # as many chunks as every other character at most; what is not written is not memory
         begins = np.empty(characters.size // 2 + len(texts) + 1, np.int64)
         lengths = np.empty_like(begins)
         start = np.zeros(text_start.size, np.int64)
         cut_chunks(characters, text_start, describe_characters(), begins, lengths, start)
-        known = self._chunks.count
-        chunks = self._chunks.number(characters, begins[: start[-1]], lengths[: start[-1]])
-        if self._chunks.count > known:
-            self._learn(known, *self._splitter.split(self._chunks, known, self._special_cases))
-        return self._expand(chunks, start)
+        return self._chunks.number(characters, begins[: start[-1]], lengths[: start[-1]]), start
 
     def _expand(self, chunks: NDArray[np.int32], chunk_start: NDArray[np.int64]) -> WordBatch:
         """Replace each chunk by its words."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import polars as pl
 
-from mmpipe.filtering.characters import encode_characters
+from mmpipe.filtering.characters import cut_passes, encode_characters
 from mmpipe.filtering.last_batch import LastBatch
 from mmpipe.filtering.tokens import STOP_WORDS
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmpipe.filtering.text_batch import TextBatch
-
-#: Characters that are measured at a time: what the loops write meanwhile stays in the processor's cache.
-_PASS_CHARACTERS = 200_000
 
 #: The correction step that removes C4's lines; where a recipe has it, it has seen what condemns a page.
 _C4_LINES_STEP = "c4_lines"
@@ -64,15 +61,19 @@ def count_texts(texts: Sequence[str], *, with_grams: bool = True) -> TextCounts:
     duplicate = np.zeros((len(texts), len(DUPLICATE_N)), np.int64)
     lines: list[LineCounts] = []
     chars = np.fromiter(map(len, texts), np.int64, len(texts))
-    for part in _cut_passes(chars) or [slice(0, 0)]:
+    for part in cut_passes(chars):
         characters, start = encode_characters(texts[part])
         cut = cut_words(characters, start, STOP_WORDS)
         words[part] = cut.counts
         if with_grams:
             top[part], duplicate[part] = count_gram_chars(cut.words, cut.lengths, cut.start)
         lines.append(count_lines(characters, start))
-    joined = {name: np.concatenate([counts[name] for counts in lines]) for name in lines[0]}
-    return TextCounts(words, top, duplicate, joined, chars)
+    return TextCounts(words, top, duplicate, join_counts(lines), chars)
+
+
+def join_counts(parts: Sequence[LineCounts]) -> LineCounts:
+    """Return the counts of all parts, one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def count_lines(characters: NDArray[np.uint32], text_start: NDArray[np.int64]) -> LineCounts:
@@ -131,15 +132,3 @@ def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
         "newline_to_word_ratio": divide(newlines, counts.words[:, 0]),
     }
     return pl.DataFrame(columns).fill_nan(None)
-
-
-def _cut_passes(chars: NDArray[np.int64]) -> list[slice]:
-    passes = []
-    start = 0
-    ends = np.cumsum(chars)
-    while start < chars.size:
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + _PASS_CHARACTERS)))
-        passes.append(slice(start, stop))
-        start = stop
-    return passes
