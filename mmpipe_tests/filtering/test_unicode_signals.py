@@ -311,14 +311,14 @@ texts = st.lists(st.sampled_from(PIECES) | st.sampled_from(SPACES) | st.text(max
 @given(st.lists(texts, min_size=1, max_size=5))
 @example(["a b c d e a b c d e a b c d e f g h i j k a b c d e f g h i j k", "x x x x x x x x x x x x"])
 @example(["\n", " \n\n ", "a\n\na \n\n a", "א''", "\u200d🎉 \u200d\u0301🎉"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_signals_equal_a_plain_reading_of_the_rules(batch: list[str]) -> None:
     for measured, text in zip(measure(batch), batch, strict=True):
         assert measured == {name: measure_plainly(text)[name] for name in measured}
 
 
 @given(st.lists(texts, min_size=2, max_size=6), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_signals_do_not_depend_on_batches_or_order(batch: list[str], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(batch))))
     together = measure(batch)
