@@ -26,16 +26,16 @@ IS_WORD = 1 << 5  # letter or number: a word with none is a symbol
 IS_SPACE = 1 << 6  # what str.isspace says
 ENDS_LINE = 1 << 7  # where str.splitlines cuts
 ENDS_SENTENCE = 1 << 8  # Unicode property Sentence_Terminal
-ENDS_WIDE_SENTENCE = 1 << 9  # of these, the ones that no space follows: Chinese, Japanese, Tibetan
+ENDS_WIDE_SENTENCE = 1 << 9  # of these, the ones that no space follows: Chinese, Japanese
+CLOSES = 1 << 10  # quotation marks and brackets, which may stand between the end of a sentence and the next
 IS_LOWER = 1 << 11  # lower-case letter
 IS_NOTABLE = 1 << 12  # what `unicode_lines` stops at: ends of lines and sentences, marks counted, the m of lorem ipsum
-CLOSES = 1 << 10  # quotation marks and brackets, which may stand between the end of a sentence and the next
 
 _LAST_ASSIGNED = 0x33480  # past it, only tags and variation selectors (plane 14) and private use
 _PLANE_14 = range(0xE0000, 0xE01F0)
 
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-_WIDE_TERMINALS = "。！？｡．﹒﹖﹗"
+_WIDE_TERMINALS = "。！？｡﹖﹗"
 
 #: Word_Break values that no general category gives away. A colon joins nothing, as in CLDR's root locale.
 _SINGLE = {
