@@ -74,10 +74,7 @@ def correct_c4_lines(
         start, at = at, at + len(raw)
         line = raw.strip()
         if not line and min_line_words > 0:
-            if kept and kept[-1].end == start:
-                kept[-1].end = at
-            else:
-                edits.append(Edit("c4_line_space", start, at))
+            _add_blank_line(kept, edits, start, at)
             continue
         if len(line) > max_word_chars and any(len(word) > max_word_chars for word in line.split()):
             edits.append(Edit("c4_long_word", start, at))
@@ -100,6 +97,16 @@ def correct_c4_lines(
     # a tag stands before the edits inside its line
     edits.sort(key=lambda edit: (edit.start, edit.replacement is not None, edit.end))
     return edits
+
+
+def _add_blank_line(kept: list[_Line], edits: list[Edit], start: int, end: int) -> None:
+    """Let a blank line go with the line before it, whether that one stays or goes."""
+    if kept and kept[-1].end == start:
+        kept[-1].end = end
+    elif edits and edits[-1].end == start:
+        edits[-1] = Edit(edits[-1].correction, edits[-1].start, end)
+    else:
+        edits.append(Edit("c4_line_space", start, end))
 
 
 def _has_too_few_words(line: str, min_line_words: int) -> bool:
