@@ -40,6 +40,8 @@ from mmpipe.filtering.text_batch import TextBatch
 from mmpipe.filtering.text_signals import find_family
 from mmpipe.tables.corrections import Edit
 
+#: Documents corrected, measured and judged at a time.
+BATCH = 200
 FAMILIES = ("gopher", "c4", "fineweb")
 
 
@@ -119,8 +121,11 @@ def time_side(
     texts: list[str], recipe: Recipe, dialect: str, *, is_corrected: bool = True
 ) -> tuple[float, pl.DataFrame]:
     begin = time.process_time()
-    frame = judge_texts(texts, recipe, dialect, is_corrected=is_corrected)
-    return time.process_time() - begin, frame
+    parts = [
+        judge_texts(texts[start : start + BATCH], recipe, dialect, is_corrected=is_corrected)
+        for start in range(0, len(texts), BATCH)
+    ]
+    return time.process_time() - begin, pl.concat(parts)
 
 
 def ask_peer(python: str, texts: list[str]) -> dict[str, object]:
