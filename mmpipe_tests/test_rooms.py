@@ -70,11 +70,12 @@ def test_every_stage_has_a_contract_and_a_place_in_a_job() -> None:
     contracts = {path.name.removesuffix(".odcs.yaml") for path in (PROJECT / "data_contracts").glob("*.odcs.yaml")}
     in_jobs = {
         key.to_user_string()
-        for job in ("crawl_to_datasets", "release_datasets")
+        for job in ("crawl_to_datasets", "release_datasets", "train_quality_classifier")
         for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys
     }
 
-    assert names == contracts
+    # a trained model is no table
+    assert names - {"quality_classifier"} == contracts
     assert names == in_jobs
 
 

@@ -32,6 +32,11 @@ def build_jobs(groups: Mapping[str, Sequence[str]]) -> list[dg.UnresolvedAssetJo
         per_dump("image_lane", crawl + images, "Crawl index to filtered image pairs, for one dump."),
         per_dump("instruction_lane", instructions, "Synthesis, responses and judgements, for one dump."),
         dg.define_asset_job(
+            "train_quality_classifier",
+            dg.AssetSelection.assets("quality_classifier"),
+            description="A quality classifier from two sets of texts, named in the run's config.",
+        ),
+        dg.define_asset_job(
             "release_datasets",
             dg.AssetSelection.assets(*groups["release"]),
             description="SFT, preference and pretraining datasets over all dumps.",

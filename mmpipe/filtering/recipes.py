@@ -39,6 +39,7 @@ from mmpipe.filtering.rules import LIMITS, Rule, set_limit
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP
 from mmpipe.tables.identity import digest_settings
+from mmpipe.tables.text_signals import FAMILIES
 
 #: Names that `Recipe.digest_section` knows: what a table's rows may depend on. A changed limit moves `text`, `images`
 #: or `instruction_rules` and nothing else; how a signal is measured has a digest of its own.
@@ -62,6 +63,8 @@ DIGESTED = (
 _RULES = {"text": TEXT_RULES, "images": IMAGE_RULES, "instructions": INSTRUCTION_RULES}
 #: Column of text_scores to the key of `scores` that asks for it.
 SCORES = {"quality_score": "quality", "perplexity": "perplexity", "encoder_score": "encoder"}
+
+_PII = {column.name for column in FAMILIES["pii"]}
 
 #: In `text.measured_before`: the text as extracted, before any correction.
 EXTRACTED = "extracted"
@@ -111,6 +114,9 @@ class Recipe:
                     f"{name_nearest(step, [EXTRACTED, *steps])}"
                 )
 
+        unmasked = [rule.name for rule in self.text.rules if rule.signal in _PII and MASK_STEP not in steps]
+        if unmasked:
+            raise RecipeError(f"Rule {unmasked[0]!r} counts what the step {MASK_STEP} finds: name it in corrections.")
         for rule in self.text.rules:
             asked = SCORES.get(rule.signal)
             if asked is not None and not getattr(self.scores, asked):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.lanes.pages import open_crawl
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.dumps import read_dump
 from mmpipe.storage.places import Place
@@ -57,8 +58,9 @@ def candidates_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, knob
 
     index = crawl.read_shard(shard)
     pages = index.filter((pl.col("kind") == "html") & (pl.col("record_status") == "ok"))
+    files = open_crawl(root, knobs.cache_folder)
     found = pl.DataFrame(
-        list(_list_candidates(read_payloads(Place(root), pages, recipe.extraction.max_page_bytes), pages)),
+        list(_list_candidates(read_payloads(files, pages, recipe.extraction.max_page_bytes), pages)),
         schema={
             name: IMAGE_CANDIDATES.schema[name]
             for name in ("pair_id", "doc_id", "page_url", "image_url", "position", "caption", "caption_source", "alt",
@@ -172,7 +174,9 @@ def signals_shard(candidates: Dataset, shard: str, root: str, recipe: Recipe, kn
     started = time.monotonic()
     frame = measure_pairs(
         rows,
-        read_images(rows, Place(root), Place(knobs.cache_folder), recipe.images.max_image_bytes),
+        read_images(
+            rows, open_crawl(root, knobs.cache_folder), Place(knobs.cache_folder), recipe.images.max_image_bytes
+        ),
         clip,
         batch_size=knobs.batch_size,
         max_pixels=recipe.images.max_pixels,
@@ -262,7 +266,7 @@ def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str) -> dict
         pair_id: data
         for (dump,), of_dump in pairs.group_by("dump", maintain_order=True)
         for pair_id, data in read_images(
-            of_dump, Place(read_dump(lake, str(dump)).root), Place(cache_folder), _ANY_SIZE
+            of_dump, open_crawl(read_dump(lake, str(dump)).root, cache_folder), Place(cache_folder), _ANY_SIZE
         )
         if data is not None
     }

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+import xxhash
 
 from mmpipe.errors import ShardError
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.dumps import read_dump
 from mmpipe.storage.places import Place
+from mmpipe.storage.range_cache import RangeCache
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import digest_settings
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
     from mmpipe.storage.warc import WarcRange
 
 
+def open_crawl(root: str, cache_folder: str) -> Place:
+    """Return the place of a dump's files; what is read of a web host is kept, for the stages that read it next."""
+    has_no_disk = not cache_folder or Place(cache_folder).local_path is None
+    return Place(root, None if has_no_disk else RangeCache(Path(cache_folder) / "ranges"))
+
+
 # raw_crawl ------------------------------------------------------------------------------------------------------------
 
 
@@ -38,29 +46,34 @@ def index_crawl(run: StageRun) -> Production:
     assert run.dump is not None
     dump = read_dump(run.lake, run.dump)
     work = []
+    cache = run.knobs.cache_folder
+    root = open_crawl(dump.root, cache)
     for number, file in enumerate(dump.files):
-        place = Place(dump.root).join(file)
+        # one object: a web host is asked for its size and identity once
+        place = root.join(file)
         if not place.is_file():
             # its shard fails by name; the files beside it go on
-            work.append(ShardWork(f"{number:05d}-0000", "missing", (dump.name, dump.root, WarcRange(file, 0, 0))))
+            missing = (dump.name, dump.root, WarcRange(file, 0, 0), cache)
+            work.append(ShardWork(f"{number:05d}-0000", "missing", missing))
             continue
         identity = place.identify()
-        for part, warc_range in enumerate(cut_ranges(place, run.knobs.range_bytes, Place(dump.root))):
+        for part, warc_range in enumerate(cut_ranges(place, run.knobs.range_bytes, root)):
             inputs = digest_settings([file, identity, warc_range.start, warc_range.stop])
-            work.append(ShardWork(f"{number:05d}-{part:04d}", inputs, (dump.name, dump.root, warc_range)))
+            work.append(ShardWork(f"{number:05d}-{part:04d}", inputs, (dump.name, dump.root, warc_range, cache)))
     return run.write(work, index_shard, inputs={"dump": dump.digest})
 
 
-def index_shard(dump: str, root: str, warc_range: WarcRange) -> ShardResult:
+def index_shard(dump: str, root: str, warc_range: WarcRange, cache_folder: str) -> ShardResult:
     """Index one range of a file."""
     from mmpipe.storage.warc import index_range
 
-    if not Place(root).join(warc_range.file).is_file():
+    crawl = open_crawl(root, cache_folder)
+    if not crawl.join(warc_range.file).is_file():
         raise ShardError(
             f"{warc_range.file} is not in {root} any more. Put it back, or add the dump again without it: "
             f"mmpipe crawl add {dump} {root}."
         )
-    frame = index_range(dump, Place(root), warc_range)
+    frame = index_range(dump, crawl, warc_range)
     counts = frame.select(pl.format("{}_{}", "kind", "record_status").alias("name")).get_column("name").value_counts()
     return ShardResult(frame, frame.height, counts=dict(counts.iter_rows()))
 
@@ -102,7 +115,8 @@ def _store_repeats(run: StageRun, crawl: Dataset) -> tuple[Place | None, str]:
     place = run.read(EXTRACTED_TEXT).folder.join("repeats.parquet")
     with place.replace_file() as path:
         repeats.write_parquet(path)
-    return place, digest_settings(repeats.hash_rows().to_list())
+    spared = repeats.select(pl.concat_str("doc_id", "extraction_status", "extraction_detail", separator="|"))
+    return place, xxhash.xxh3_128_hexdigest("\n".join(spared.to_series().to_list()).encode())
 
 
 def _find_blocked(rows: pl.DataFrame, recipe: Recipe, cache_folder: str) -> pl.DataFrame:
@@ -129,6 +143,7 @@ def extract_shard(
     from mmpipe.models.language import LanguageModel, describe_languages
 
     model = LanguageModel(weights)
+    files = open_crawl(root, cache_folder)
     index = crawl.read_shard(shard)
     is_readable = pl.col("record_status") == "ok"
     readable = index.filter(is_readable & pl.col("kind").is_in(["html", "plain_text"]))
@@ -137,7 +152,7 @@ def extract_shard(
     pages, texts = (left.filter(pl.col("kind") == kind) for kind in ("html", "plain_text"))
     columns = ("doc_id", "extraction_status", "extraction_detail", "extractor", "charset", "title", "date", "text")
     extracted = pl.DataFrame(
-        [*_extract_pages(Place(root), pages, recipe, model), *_read_plain_texts(Place(root), texts, recipe)],
+        [*_extract_pages(files, pages, recipe, model), *_read_plain_texts(files, texts, recipe)],
         schema={name: EXTRACTED_TEXT.schema[name] for name in columns},
         orient="row",
     )

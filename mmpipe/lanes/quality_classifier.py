@@ -47,7 +47,9 @@ def train_from_files(
         settings,
         sources=sources,
     )
-    (folder / _HOME / _CURRENT).write_text(trained.digest, encoding="utf-8")
+    unfinished = folder / _HOME / f".{_CURRENT}-{trained.digest}"
+    unfinished.write_text(trained.digest, encoding="utf-8")
+    unfinished.replace(folder / _HOME / _CURRENT)
     return trained
 
 
