@@ -47,6 +47,8 @@ format: install  ## format and fix what can be fixed
 bench-setup: install  ## install the peers that benchmarks compare with, apart from the product
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/constraints.txt
+	@# the release that FineWeb was made with, beside the current one
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv-bench/datatrove_0_2 datatrove==0.2.0
 
 bench: install  ## run every benchmark and write docs/benchmarks.md
 	@$(BIN)/python benchmarks/run_all.py

@@ -252,7 +252,11 @@ def correct_shard(text: Dataset, shard: str, recipe: Recipe) -> ShardResult:
             corrected.append((doc_id, status, None, None))
             continue
         after = correct_text(extracted, steps)
-        entries = [{"step": step, **asdict(edit)} for step, edit in after.edits]
+        entries = [
+            {"step": step, "correction": edit.correction, "start": edit.start, "end": edit.end,
+             "replacement": edit.replacement}
+            for step, edit in after.edits
+        ]  # fmt: skip
         counts.update(edit.correction for _, edit in after.edits)
         is_left = status if after.text.strip() else "nothing_left"
         corrected.append((doc_id, is_left, after.text if after.text != extracted else None, entries or None))
