@@ -66,6 +66,9 @@ def run_peer(warc: Path, extractor: str) -> tuple[dict[str, str], dict[str, floa
 
         def read(body: bytes) -> str:
             return extract(body, include_comments=False) or ""
+    elif extractor == "chooser":
+        # the peer has none: what it is held against is trafilatura
+        return run_peer(warc, "trafilatura")
     else:
         from resiliparse.extract.html2text import extract_plain_text
         from resiliparse.parse.encoding import bytes_to_str, detect_encoding
@@ -88,8 +91,14 @@ def run_peer(warc: Path, extractor: str) -> tuple[dict[str, str], dict[str, floa
     return texts, {"index": count / index_seconds, "all": count / (time.process_time() - start)}
 
 
+def split_words(text: str) -> list[str]:
+    """Return the lower-cased words; each CJK or Thai character is one."""
+    return _WORDS.findall(text.lower())
+
+
 def score(text: str, gold: str) -> float:
-    found, wanted = (Counter(_WORDS.findall(part.lower())) for part in (text, gold))
+    """Return the word F1 of two bags."""
+    found, wanted = (Counter(split_words(part)) for part in (text, gold))
     common = (found & wanted).total()
     return 2 * common / (found.total() + wanted.total()) if common else float(not found and not wanted)
 
@@ -108,6 +117,26 @@ def write_input(folder: Path, pages: int | None) -> tuple[str, dict[str, str]]:
             target.write(source.read(row["warc_length"]))
     gold = {row["url"]: row["gold_text"] for row in rows if row["source"] == "WCXB" and row["gold_text"]}
     return f"{len(rows)} real pages, {len(gold)} of them with WCXB gold", gold
+
+
+def read_real_pages() -> list[tuple[dict[str, Any], str]]:
+    """Return the gold row and the decoded HTML of each real page; needs mmpipe."""
+    from mmpipe.extraction.decoding import decode_page
+
+    data = Path(os.environ.get("MMPIPE_SHARED_DATA", ROOT.parent / "shared" / "data")) / "web"
+    with gzip.open(data / "gold.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    pages = []
+    with (data / "real_pages.warc.gz").open("rb") as warc:
+        for row in rows:
+            warc.seek(row["warc_offset"])
+            head, http, body = gzip.decompress(warc.read(row["warc_length"])).split(b"\r\n\r\n", 2)
+            length = re.search(rb"Content-Length: (\d+)", head)
+            charset = re.search(rb"charset=([\w-]+)", http)
+            assert length is not None
+            body = body[: int(length[1]) - len(http) - 4]
+            pages.append((row, decode_page(body, charset[1].decode() if charset else None).text))
+    return pages
 
 
 def write_generated(folder: Path, pages: int) -> tuple[str, dict[str, str]]:
@@ -141,7 +170,7 @@ def run_one_side(side: str, warc: Path, extractor: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer pages: under 50 seconds")
-    parser.add_argument("--extractor", default="trafilatura", choices=["trafilatura", "resiliparse"])
+    parser.add_argument("--extractor", default="trafilatura", choices=["trafilatura", "resiliparse", "chooser"])
     parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--warc", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

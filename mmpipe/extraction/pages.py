@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Protocol, Self
 
-from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.extraction.cleaning import clean_text
 from mmpipe.extraction.decoding import decode_page
+from mmpipe.extraction.extractors import (
+    ExtractionSettings,
+    Extractor,
+    find_extractor,
+    name_extractor,
+)
 from mmpipe.extraction.sandbox import Outcome, Sandbox, SandboxLimits
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractionSettings:
-    """How pages become text; every field but the sandbox's limits changes the text, so it belongs to the recipe.
-
-    Attributes:
-        extractor: `trafilatura` (closest to gold text) or `resiliparse` (13 times as fast).
-        include_comments: whether readers' comments count as main text. Without them token F1 on gold text is higher.
-        is_fast: trafilatura without its fall-back extractors: 44 % faster, 2 points of F1 lower.
-        max_page_bytes: a longer page is `oversized_page`.
-        max_broken_ratio: a page with a larger share of undecodable or control characters is `undecodable_page`.
-        latest_date: ISO date after which a page's date is not believed; None: the day of the run.
-        timeout_seconds: CPU time that one page may take.
-        stall_seconds: wall time after which a page is given up though it takes no CPU time.
-        memory_bytes: address space of the extractor's process.
-    """
-
-    extractor: str = "trafilatura"
-    include_comments: bool = False
-    is_fast: bool = False
-    max_page_bytes: int = 8 << 20
-    max_broken_ratio: float = 0.2
-    latest_date: str | None = None
-    timeout_seconds: float = 20.0
-    stall_seconds: float = 120.0
-    memory_bytes: int = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +33,11 @@ class ExtractedPage:
     extractor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PageText:
-    """Main text as an extractor gives it, before cleaning; empty if it found none."""
+class PageLook(Protocol):
+    """A quick look at a decoded page before the extractor."""
 
-    text: str
-    title: str | None = None
-    date: str | None = None
-
-
-#: An extractor: decoded HTML and settings in, text out.
-Extractor = Callable[[str, ExtractionSettings], PageText]
+    def look(self, html: str) -> tuple[str, str] | None:
+        """Return (extraction_status, detail) of a page that need not be extracted, None for one that must be."""
 
 
 @dataclass(slots=True)
@@ -76,13 +47,13 @@ class PageExtractor:
     Args:
         settings: what to extract with.
         extractor: a function to use instead of the one the settings name; importable by name.
-
-    Raises:
-        ConfigurationError: the settings name an unknown extractor.
+        first_pass: looks at each decoded page first, in the child; crosses to it by pickle. A page that it names has
+            its status and detail and is not extracted.
     """
 
     settings: ExtractionSettings
     extractor: Extractor | None = None
+    first_pass: PageLook | None = None
     _sandbox: Sandbox[tuple[bytes, str | None], ExtractedPage] = field(init=False, repr=False)
     _name: str = field(init=False, repr=False)
 
@@ -90,8 +61,10 @@ class PageExtractor:
         extractor = self.extractor or find_extractor(self.settings.extractor)
         self._name = name_extractor(self.settings.extractor if self.extractor is None else extractor.__name__)
         self._sandbox = Sandbox(
-            partial(extract_page, settings=self.settings, extractor=extractor),
+            partial(extract_page, settings=self.settings, extractor=extractor, first_pass=self.first_pass),
             SandboxLimits(self.settings.timeout_seconds, self.settings.stall_seconds, self.settings.memory_bytes),
+            # imports and compiled loops are loaded before the first page's time runs
+            prepare=partial(extractor, _WARM_PAGE, self.settings),
         )
 
     def __enter__(self) -> Self:
@@ -142,22 +115,32 @@ class PageExtractor:
             page.title,
             page.date,
             page.charset,
-            None if page.extraction_status == "undecodable_page" else self._name,
+            self._name if page.extraction_status in ("ok", "no_main_text") else None,
         )
 
 
-def extract_page(page: tuple[bytes, str | None], settings: ExtractionSettings, extractor: Extractor) -> ExtractedPage:
-    """Decode, extract and clean one page; this is what runs in the child."""
+def extract_page(
+    page: tuple[bytes, str | None],
+    settings: ExtractionSettings,
+    extractor: Extractor,
+    first_pass: PageLook | None = None,
+) -> ExtractedPage:
+    """Decode, look at, extract and clean one page; this is what runs in the child."""
     body, declared = page
     decoded = decode_page(body, declared)
     broken = measure_broken_ratio(decoded.text)
     if broken > settings.max_broken_ratio:
         detail = f"{broken:.0%} of the characters are undecodable or control characters in {decoded.charset}"
         return ExtractedPage("", "undecodable_page", detail, charset=decoded.charset)
+    if first_pass is not None and (spared := first_pass.look(decoded.text)) is not None:
+        return ExtractedPage("", *spared, charset=decoded.charset)
     found = extractor(decoded.text, settings)
     text = clean_text(found.text)
     status = "ok" if text else "no_main_text"
     return ExtractedPage("", status, None, text or None, found.title, found.date, decoded.charset)
+
+
+_WARM_PAGE = "<html><title>Warm</title><body><h1>Warm</h1><p>A page to load the extractor with, and its models.</p>"
 
 
 def measure_broken_ratio(text: str) -> float:
@@ -172,107 +155,3 @@ def measure_broken_ratio(text: str) -> float:
 
 #: What no text holds; tabulators, line and page ends and escape are left out.
 _CONTROLS = bytes([*range(1, 9), 11, *range(14, 27), *range(28, 32), 127])
-
-
-def extract_with_trafilatura(html: str, settings: ExtractionSettings) -> PageText:
-    """Extract with trafilatura (Barbaresi 2021); the tree is parsed once for text, title and date.
-
-    Title and date are read from the same tree (htmldate without its extensive search) because trafilatura's own
-    metadata step costs a third of the extraction for authors, tags and site names that nobody asked for.
-    """
-    import trafilatura
-    from htmldate import find_date
-
-    tree = trafilatura.load_html(html)
-    if tree is None:
-        return PageText("")
-    title = choose_title(
-        [
-            value
-            for meta in tree.iterfind(".//meta")
-            if meta.get("property") == "og:title"
-            for value in [meta.get("content")]
-        ],
-        ["".join(node.itertext()) for node in tree.iterfind(".//title")],
-        ["".join(node.itertext()) for node in tree.iterfind(".//h1")],
-    )
-    text = trafilatura.extract(tree, include_comments=settings.include_comments, fast=settings.is_fast)
-    date = find_date(tree, extensive_search=False, original_date=True, max_date=settings.latest_date)
-    return PageText(text or "", title, date)
-
-
-def extract_with_resiliparse(html: str, settings: ExtractionSettings) -> PageText:
-    """Extract with Resiliparse's main-content rules (Bevendorff et al. 2018), as DCLM did."""
-    from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.html import HTMLTree
-
-    tree = HTMLTree.parse(html)
-    text = extract_plain_text(
-        tree, main_content=True, list_bullets=False, alt_texts=False, comments=settings.include_comments
-    )
-    document = tree.document
-    if document is None:
-        return PageText(text)
-    # one element by selector and all by tag name are ways that the parser has an index for
-    shared = document.query_selector('meta[property="og:title"]')
-    headings = document.get_elements_by_tag_name("h1")
-    title = choose_title(
-        [shared.getattr("content") if shared is not None else None],
-        [tree.title],
-        [headings[position].text for position in range(min(len(headings), 3))],
-    )
-    return PageText(text, title, find_stated_date(html))
-
-
-EXTRACTORS: dict[str, Extractor] = {
-    "trafilatura": extract_with_trafilatura,
-    "resiliparse": extract_with_resiliparse,
-}
-
-
-def find_extractor(name: str) -> Extractor:
-    """Return the extractor of a name.
-
-    Raises:
-        ConfigurationError: there is none of that name.
-    """
-    if name not in EXTRACTORS:
-        raise ConfigurationError(f"extraction: no extractor {name!r}.{name_nearest(name, EXTRACTORS)}")
-    return EXTRACTORS[name]
-
-
-def name_extractor(name: str) -> str:
-    """Return an extractor's name with its version, as it stands in the rows."""
-    from importlib.metadata import version
-
-    return f"{name} {version(name)}" if name in EXTRACTORS else name
-
-
-def choose_title(shared: list[Any], titles: list[Any], headings: list[Any]) -> str | None:
-    """Return a page's title: og:title, else <title>, else <h1>; cut to the <h1> where that is a part of it.
-
-    Sites add their name to the title; the first heading that stands in it is what the page itself is called.
-    """
-    candidates = [" ".join(text.split()) for text in (*shared[:1], *titles[:1], *headings[:1]) if text]
-    title = next((text for text in candidates if text), None)
-    headings = [" ".join(text.split()) for text in headings[:3] if text]
-    return next((text for text in headings if title and len(text) > 3 and text in title), title)
-
-
-_ISO_DATE = r"(\d{4})-(\d{2})-(\d{2})"
-#: Case-sensitive and each with a literal start, which is forty times as fast as one pattern for all.
-_STATED_DATES = (
-    re.compile(r"\"datePublished\"\s*:\s*\"" + _ISO_DATE),
-    re.compile(r"article:published_time[\"'][^>]{0,80}?content=[\"']" + _ISO_DATE),
-    re.compile(r"itemprop=[\"']datePublished[\"'][^>]{0,80}?(?:content|datetime)=[\"']" + _ISO_DATE),
-    re.compile(r"<time[^>]{0,200}?datetime=[\"']" + _ISO_DATE),
-)
-
-
-def find_stated_date(html: str) -> str | None:
-    """Return the publication date that a page states in JSON-LD, a meta tag, microdata or a <time> element."""
-    for pattern in _STATED_DATES:
-        found = pattern.search(html)
-        if found and "1995" <= found[1] <= "2100" and "01" <= found[2] <= "12" and "01" <= found[3] <= "31":
-            return "-".join(found.groups())
-    return None

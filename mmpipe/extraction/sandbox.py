@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 _LENGTH = struct.Struct("<Q")
 _PIPE_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
+#: Wall time in which a child must be ready: loops are compiled anew where their cache cannot be written.
+_START_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,22 @@ class Sandbox(Generic[Item, Result]):
 
     The function and its items cross by pickle, so the function must be importable by name. A child that is killed by
     a signal gets its item once more before the item is given up (the signal may have been meant for the machine's
-    memory, not for the page). The child ends when this process ends, however it ends.
+    memory, not for the page). The child ends when this process ends, however it ends. `prepare` runs once in each
+    child before its first item and counts for none.
 
     Raises:
         ShardError: the child dies before it takes its first item, three times in a row.
     """
 
-    def __init__(self, function: Callable[[Item], Result], limits: SandboxLimits) -> None:
+    def __init__(
+        self,
+        function: Callable[[Item], Result],
+        limits: SandboxLimits,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         self._function = function
         self._limits = limits
+        self._prepare = prepare
         self._child: _Child | None = None
 
     def __enter__(self) -> Self:
@@ -139,8 +148,10 @@ class Sandbox(Generic[Item, Result]):
             for pipe in (process.stdin, process.stdout):
                 _widen(pipe.fileno())
                 os.set_blocking(pipe.fileno(), False)
-            child.unsent.append(memoryview(_make_frame((self._function, self._limits.memory_bytes, os.getpid()))))
-            answer, _ = self._exchange(child)
+            child.unsent.append(
+                memoryview(_make_frame((self._function, self._prepare, self._limits.memory_bytes, os.getpid())))
+            )
+            answer, _ = self._exchange(child, is_starting=True)
             if answer is not None and answer[0] == "ready":
                 child.cpu_base = answer[1]
                 return child
@@ -167,7 +178,7 @@ class Sandbox(Generic[Item, Result]):
         detail = f"killed by signal {-code}{said}" if code < 0 else f"ended with exit status {code}{said}"
         return Outcome(failure="crash", detail=detail), code < 0
 
-    def _exchange(self, child: _Child) -> tuple[Any, str | None]:
+    def _exchange(self, child: _Child, is_starting: bool = False) -> tuple[Any, str | None]:
         """Write and read until one answer is whole; return it, or None and why the time is up (None at the end)."""
         stdin, stdout = child.process.stdin, child.process.stdout
         assert stdin is not None
@@ -187,12 +198,14 @@ class Sandbox(Generic[Item, Result]):
                         child.received += data
                         break
                 else:
-                    if (reason := self._judge_time(child)) is not None:
+                    if (reason := self._judge_time(child, is_starting)) is not None:
                         return None, reason
             return answer, None
 
-    def _judge_time(self, child: _Child) -> str | None:
+    def _judge_time(self, child: _Child, is_starting: bool) -> str | None:
         waited = time.monotonic() - child.since
+        if is_starting:
+            return f"no start in {_START_SECONDS:g} s" if waited > _START_SECONDS else None
         if waited > self._limits.stall_seconds:
             return f"no answer in {self._limits.stall_seconds:g} s"
         if waited > self._limits.timeout_seconds and _read_cpu(child) - child.cpu_base > self._limits.timeout_seconds:
@@ -279,9 +292,11 @@ def serve() -> None:
     # native code may print: the answers get a descriptor of their own
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    function, memory_bytes, parent_pid = _read_request(requests)
+    function, prepare, memory_bytes, parent_pid = _read_request(requests)
     _follow_parent(parent_pid)
     _limit_memory(memory_bytes)
+    if prepare is not None:
+        prepare()
     _answer(answers, "ready", None)
     while (item := _read_request(requests)) is not None:
         try:

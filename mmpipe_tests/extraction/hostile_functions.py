@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from mmpipe.extraction.pages import ExtractionSettings, PageText
+from mmpipe.extraction.extractors import ExtractionSettings, PageText
 
 
 def behave(word: str) -> str:  # noqa: C901 - one branch per way to misbehave

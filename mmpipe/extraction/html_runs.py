@@ -1,0 +1,253 @@
+"""Compiled writer of text runs: character references decoded, white space collapsed, words counted on the way."""
+
+# compiled loops: calls cost, and so do comparisons through a tuple
+# ruff: noqa: C901, PLR0912, PLR0915, PLR1714
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from mmpipe.extraction.html_tokens import find_slot
+
+#: Columns of the block table, int32; the first ten are counted here.
+(
+    WORDS, LINK_WORDS, CHARS, MARKS, COMMAS, DIGITS, CAPITALS, SHORT_WORDS, FUNCTION_WORDS, GROUP_WORDS, GROUP_BITS,
+    ENDS_SENTENCE, STARTS, START, END, TAG_ID, FLAGS, ELEMENT, LINKS, BREAKS, SOURCE, LEVEL, ROW, HEADING, ITEM, LISTS,
+    EMPHASIS, IS_CODE,
+) = range(28)  # fmt: skip
+BLOCK_COLUMNS = 28
+#: What a run hands to the next beyond the counts: whether white space is due, and the length of the word begun.
+IS_SPACED, WORD_LENGTH = range(2)
+
+_AMP, _SPACE, _NEWLINE = 38, 32, 10
+_SEED = np.uint64(0xCBF29CE484222325)
+_STEP = np.uint64(0x100000001B3)
+_FOLD = np.uint64(32)
+_MOST_NAME = 32
+#: Windows-1252 for the numbers 128 to 159 (HTML standard, section 13.2.5.80).
+_C1 = np.array(
+    [code if code in (129, 141, 143, 144, 157) else ord(bytes([code]).decode("cp1252")) for code in range(128, 160)],
+    np.int32,
+)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _write_code(out: NDArray[np.uint8], code: Any) -> int:
+    """Write a character in UTF-8 and return its length."""
+    if code == 0 or code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        code = 0xFFFD
+    if 128 <= code < 160:
+        code = np.int64(_C1[code - 128])
+    if code < 0x80:
+        out[0] = code
+        return 1
+    if code < 0x800:
+        out[0] = 0xC0 | (code >> 6)
+        out[1] = 0x80 | (code & 63)
+        return 2
+    if code < 0x10000:
+        out[0] = 0xE0 | (code >> 12)
+        out[1] = 0x80 | ((code >> 6) & 63)
+        out[2] = 0x80 | (code & 63)
+        return 3
+    out[0] = 0xF0 | (code >> 18)
+    out[1] = 0x80 | ((code >> 12) & 63)
+    out[2] = 0x80 | ((code >> 6) & 63)
+    out[3] = 0x80 | (code & 63)
+    return 4
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _read_number(page: NDArray[np.uint8], at: int, end: int, scratch: NDArray[np.uint8]) -> tuple[Any, Any]:
+    """Decode a numeric reference whose number sign stands at `at`; return its end and length, 0 if it is none."""
+    at += 1
+    is_hexadecimal = at < end and page[at] | 32 == 120
+    at += is_hexadecimal
+    first = at
+    code = np.int64(0)
+    while at < end:
+        byte = np.int64(page[at])
+        if 48 <= byte <= 57:
+            digit = byte - 48
+        elif is_hexadecimal and 97 <= byte | 32 <= 102:
+            digit = (byte | 32) - 87
+        else:
+            break
+        code = min(code * (16 if is_hexadecimal else 10) + digit, np.int64(0x110000))
+        at += 1
+    if at == first:
+        return at, 0
+    return at + (at < end and page[at] == 59), _write_code(scratch, code)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _read_reference(
+    page: NDArray[np.uint8], position: int, end: int, scratch: NDArray[np.uint8], entity_keys: NDArray[np.uint64],
+    entity_bytes: NDArray[np.uint8],
+) -> tuple[Any, Any]:  # fmt: skip
+    """Decode the character reference at an ampersand into `scratch`; return its end and length, 0 if it is none."""
+    at = position + 1
+    if at < end and page[at] == 35:
+        return _read_number(page, at, end, scratch)
+    key = _SEED
+    while at < end and at - position <= _MOST_NAME and (48 <= page[at] <= 57 or 97 <= page[at] | 32 <= 122):
+        key = (key ^ np.uint64(page[at])) * _STEP
+        at += 1
+    slot = find_slot(entity_keys, key ^ (key >> _FOLD)) if at > position + 1 else -1
+    if slot < 0:
+        return at, 0
+    row = entity_bytes[slot]
+    scratch[: row[0]] = row[1 : 1 + row[0]]
+    return at + (at < end and page[at] == 59), np.int64(row[0])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def end_word(
+    counts: NDArray[np.int32], carried: NDArray[np.int64], hashes: NDArray[np.uint64], word_keys: NDArray[np.uint64],
+    word_groups: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Count the word that ends here, if one was begun."""
+    if carried[WORD_LENGTH] == 0:
+        return
+    slot = find_slot(word_keys, hashes[0] ^ (hashes[0] >> _FOLD))
+    if slot >= 0:
+        group = word_groups[slot]
+        counts[FUNCTION_WORDS] += group == 0
+        if group > 0:
+            counts[GROUP_WORDS] += 1
+            counts[GROUP_BITS] |= 1 << group
+    counts[SHORT_WORDS] += carried[WORD_LENGTH] <= 3
+    carried[WORD_LENGTH] = 0
+    hashes[0] = _SEED
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _count_sign(byte: Any, second: Any, third: Any, in_link: bool, counts: NDArray[np.int32]) -> None:
+    """Count the first byte of what is no letter; every Chinese, Japanese and Korean character is a word."""
+    if 0xE3 <= byte <= 0xED:
+        is_mark = byte == 0xE3 and second == 0x80 and third < 0x90
+        counts[WORDS] += not is_mark
+        counts[LINK_WORDS] += in_link and not is_mark
+        counts[COMMAS] += is_mark and third == 0x81
+        counts[MARKS] += is_mark and third == 0x82
+        counts[ENDS_SENTENCE] = is_mark and third == 0x82
+    elif byte < 0x80:
+        is_end = byte == 46 or byte == 33 or byte == 63
+        counts[MARKS] += is_end
+        counts[COMMAS] += byte == 44 or byte == 59
+        if is_end:
+            counts[ENDS_SENTENCE] = 1
+        elif byte == 58:
+            counts[ENDS_SENTENCE] = 2
+        elif byte != 34 and byte != 41 and byte != 39:
+            counts[ENDS_SENTENCE] = 0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _write_stretch(
+    source: NDArray[np.uint8], position: int, end: int, out: NDArray[np.uint8], start: int, at: int, in_pre: bool,
+    in_link: bool, counts: NDArray[np.int32], carried: NDArray[np.int64], hashes: NDArray[np.uint64],
+    word_keys: NDArray[np.uint64], word_groups: NDArray[np.int32],
+) -> int:  # fmt: skip
+    """Write bytes without references and return the end of what is written; arguments as `write_run` has them."""
+    text_hash = hashes[1]
+    while position < end:
+        byte = np.int64(source[position])
+        position += 1
+        second = third = np.int64(0)
+        if byte >= 0xC2:
+            second = np.int64(source[position]) if position < end else np.int64(0)
+            third = np.int64(source[position + 1]) if position + 1 < end else np.int64(0)
+            if byte == 0xC2 and (second == 0xA0 or second == 0xAD):
+                position += 1
+                byte = np.int64(_SPACE if second == 0xA0 else 0)
+            elif (byte == 0xE2 and second == 0x80 and third == 0x8B) or (
+                byte == 0xEF and second == 0xBB and third == 0xBF
+            ):
+                position += 2
+                byte = np.int64(0)
+        if byte <= _SPACE:
+            if byte == _SPACE or 9 <= byte <= 13:
+                end_word(counts, carried, hashes, word_keys, word_groups)
+                if not in_pre:
+                    carried[IS_SPACED] = 1
+                elif byte != 12 and byte != 13 and (at > start or byte != _NEWLINE):
+                    out[at] = byte
+                    at += 1
+            continue
+        if carried[IS_SPACED]:
+            carried[IS_SPACED] = 0
+            if at > start and out[at - 1] > _SPACE:
+                out[at] = _SPACE
+                at += 1
+        out[at] = byte
+        at += 1
+        text_hash = (text_hash ^ np.uint64(byte)) * _STEP
+        counts[CHARS] += byte & 0xC0 != 0x80
+        is_lower = 97 <= byte <= 122
+        is_capital = 65 <= byte <= 90
+        is_digit = 48 <= byte <= 57
+        # the lead bytes C2 and E2 begin quotation marks, dashes, arrows and other signs
+        if is_lower or is_capital or is_digit or (byte >= 0xC3 and byte != 0xE2 and not 0xE3 <= byte <= 0xED):
+            if carried[WORD_LENGTH] == 0:
+                counts[WORDS] += 1
+                counts[LINK_WORDS] += in_link
+                counts[CAPITALS] += is_capital
+                counts[ENDS_SENTENCE] = 0
+                if counts[WORDS] == 1:
+                    counts[STARTS] = is_capital
+            carried[WORD_LENGTH] += 1
+            counts[DIGITS] += is_digit
+            hashes[0] = (hashes[0] ^ np.uint64(byte | 32 if is_capital else byte)) * _STEP
+        elif 0x80 <= byte < 0xC0:
+            # goes on with the character before; a sign's end is no word
+            if carried[WORD_LENGTH] > 0:
+                carried[WORD_LENGTH] += 1
+                hashes[0] = (hashes[0] ^ np.uint64(byte)) * _STEP
+        else:
+            end_word(counts, carried, hashes, word_keys, word_groups)
+            _count_sign(byte, second, third, in_link, counts)
+    hashes[1] = text_hash
+    return at
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def write_run(
+    page: NDArray[np.uint8], position: int, end: int, out: NDArray[np.uint8], start: int, at: int, in_pre: bool,
+    in_link: bool, counts: NDArray[np.int32], carried: NDArray[np.int64], hashes: NDArray[np.uint64],
+    scratch: NDArray[np.uint8], word_keys: NDArray[np.uint64], word_groups: NDArray[np.int32],
+    entity_keys: NDArray[np.uint64], entity_bytes: NDArray[np.uint8],
+) -> int:  # fmt: skip
+    """Write a run of text and return the end of what is written.
+
+    A no-break space is a space; soft hyphens, zero-width spaces and byte order marks are nothing, and so are control
+    characters. Runs of white space are one space, except in preformatted text.
+
+    The run stands in `page` from `position` to `end`; the block is written to `out` from `start`, and goes on at `at`.
+    White space stays where `in_pre`, and words are link words where `in_link`. `counts` is the block's row; `carried`
+    and `hashes` (of the word begun, of the block's text) are what one run hands to the next; `scratch` has room for one
+    reference. The tables are those of `html_vocabulary.Vocabulary`, which as a whole would be copied with every call.
+    """
+    first = position
+    while position < end:
+        if page[position] != _AMP:
+            position += 1
+            continue
+        after, length = _read_reference(page, position, end, scratch, entity_keys, entity_bytes)
+        if length == 0:
+            position += 1
+            continue
+        at = _write_stretch(
+            page, first, position, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
+        )
+        at = _write_stretch(
+            scratch, 0, length, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
+        )
+        position = first = after
+    return _write_stretch(
+        page, first, end, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
+    )

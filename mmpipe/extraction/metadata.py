@@ -1,0 +1,64 @@
+"""Title and date of a page: what it states in its head, JSON-LD, microdata or a <time> element, by cheap reading."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+_ISO_DATE = r"(\d{4})-(\d{2})-(\d{2})"
+#: Case-sensitive and each with a literal start, which is forty times as fast as one pattern for all.
+_STATED_DATES = (
+    re.compile(r"\"datePublished\"\s*:\s*\"" + _ISO_DATE),
+    re.compile(r"article:published_time[\"'][^>]{0,80}?content=[\"']" + _ISO_DATE),
+    re.compile(r"itemprop=[\"']datePublished[\"'][^>]{0,80}?(?:content|datetime)=[\"']" + _ISO_DATE),
+    re.compile(r"<time[^>]{0,200}?datetime=[\"']" + _ISO_DATE),
+)
+_CONTENT = re.compile(r"\bcontent\s*=\s*(?:\"([^\"]{0,2000})\"|'([^']{0,2000})')", re.IGNORECASE)
+_TITLE = re.compile(r"<(?:title|TITLE|Title)\b[^>]{0,500}>([^<]{0,2000})")
+_HEADING = re.compile(r"<(?:h1|H1)\b[^>]{0,2000}>(.{0,2000}?)</(?:h1|H1)\b", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_MOST_HEADINGS = 3
+#: Where titles stand; a page may repeat `<title` ten thousand times in its pictures.
+_HEAD_CHARS = 300_000
+
+
+def find_stated_title(html: str) -> str | None:
+    """Return the title that a page states, as `choose_title` chooses it."""
+    head = html[:_HEAD_CHARS]
+    shared = []
+    at = head.find("og:title")
+    if at >= 0:
+        start = max(head.rfind("<", 0, at), 0)
+        found = _CONTENT.search(head, start, start + 4000)
+        if found and head.startswith(("<meta", "<META", "<Meta"), start):
+            shared.append(unescape(found[1] or found[2] or ""))
+    title = _TITLE.search(head)
+    titles = [unescape(title[1])] if title else []
+    headings: list[str] = []
+    # a pattern by itself would try every <h1 of a page that closes none
+    for found in _HEADING.finditer(html, max(html.find("<h1"), html.find("<H1"), 0), 1_000_000):
+        headings.append(unescape(_TAG.sub("", found[1])))
+        if len(headings) == _MOST_HEADINGS:
+            break
+    return choose_title(shared, titles, headings)
+
+
+def choose_title(shared: list[Any], titles: list[Any], headings: list[Any]) -> str | None:
+    """Return a page's title: og:title, else <title>, else <h1>; cut to the <h1> where that is a part of it.
+
+    Sites add their name to the title; the first heading that stands in it is what the page itself is called.
+    """
+    candidates = [" ".join(text.split()) for text in (*shared[:1], *titles[:1], *headings[:1]) if text]
+    title = next((text for text in candidates if text), None)
+    headings = [" ".join(text.split()) for text in headings[:3] if text]
+    return next((text for text in headings if title and len(text) > 3 and text in title), title)
+
+
+def find_stated_date(html: str) -> str | None:
+    """Return the publication date that a page states in JSON-LD, a meta tag, microdata or a <time> element."""
+    for pattern in _STATED_DATES:
+        found = pattern.search(html)
+        if found and "1995" <= found[1] <= "2100" and "01" <= found[2] <= "12" and "01" <= found[3] <= "31":
+            return "-".join(found.groups())
+    return None
