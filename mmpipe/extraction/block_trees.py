@@ -35,7 +35,7 @@ def score_blocks(
             node = root
             feature = features[node]
             while feature >= 0:
-                node = children[node] + (0 if row[feature] <= limits[node] else 1)
+                node = children[node] + np.int32(row[feature] > limits[node])
                 feature = features[node]
             total += values[node]
         found[i] = 1 / (1 + np.exp(-total))

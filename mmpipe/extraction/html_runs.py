@@ -154,7 +154,11 @@ def _write_stretch(
     word_keys: NDArray[np.uint64], word_groups: NDArray[np.int32],
 ) -> int:  # fmt: skip
     """Write bytes without references and return the end of what is written; arguments as `write_run` has them."""
-    text_hash = hashes[1]
+    # the loop's own variables stay in registers
+    word_hash, text_hash = hashes
+    word_length = carried[WORD_LENGTH]
+    is_spaced = carried[IS_SPACED]
+    chars = 0
     while position < end:
         byte = np.int64(source[position])
         position += 1
@@ -172,45 +176,59 @@ def _write_stretch(
                 byte = np.int64(0)
         if byte <= _SPACE:
             if byte == _SPACE or 9 <= byte <= 13:
-                end_word(counts, carried, hashes, word_keys, word_groups)
+                if word_length > 0:
+                    hashes[0] = word_hash
+                    carried[WORD_LENGTH] = word_length
+                    end_word(counts, carried, hashes, word_keys, word_groups)
+                    word_hash = _SEED
+                    word_length = 0
                 if not in_pre:
-                    carried[IS_SPACED] = 1
+                    is_spaced = 1
                 elif byte != 12 and byte != 13 and (at > start or byte != _NEWLINE):
                     out[at] = byte
                     at += 1
             continue
-        if carried[IS_SPACED]:
-            carried[IS_SPACED] = 0
+        if is_spaced:
+            is_spaced = 0
             if at > start and out[at - 1] > _SPACE:
                 out[at] = _SPACE
                 at += 1
         out[at] = byte
         at += 1
         text_hash = (text_hash ^ np.uint64(byte)) * _STEP
-        counts[CHARS] += byte & 0xC0 != 0x80
+        chars += byte & 0xC0 != 0x80
         is_lower = 97 <= byte <= 122
         is_capital = 65 <= byte <= 90
         is_digit = 48 <= byte <= 57
         # the lead bytes C2 and E2 begin quotation marks, dashes, arrows and other signs
         if is_lower or is_capital or is_digit or (byte >= 0xC3 and byte != 0xE2 and not 0xE3 <= byte <= 0xED):
-            if carried[WORD_LENGTH] == 0:
+            if word_length == 0:
                 counts[WORDS] += 1
                 counts[LINK_WORDS] += in_link
                 counts[CAPITALS] += is_capital
                 counts[ENDS_SENTENCE] = 0
                 if counts[WORDS] == 1:
                     counts[STARTS] = is_capital
-            carried[WORD_LENGTH] += 1
+            word_length += 1
             counts[DIGITS] += is_digit
-            hashes[0] = (hashes[0] ^ np.uint64(byte | 32 if is_capital else byte)) * _STEP
+            word_hash = (word_hash ^ np.uint64(byte | 32 if is_capital else byte)) * _STEP
         elif 0x80 <= byte < 0xC0:
             # goes on with the character before; a sign's end is no word
             if carried[WORD_LENGTH] > 0:
-                carried[WORD_LENGTH] += 1
-                hashes[0] = (hashes[0] ^ np.uint64(byte)) * _STEP
+                word_length += 1
+                word_hash = (word_hash ^ np.uint64(byte)) * _STEP
         else:
-            end_word(counts, carried, hashes, word_keys, word_groups)
+            if word_length > 0:
+                hashes[0] = word_hash
+                carried[WORD_LENGTH] = word_length
+                end_word(counts, carried, hashes, word_keys, word_groups)
+                word_hash = _SEED
+                word_length = 0
             _count_sign(byte, second, third, in_link, counts)
+    counts[CHARS] += chars
+    carried[WORD_LENGTH] = word_length
+    carried[IS_SPACED] = is_spaced
+    hashes[0] = word_hash
     hashes[1] = text_hash
     return at
 
