@@ -43,18 +43,16 @@ def list_extractors() -> dict[str, Callable[[str, str], str]]:
     """Return what is compared: page and its domain to text."""
     from train_folds import find_fold
 
-    from mmpipe.extraction.block_text import write_blocks
-    from mmpipe.extraction.chooser import choose_page_blocks
-    from mmpipe.extraction.extractors import ExtractionSettings, find_extractor
+    from mmpipe.extraction.extractors import ExtractionSettings, extract_with_model, find_extractor
 
     def run(settings: ExtractionSettings, html: str, _domain: str) -> str:
         return find_extractor(settings.extractor)(html, settings).text
 
     def choose(html: str, domain: str) -> str:
-        choice = choose_page_blocks(html, models[find_fold(domain)])
-        return write_blocks(choice.text, choice.blocks, choice.chosen, False, True)
+        return extract_with_model(html, chooser, models[find_fold(domain)]).text
 
     models = load_folds()
+    chooser = ExtractionSettings(extractor="chooser", metadata="none")
     settings = partial(ExtractionSettings, metadata="none")
     return {
         "trafilatura": partial(run, settings()),

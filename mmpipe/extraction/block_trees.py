@@ -28,17 +28,17 @@ def score_blocks(
     """
     n = measures.shape[0]
     found = np.zeros(n, np.float64)
-    for i in range(n):
-        row = measures[i]
-        total = 0.0
-        for root in roots:
+    # tree by tree: a tree stays in the nearest cache, and the walks of neighbours overlap
+    for root in roots:
+        for i in range(n):
             node = root
             feature = features[node]
             while feature >= 0:
-                node = children[node] + np.int32(row[feature] > limits[node])
+                node = children[node] + np.int32(measures[i, feature] > limits[node])
                 feature = features[node]
-            total += values[node]
-        found[i] = 1 / (1 + np.exp(-total))
+            found[i] += values[node]
+    for i in range(n):
+        found[i] = 1 / (1 + np.exp(-found[i]))
     return found
 
 

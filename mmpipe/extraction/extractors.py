@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.extraction.block_text import write_blocks
-from mmpipe.extraction.chooser import choose_page_blocks, load_model, read_model_digest
+from mmpipe.extraction.chooser import ChooserModel, choose_page_blocks, load_model, read_model_digest
 from mmpipe.extraction.metadata import find_stated_date, find_stated_title
 
 
@@ -157,10 +157,21 @@ def extract_with_justext(html: str, settings: ExtractionSettings) -> PageText:
 
 
 def extract_with_chooser(html: str, settings: ExtractionSettings) -> PageText:
-    """Extract the blocks that the chooser takes for main text; resiliparse's text of pages with too many blocks."""
-    choice = choose_page_blocks(html, load_model())
+    """Extract the blocks that the chooser takes for main text.
+
+    Of pages with too many blocks it takes resiliparse's text, and of pages that show none (scripts would write them)
+    trafilatura's, which also looks where nothing is shown.
+    """
+    return extract_with_model(html, settings, load_model())
+
+
+def extract_with_model(html: str, settings: ExtractionSettings, model: ChooserModel) -> PageText:
+    """Extract as `extract_with_chooser` does, with a model other than the packaged one."""
+    choice = choose_page_blocks(html, model)
     if choice.is_cut:
-        return extract_with_resiliparse(html, settings)
+        return extract_with_resiliparse(html, replace(settings, output="plain"))
+    if not choice.chosen.any():
+        return extract_with_trafilatura(html, settings)
     is_markdown = settings.output == "markdown"
     text = write_blocks(choice.text, choice.blocks, choice.chosen, is_markdown, settings.include_tables)
     return PageText(text, *_read_metadata(html, settings))

@@ -150,11 +150,9 @@ def _open_element(
 ) -> Any:  # fmt: skip
     """Put an element on the stack; return the element that it stands in."""
     here = stack[top]
-    here[:] = 0
-    bits[top, _ALL] = 0
-    if top > 0:
-        here[:] = stack[top - 1]
-        bits[top, _ALL] = bits[top - 1, _ALL]
+    for column in range(6):
+        here[column] = stack[top - 1, column] if top > 0 else 0
+    bits[top, _ALL] = bits[top - 1, _ALL] if top > 0 else np.uint64(0)
     parent = here[_ELEMENT]
     here[_TAG] = tag
     here[_ELEMENT] = element
@@ -232,8 +230,8 @@ def read_blocks(page: NDArray[np.uint8], vocabulary: Any) -> Any:
             if token[KIND] == TEXT:
                 before = at
                 at = write_run(
-                    page, token[FIRST], token[LAST], out, start, at, in_pre, link_level >= 0, counts, carried, hashes,
-                    scratch, word_keys, word_groups, entity_keys, entity_bytes,
+                    page, np.int64(token[FIRST]), np.int64(token[LAST]), out, start, at, in_pre, link_level >= 0,
+                    counts, carried, hashes, scratch, word_keys, word_groups, entity_keys, entity_bytes,
                 )  # fmt: skip
                 if at > before:
                     after_break = False
@@ -285,10 +283,12 @@ def read_blocks(page: NDArray[np.uint8], vocabulary: Any) -> Any:
             marks[count, 2] = hashes[1]
             count += 1
             start = at
-        counts[:] = 0
+        # element by element: filling a slice costs as much as reading a tag
+        for column in range(BLOCK_COLUMNS):
+            counts[column] = 0
         counts[LINKS] = link_level >= 0
-        carried[:] = 0
-        hashes[:] = _SEED
+        carried[0] = carried[1] = 0
+        hashes[0] = hashes[1] = _SEED
         after_break = False
         if is_end or count == MOST_BLOCKS:
             break

@@ -147,7 +147,7 @@ def _count_sign(byte: Any, second: Any, third: Any, in_link: bool, counts: NDArr
             counts[ENDS_SENTENCE] = 0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _write_stretch(
     source: NDArray[np.uint8], position: int, end: int, out: NDArray[np.uint8], start: int, at: int, in_pre: bool,
     in_link: bool, counts: NDArray[np.int32], carried: NDArray[np.int64], hashes: NDArray[np.uint64],
@@ -159,6 +159,7 @@ def _write_stretch(
     word_length = carried[WORD_LENGTH]
     is_spaced = carried[IS_SPACED]
     chars = 0
+    mask = word_keys.size - 1
     while position < end:
         byte = np.int64(source[position])
         position += 1
@@ -174,19 +175,37 @@ def _write_stretch(
             ):
                 position += 2
                 byte = np.int64(0)
-        if byte <= _SPACE:
-            if byte == _SPACE or 9 <= byte <= 13:
-                if word_length > 0:
-                    hashes[0] = word_hash
-                    carried[WORD_LENGTH] = word_length
-                    end_word(counts, carried, hashes, word_keys, word_groups)
-                    word_hash = _SEED
-                    word_length = 0
-                if not in_pre:
-                    is_spaced = 1
-                elif byte != 12 and byte != 13 and (at > start or byte != _NEWLINE):
-                    out[at] = byte
-                    at += 1
+        is_space = byte == _SPACE or 9 <= byte <= 13
+        if byte <= _SPACE and not is_space:
+            continue
+        is_capital = 65 <= byte <= 90
+        is_digit = 48 <= byte <= 57
+        # the lead bytes C2 and E2 begin quotation marks, dashes, arrows and other signs
+        is_letter = (
+            97 <= byte <= 122 or is_capital or is_digit or (byte >= 0xC3 and byte != 0xE2 and not 0xE3 <= byte <= 0xED)
+        )
+        goes_on = 0x80 <= byte < 0xC0
+        if word_length > 0 and not is_letter and not goes_on:
+            # as `end_word`, which as a call would cost more than the word
+            key = word_hash ^ (word_hash >> _FOLD)
+            slot = np.int64(key & np.uint64(mask))
+            while word_keys[slot] != 0 and word_keys[slot] != key:
+                slot = (slot + 1) & mask
+            if word_keys[slot] != 0:
+                group = word_groups[slot]
+                counts[FUNCTION_WORDS] += group == 0
+                if group > 0:
+                    counts[GROUP_WORDS] += 1
+                    counts[GROUP_BITS] |= 1 << group
+            counts[SHORT_WORDS] += word_length <= 3
+            word_hash = _SEED
+            word_length = 0
+        if is_space:
+            if not in_pre:
+                is_spaced = 1
+            elif byte != 12 and byte != 13 and (at > start or byte != _NEWLINE):
+                out[at] = byte
+                at += 1
             continue
         if is_spaced:
             is_spaced = 0
@@ -196,12 +215,8 @@ def _write_stretch(
         out[at] = byte
         at += 1
         text_hash = (text_hash ^ np.uint64(byte)) * _STEP
-        chars += byte & 0xC0 != 0x80
-        is_lower = 97 <= byte <= 122
-        is_capital = 65 <= byte <= 90
-        is_digit = 48 <= byte <= 57
-        # the lead bytes C2 and E2 begin quotation marks, dashes, arrows and other signs
-        if is_lower or is_capital or is_digit or (byte >= 0xC3 and byte != 0xE2 and not 0xE3 <= byte <= 0xED):
+        chars += not goes_on
+        if is_letter:
             if word_length == 0:
                 counts[WORDS] += 1
                 counts[LINK_WORDS] += in_link
@@ -212,18 +227,12 @@ def _write_stretch(
             word_length += 1
             counts[DIGITS] += is_digit
             word_hash = (word_hash ^ np.uint64(byte | 32 if is_capital else byte)) * _STEP
-        elif 0x80 <= byte < 0xC0:
-            # goes on with the character before; a sign's end is no word
-            if carried[WORD_LENGTH] > 0:
+        elif goes_on:
+            # with the character before; a sign's end is no word
+            if word_length > 0:
                 word_length += 1
                 word_hash = (word_hash ^ np.uint64(byte)) * _STEP
         else:
-            if word_length > 0:
-                hashes[0] = word_hash
-                carried[WORD_LENGTH] = word_length
-                end_word(counts, carried, hashes, word_keys, word_groups)
-                word_hash = _SEED
-                word_length = 0
             _count_sign(byte, second, third, in_link, counts)
     counts[CHARS] += chars
     carried[WORD_LENGTH] = word_length
@@ -233,7 +242,7 @@ def _write_stretch(
     return at
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def write_run(
     page: NDArray[np.uint8], position: int, end: int, out: NDArray[np.uint8], start: int, at: int, in_pre: bool,
     in_link: bool, counts: NDArray[np.int32], carried: NDArray[np.int64], hashes: NDArray[np.uint64],
