@@ -46,7 +46,7 @@ def decode_page(body: bytes, declared: str | None) -> DecodedPage:
     utf8 = _decode_strictly(body, "utf-8")
     for charset in filter(None, charsets):
         is_utf8 = utf8 is not None and not body.isascii() and _SINGLE_BYTE.match(charset)
-        text = utf8 if is_utf8 else _decode_strictly(body, charset)
+        text = utf8 if is_utf8 or charset == "utf-8" else _decode_strictly(body, charset)
         if text is not None:
             return _finish(text, "utf-8" if is_utf8 else charset)
     if utf8 is not None:

@@ -244,7 +244,7 @@ def _write_stretch(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def write_run(
-    page: NDArray[np.uint8], position: int, end: int, out: NDArray[np.uint8], start: int, at: int, in_pre: bool,
+    page: NDArray[np.uint8], position: Any, end: Any, out: NDArray[np.uint8], start: int, at: int, in_pre: bool,
     in_link: bool, counts: NDArray[np.int32], carried: NDArray[np.int64], hashes: NDArray[np.uint64],
     scratch: NDArray[np.uint8], word_keys: NDArray[np.uint64], word_groups: NDArray[np.int32],
     entity_keys: NDArray[np.uint64], entity_bytes: NDArray[np.uint8],
