@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -123,8 +125,9 @@ class Spacy:
 @lru_cache(maxsize=1)
 def load_spacy() -> Spacy:
     """Return this process's tokenizer."""
-    import spacy
-    from spacy.attrs import ORTH
+    with _hide_torch():
+        import spacy
+        from spacy.attrs import ORTH
 
     language: Any = spacy.blank("en")
     tokenizer = language.tokenizer
@@ -139,3 +142,17 @@ def load_spacy() -> Spacy:
             return [[token.text for token in tokenizer(chunk)] for chunk in chunks]
 
     return Spacy(split_each, special_cases)
+
+
+@contextmanager
+def _hide_torch() -> Iterator[None]:
+    """Let spaCy be imported without PyTorch: it would load it for layers that no tokenizer has, 500 MB a process."""
+    if "torch" in sys.modules:
+        yield
+        return
+    modules = cast("dict[str, Any]", sys.modules)
+    modules["torch"] = None
+    try:
+        yield
+    finally:
+        del modules["torch"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from functools import lru_cache
 from itertools import pairwise
@@ -67,3 +69,11 @@ def test_a_storm_of_brackets_is_one_word_and_takes_no_time() -> None:
     assert split(storms) == [[storm] for storm in storms]
     assert time.perf_counter() - begin < 2
     assert len(split(["a," * (LONGEST_CHUNK // 2)])[0]) > 1
+
+
+def test_spacy_does_not_bring_torch_which_others_can_import_afterwards() -> None:
+    code = (
+        "import sys; from mmpipe.filtering.chunks import load_spacy; from mmpipe.filtering import spacy_sentences; "
+        "load_spacy(); spacy_sentences._list_classes(); assert 'torch' not in sys.modules; import torch; torch.ones(1)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
