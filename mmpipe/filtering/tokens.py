@@ -56,7 +56,7 @@ class WordDictionary:
     numbers mean nothing outside one batch.
     """
 
-    def __init__(self, most_chunks: int = 1_000_000) -> None:
+    def __init__(self, most_chunks: int = 250_000) -> None:
         self._most_chunks = most_chunks
         self._splitter = ChunkSplitter()
         self._words: NDArray[np.int32]
