@@ -25,7 +25,7 @@ _POSSESSIVES = frozenset(("'s", "'S", "’s", "’S"))
 
 
 class ChunkSplitter:
-    """Splits chunks into words; remembers the shapes it has seen.
+    """Splits chunks into words; remembers the shapes it has seen, and past `most_shapes` starts anew.
 
     spaCy's tokenizer never joins across white space, and its expressions ask of most characters only whether they are
     a lower-case letter, an upper-case letter, a digit or a certain mark. So two chunks of one shape (`word,` and
@@ -34,11 +34,13 @@ class ChunkSplitter:
     chunks, spaCy may cut a row of emoticons otherwise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_shapes: int = 50_000) -> None:
+        self._most_shapes = most_shapes
         self._spacy = load_spacy()
         self._longest_case = max(map(len, self._spacy.special_cases))
-        self._shapes = SpanDictionary()
-        self._cuts: NDArray[np.int16] = np.zeros((0, 0), np.int16)
+        self._shapes: SpanDictionary
+        self._cuts: NDArray[np.int16]
+        self._forget()
 
     def split(
         self, known: SpanDictionary, first: int, special_cases: int
@@ -53,6 +55,8 @@ class ChunkSplitter:
         from mmpipe.filtering import chunk_kernels
         from mmpipe.filtering.unicode_classes import describe_characters
 
+        if self._shapes.count > self._most_shapes:
+            self._forget()
         start = known.start[first:]
         chunks = start.size - 1
         kinds = np.empty(chunks, np.int32)
@@ -81,6 +85,10 @@ class ChunkSplitter:
         word_lengths[~is_asked] = sure
         word_lengths[is_asked] = list(map(len, chain.from_iterable(asked)))
         return word_lengths, words
+
+    def _forget(self) -> None:
+        self._shapes = SpanDictionary()
+        self._cuts = np.zeros((0, 0), np.int16)
 
     def _learn(self) -> None:
         """Find the cuts of the shapes not met before."""

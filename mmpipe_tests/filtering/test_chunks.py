@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmpipe.filtering.chunks import LONGEST_CHUNK
+from mmpipe.filtering.chunks import LONGEST_CHUNK, ChunkSplitter
 from mmpipe.filtering.tokens import WordDictionary
 
 
@@ -77,3 +77,15 @@ def test_spacy_does_not_bring_torch_which_others_can_import_afterwards() -> None
         "load_spacy(); spacy_sentences._list_classes(); assert 'torch' not in sys.modules; import torch; torch.ones(1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_forgetting_shapes_changes_no_split_and_holds_their_number() -> None:
+    dictionary = WordDictionary()
+    dictionary._splitter = ChunkSplitter(most_shapes=5)
+    rounds = [[f"a{'-' * number}b," * 2, f"({number}x)", f"don't{'.' * number}", "end."] for number in range(1, 20)]
+    for chunks in rounds:
+        batch = dictionary.read([" ".join(chunks)])
+        start, characters = batch.table.start, batch.table.characters
+        words = [characters[start[word] : start[word + 1]].tobytes().decode("utf-32-le") for word in batch.words]
+        assert words == [word for chunk in chunks for word in split_with_spacy(chunk)]
+        assert dictionary._splitter._shapes.count <= 5 + len(chunks)
