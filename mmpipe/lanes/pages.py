@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from mmpipe.storage.dumps import read_dump
 from mmpipe.storage.places import Place
 from mmpipe.storage.range_cache import RangeCache
 from mmpipe.storage.shards import ShardResult, ShardWork
+from mmpipe.tables.corrections import CORRECTION
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.text import EXTRACTED_TEXT, TEXT_CORRECTIONS
@@ -245,23 +245,24 @@ def correct_shard(text: Dataset, shard: str, recipe: Recipe) -> ShardResult:
 
     rows = text.read_shard(shard).select("doc_id", "extraction_status", "text")
     steps = [find_step(item.step, item.options) for item in recipe.corrections.steps]
-    corrected: list[tuple[str, str, str | None, list[dict[str, object]] | None]] = []
-    counts: Counter[str] = Counter()
+    corrected: list[tuple[str, str, str | None]] = []
+    made: list[tuple[str, int, str, int, int, str | None]] = []
     for doc_id, status, extracted in rows.iter_rows():
         if extracted is None or not steps:
-            corrected.append((doc_id, status, None, None))
+            corrected.append((doc_id, status, None))
             continue
         after = correct_text(extracted, steps)
-        entries = [
-            {"step": step, "correction": edit.correction, "start": edit.start, "end": edit.end,
-             "replacement": edit.replacement}
-            for step, edit in after.edits
-        ]  # fmt: skip
-        counts.update(edit.correction for _, edit in after.edits)
+        made += ((doc_id, step, edit.correction, edit.start, edit.end, edit.replacement) for step, edit in after.edits)
         is_left = status if after.text.strip() else "nothing_left"
-        corrected.append((doc_id, is_left, after.text if after.text != extracted else None, entries or None))
-    frame = pl.DataFrame(corrected, schema=TEXT_CORRECTIONS.schema, orient="row")
-    return ShardResult(frame, rows.height, counts=dict(counts))
+        corrected.append((doc_id, is_left, after.text if after.text != extracted else None))
+    names = [name for name in TEXT_CORRECTIONS.column_names if name != "corrections"]
+    frame = pl.DataFrame(corrected, schema={name: TEXT_CORRECTIONS.schema[name] for name in names}, orient="row")
+    # column by column: rows with lists of structs take ten times the memory while they become a frame
+    entries = pl.DataFrame(made, schema={"doc_id": pl.String, **dict(CORRECTION)}, orient="row")
+    lists = entries.group_by("doc_id", maintain_order=True).agg(corrections=pl.struct(*dict(CORRECTION)))
+    counts = entries.get_column("correction").value_counts().sort("correction")
+    frame = frame.join(lists, on="doc_id", how="left", maintain_order="left")
+    return ShardResult(frame, rows.height, counts=dict(counts.iter_rows()))
 
 
 def read_corrected(text: Dataset, corrections: Dataset, shard: str) -> pl.DataFrame:
