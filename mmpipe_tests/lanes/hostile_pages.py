@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmpipe.demo.topics import write_english_article
 from mmpipe_tests.storage.warc_samples import make_http, make_record, zip_members
@@ -32,7 +32,7 @@ class HostilePage:
     statuses: tuple[str, ...]
     content_type: str = "text/html"
     is_sound: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_article(number: int) -> str:
@@ -119,7 +119,8 @@ def write_dump(file: Path, pages: Mapping[str, HostilePage], *, with_huge: bool 
             out.write(_pack("hostile", name, page))
         if with_huge:
             out.writelines(_pack_huge("http://hostile.example/huge-page"))
-        for kind, extra in (("revisit", {}), ("response", {"WARC_Truncated": "length"})):
+        damaged: dict[str, dict[str, Any]] = {"revisit": {}, "response": {"WARC_Truncated": "length"}}
+        for kind, extra in damaged.items():
             block = make_http(make_page(write_article(905)))
             out.write(
                 zip_members(make_record(block, kind=kind, WARC_Target_URI=f"http://hostile.example/{kind}", **extra))
