@@ -12,7 +12,15 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parent / "docs" / "benchmarks.md"
 #: What is no benchmark of its own.
-PARTS = {"run_all.py", "side_by_side.py", "contamination_peer.py", "text_rules_peer.py", "text_lane_peer.py"}
+PARTS = {
+    "run_all.py",
+    "side_by_side.py",
+    "contamination_peer.py",
+    "text_rules_peer.py",
+    "text_lane_peer.py",
+    "train_chooser.py",
+    "train_folds.py",
+}
 SHOWN = ("name", "unit", "ours", "peer", "ratio", "cores", "input")
 
 HEAD = """# Benchmarks

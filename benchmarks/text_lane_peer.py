@@ -33,7 +33,7 @@ def main() -> None:
         WarcReader(folder, glob_pattern="*.warc.gz", default_metadata={}),
         URLFilter(exclusion_writer=drop("1-url")),
         Trafilatura(favour_precision=True, timeout=float(timeout)),
-        LanguageFilter(exclusion_writer=drop("2-language")),
+        LanguageFilter(languages=["en"], exclusion_writer=drop("2-language")),
         GopherRepetitionFilter(exclusion_writer=drop("3-repetition")),
         GopherQualityFilter(exclusion_writer=drop("4-quality")),
         C4QualityFilter(filter_no_terminal_punct=False, exclusion_writer=drop("5-c4")),

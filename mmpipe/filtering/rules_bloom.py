@@ -60,8 +60,7 @@ def _rule(column: int) -> Rule:
         low=own.low,
         high=own.high,
         by_language={
-            language: _limit(signal, values[column], _MOST_WORDS[language])
-            for language, values in _BY_LANGUAGE.items()
+            language: _limit(signal, values[column], _MOST_WORDS[language]) for language, values in _BY_LANGUAGE.items()
         },
         source=_SOURCE,
     )

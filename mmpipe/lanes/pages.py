@@ -94,9 +94,18 @@ def extract_text(run: StageRun) -> Production:
         ShardWork(
             item.shard, item.inputs, (*item.arguments, root, run.recipe, weights, repeats, run.knobs.cache_folder)
         )
-        for item in follow_shards(crawl, extra=LanguageModel(weights).digest + digest)
+        for item in follow_shards(crawl, extra=f"{LanguageModel(weights).digest}{digest}{_digest_chooser(run.recipe)}")
     ]
     return run.write(work, extract_shard, inputs=fingerprint_inputs(crawl))
+
+
+def _digest_chooser(recipe: Recipe) -> str:
+    """Return the digest of the chooser's model where it extracts: another model makes other texts."""
+    if recipe.extraction.extractor != "chooser":
+        return ""
+    from mmpipe.extraction.chooser import read_model_digest
+
+    return read_model_digest()
 
 
 def _store_repeats(run: StageRun, crawl: Dataset) -> tuple[Place | None, str]:

@@ -235,9 +235,7 @@ def test_a_category_is_a_file_in_an_archive(tmp_path: Path) -> None:
     digests = [load_recipe(str(tmp_path / name)).digest_section("signals") for name in ("r.yaml", "other.yaml")]
     assert digests[0] != digests[1]
     reference = ListReference(list="ut1.tar.xz#adlt/domains", path=str(tmp_path / "ut1.tar.xz"))
-    with pytest.raises(
-        ConfigurationError, match=r"no file 'adlt/domains' in .* Did you mean 'adult/domains'"
-    ):
+    with pytest.raises(ConfigurationError, match=r"no file 'adlt/domains' in .* Did you mean 'adult/domains'"):
         list(read_entries(reference, trim_domain))
 
 
