@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mmpipe.filtering.rules import Rule
 
-# §3.6 prints 0.1 for the characters of repeated lines; appendix E.4 and the code have 0.01. The rule of newlines per word
-# is in the code only.
+# §3.6 prints 0.1 for the characters of repeated lines; appendix E.4 and the code have 0.01. The rule of newlines per
+# word is in the code only.
 _FILTER = "pipeline/filters/fineweb_quality_filter.py; FineWeb (Penedo et al. 2024, arXiv 2406.17557), §3.6, E.4"
 _CURRENT = f"datatrove 0.10, {_FILTER}"
 _RELEASE = f"datatrove 0.2, {_FILTER}"

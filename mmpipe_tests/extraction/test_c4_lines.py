@@ -53,7 +53,8 @@ def clean_plainly(text: str, options: dict[str, Any]) -> tuple[str, list[str]]:
 
 PIECES = (
     "word", "a", " ", "  ", "\t", "\n", "\n\n", "\r\n", "\x0b", "\u2028", ".", "...", "!", '"', "'", "[1]", "[]",
-    "[edit]", "[citation needed]", "[", "]", "Lorem ipsum", "lorem[2] ipsum", "JavaScript", "{", "Terms of Use", "use[3] cookies",
+    "[edit]", "[citation needed]", "[", "]", "Lorem ipsum", "lorem[2] ipsum", "JavaScript", "{", "Terms of Use",
+    "use[3] cookies",
     "longlonglong", "\u00a0", "İ", "Σ",
 )  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES) | st.just(" "), max_size=40).map("".join)
