@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from mmpipe.tables.correction_steps import COUNTER_WORDS
@@ -30,23 +30,23 @@ class _Line:
     start: int
     end: int
     text: str
-    pieces: list[tuple[int, int]] = field(default_factory=list)
-    cuts: list[Edit] = field(default_factory=list)
+    pieces: tuple[tuple[int, int], ...] = ()
+    cuts: tuple[Edit, ...] = ()
     dropped: str | None = None
 
     def cut(self, first: int, last: int, correction: str) -> None:
         """Remove characters `first` to `last` of what is left."""
         left: list[tuple[int, int]] = []
         at = 0
-        for start, end in self.pieces or [(self.start, self.end)]:
+        for start, end in self.pieces or ((self.start, self.end),):
             low, high = max(first - at, 0), min(last - at, end - start)
             if low < high:
-                self.cuts.append(Edit(correction, start + low, start + high))
+                self.cuts = (*self.cuts, Edit(correction, start + low, start + high))
                 left += [(start, start + low), (start + high, end)]
             else:
                 left.append((start, end))
             at += end - start
-        self.pieces = [piece for piece in left if piece[0] < piece[1]]
+        self.pieces = tuple(piece for piece in left if piece[0] < piece[1])
         self.text = self.text[:first] + self.text[last:]
 
 
@@ -64,7 +64,8 @@ def correct_lines(
     RefinedWeb (Penedo et al. 2023, arXiv 2306.01116), G.2; DCLM (Li et al. 2024, arXiv 2406.11794), `modifiers.py`, in
     the order and with the values of `baselines_configs/dclm_baseline_refinedweb.yaml`: each rule sees what the rules
     before it left, and white space at the ends of the text goes too. One pass by definition, not until nothing changes:
-    what is left of `Sign-in HERE` may itself be a line of capitals.
+    what is left of `Sign-in HERE` may itself be a line of capitals. What touches and goes for the same reason is one
+    edit, such as a list of lines of one word.
 
     Args:
         text: any text.
@@ -170,14 +171,30 @@ def _strip(lines: list[_Line]) -> list[_Line]:
 
 
 def _list_edits(lines: list[_Line], text_chars: int) -> list[Edit]:
-    """Return the edits in order; a dropped line goes with its newline, the last ones with the newline before."""
-    last_kept = max((number for number, line in enumerate(lines) if line.dropped is None), default=len(lines))
+    """Return the edits in order, those that touch and have the same reason as one."""
     edits: list[Edit] = []
+    reason, start, end = "", 0, 0
+    # runs are joined before they are edits: a page may have a million lines of one word
+    for correction, first, last in _list_removals(lines, text_chars):
+        if correction == reason and first == end:
+            end = last
+            continue
+        if start < end:
+            edits.append(Edit(reason, start, end))
+        reason, start, end = correction, first, last
+    if start < end:
+        edits.append(Edit(reason, start, end))
+    return edits
+
+
+def _list_removals(lines: list[_Line], text_chars: int) -> Iterator[tuple[str, int, int]]:
+    """Yield what goes, in order; a dropped line goes with its newline, the last ones with the newline before."""
+    last_kept = max((number for number, line in enumerate(lines) if line.dropped is None), default=len(lines))
     for number, line in enumerate(lines):
         if line.dropped is None:
-            edits += sorted(line.cuts, key=lambda edit: edit.start)
+            for edit in sorted(line.cuts, key=lambda edit: edit.start):
+                yield edit.correction, edit.start, edit.end
         elif number > last_kept:
-            edits.append(Edit(line.dropped, line.start - 1, line.end))
+            yield line.dropped, line.start - 1, line.end
         elif line.start < text_chars:
-            edits.append(Edit(line.dropped, line.start, min(line.end + 1, text_chars)))
-    return edits
+            yield line.dropped, line.start, min(line.end + 1, text_chars)

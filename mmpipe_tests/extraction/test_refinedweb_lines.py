@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -88,8 +89,19 @@ def test_a_dropped_line_goes_with_one_newline() -> None:
     assert correct_lines("one two\nTHREE") == [Edit("refinedweb_uppercase_line", 7, 13)]
     assert correct_lines("THREE\none two") == [Edit("refinedweb_uppercase_line", 0, 6)]
     assert correct_lines("THREE") == [Edit("refinedweb_uppercase_line", 0, 5)]
-    assert correct("\n one two\n\nTHREE\n") == ("one two", ["outer_space"] * 3 + ["uppercase_line", "outer_space"])
+    assert correct("\n one two\n\nTHREE\n") == ("one two", ["outer_space"] * 2 + ["uppercase_line", "outer_space"])
     assert correct_lines("") == []
+
+
+def test_what_touches_and_goes_for_the_same_reason_is_one_edit() -> None:
+    text = f"{KEPT}\none\ntwo\nTHREE\nfour\n{KEPT}\n" + "five\n" * 100_000
+    assert [(text[edit.start : edit.end][:14], edit.correction[11:]) for edit in correct_lines(text)] == [
+        ("one\ntwo\n", "one_word_line"),
+        ("THREE\n", "uppercase_line"),
+        ("four\n", "one_word_line"),
+        ("\nfive\nfive\nfiv", "one_word_line"),
+        ("\n", "outer_space"),
+    ]
 
 
 def test_options_move_the_limits() -> None:
@@ -157,6 +169,9 @@ def test_the_spans_tell_the_whole_story(text: str) -> None:
     assert replay(text, entries) == corrected.text
     assert replay(text, entries, before_step=0) == text
     assert all(0 <= edit.start < edit.end and edit.replacement == "" for _, edit in corrected.edits)
+    for (step, edit), (later_step, later) in pairwise(corrected.edits):
+        if step == later_step and step == steps.index(LINE_STEP):
+            assert edit.end < later.start or edit.correction != later.correction
 
 
 @settings(max_examples=200, deadline=None)
@@ -169,7 +184,8 @@ def test_a_second_pass_finds_only_what_a_cut_phrase_left(text: str) -> None:
         left = apply_edits(text, edits)
         lines_at_ends = {left.split("\n")[0], left.split("\n")[-1]} if left else set()
         again = correct_lines(left)
-        assert {left[edit.start : edit.end].strip("\n") for edit in again} <= lines_at_ends
+        gone = {line for edit in again for line in left[edit.start : edit.end].strip("\n").split("\n")}
+        assert gone <= lines_at_ends
 
 
 @pytest.mark.parametrize(
