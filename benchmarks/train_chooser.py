@@ -36,7 +36,7 @@ from train_folds import FOLDS, find_fold
 
 from mmpipe.extraction.block_features import FEATURES, measure_blocks
 from mmpipe.extraction.block_text import write_blocks
-from mmpipe.extraction.chooser import MODEL_FILE, choose_page_blocks, load_model
+from mmpipe.extraction.chooser import MODEL_FILE, arrange_trees, choose_page_blocks, load_model
 from mmpipe.extraction.html_blocks import read_blocks
 from mmpipe.extraction.html_runs import END, START
 from mmpipe.extraction.html_vocabulary import load_vocabulary
@@ -208,7 +208,9 @@ def flatten(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
 def check_same(booster: Any, arrays: dict[str, NDArray[Any]], measures: NDArray[np.float32]) -> None:
     from mmpipe.extraction.block_trees import score_blocks
 
-    ours = score_blocks(measures, *(arrays[name] for name in ("roots", "features", "limits", "children", "values")))
+    ours = score_blocks(
+        measures, *arrange_trees(*(arrays[name] for name in ("roots", "features", "limits", "children", "values")))
+    )
     assert np.allclose(ours, booster.predict(measures), atol=1e-5)
 
 

