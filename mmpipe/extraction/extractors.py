@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -99,7 +100,7 @@ def extract_with_trafilatura(html: str, settings: ExtractionSettings) -> PageTex
     """
     import trafilatura
 
-    tree = trafilatura.load_html(html)
+    tree = trafilatura.load_html(_drop_forbidden_entities(html))
     if tree is None:
         return PageText("")
     if settings.deduplicate:
@@ -120,6 +121,20 @@ def extract_with_trafilatura(html: str, settings: ExtractionSettings) -> PageTex
     )
     # the date last: its search takes elements out of the tree
     return PageText(text or "", *_read_metadata(html, settings, tree))
+
+
+#: Controls and non-characters as numbers: XML 1.0, §2.2 forbids them even so. `&#0;` and surrogates parsers replace.
+_FORBIDDEN_ENTITY = re.compile(
+    "&#(?:0*(?:[1-8]|1[124-9]|2[0-9]|3[01]|6553[45])(?![0-9])"
+    "|[xX]0*(?:[1-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF])(?![0-9a-fA-F]));?"
+)
+
+
+def _drop_forbidden_entities(html: str) -> str:
+    """Return the page without the entities of which a single one makes trafilatura give up a page."""
+    if "&#" not in html:
+        return html
+    return _FORBIDDEN_ENTITY.sub("", html)
 
 
 def extract_with_resiliparse(html: str, settings: ExtractionSettings) -> PageText:
@@ -191,8 +206,6 @@ def _read_metadata(html: str, settings: ExtractionSettings, tree: Any = None) ->
 
 def _find_stop_words(html: str) -> frozenset[str]:
     """Return jusText's stop list of the language that the <html> tag states, empty if it has none."""
-    import re
-
     import justext
     from trafilatura.settings import JUSTEXT_LANGUAGES
 

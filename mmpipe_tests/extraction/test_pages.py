@@ -39,6 +39,17 @@ def test_article(name: str) -> None:
     assert page.extractor.startswith(f"{name} ")
 
 
+@pytest.mark.parametrize("name", ["trafilatura", "chooser"])
+@pytest.mark.parametrize("entity", ["&#1;", "&#0031;", "&#11", "&#x1F;", "&#X0e;", "&#xFFFE;", "&#65535;"])
+def test_an_entity_that_xml_forbids_costs_itself_alone(name: str, entity: str) -> None:
+    page = ARTICLE.decode().replace("<p>", f"<p>Here{entity} and ", 1)
+    text = find_extractor(name)(page, ExtractionSettings(extractor=name)).text
+    assert "lower fields" in text
+    assert "Größe und Maß" in text
+    allowed = page.replace(entity, "&#233;&#x2014;&#10;&#128512;&#x10FFFF;")  # they begin as the forbidden ones do
+    assert "Hereé— 😀" in find_extractor(name)(allowed, ExtractionSettings(extractor=name)).text
+
+
 def test_every_status_in_order() -> None:
     settings = ExtractionSettings(
         max_page_bytes=10_000, timeout_seconds=0.5, stall_seconds=2.0, memory_bytes=1 << 30, extractor="trafilatura"
