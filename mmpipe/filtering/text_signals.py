@@ -8,18 +8,23 @@ import polars as pl
 
 from mmpipe.filtering.text_batch import TextBatch
 from mmpipe.filtering.url_signals import measure_urls
+from mmpipe.tables.correction_steps import LINE_STEP, MASK_STEP
 from mmpipe.tables.corrections import replay
 from mmpipe.tables.text_signals import FAMILIES, TEXT_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from typing import Any
 
     from mmpipe.filtering.recipes import Recipe
 
 #: Characters of text that are measured at a time: the words of a batch are a few times as many bytes.
 _BATCH_CHARACTERS = 16_000_000
+#: What a correction counts as: read, it takes as much as the words of so many characters.
+_CORRECTION_CHARACTERS = 200
+
+#: The step whose corrections a family counts; other families see texts only.
+_COUNTED_STEPS = {"c4": "c4_lines", "corrections": LINE_STEP, "pii": MASK_STEP}
 
 
 def measure_text(frame: pl.DataFrame, recipe: Recipe, cache_folder: str | Path = "") -> pl.DataFrame:
@@ -38,12 +43,12 @@ def measure_text(frame: pl.DataFrame, recipe: Recipe, cache_folder: str | Path =
         and null where a share of nothing is asked for.
     """
     families = recipe.text.list_families()
-    texts = frame.get_column("text").to_list()
-    present = [index for index, text in enumerate(texts) if text is not None]
+    if "corrections" in frame.columns and not _needs_corrections(families, recipe):
+        frame = frame.drop("corrections")
+    sizes = _measure_sizes(frame)
+    present = [index for index, size in enumerate(sizes) if size is not None]
     schema = {column.name: column.dtype for name in families for column in FAMILIES[name]}
-    parts = [
-        _measure_batch(frame[batch], families, recipe, str(cache_folder)) for batch in _cut_batches(texts, present)
-    ]
+    parts = [_measure_batch(frame[batch], families, recipe, str(cache_folder)) for batch in _cut_batches(sizes)]
     measured = pl.concat([pl.DataFrame(schema=schema), *parts]).with_columns(row=pl.Series(present, dtype=pl.UInt32))
     signals = (
         frame.select("doc_id", "extraction_status", "language", "language_score")
@@ -63,6 +68,7 @@ def _measure_batch(frame: pl.DataFrame, families: Sequence[str], recipe: Recipe,
     corrected, corrections = extracted, [()] * len(extracted)
     if "corrections" in frame.columns:
         corrections = [entries or () for entries in frame.get_column("corrections").to_list()]
+    if "corrected_text" in frame.columns:
         corrected = [
             text if left is None else left
             for text, left in zip(extracted, frame.get_column("corrected_text").to_list(), strict=True)
@@ -121,11 +127,27 @@ def find_family(name: str) -> Callable[[TextBatch], pl.DataFrame]:
     return families[name]
 
 
-def _cut_batches(texts: Sequence[Any], present: Sequence[int]) -> list[list[int]]:
+def _needs_corrections(families: Sequence[str], recipe: Recipe) -> bool:
+    """Return whether a family counts corrections, or sees a text that only they can tell."""
+    steps = {item.step for item in recipe.corrections.steps}
+    return any(_COUNTED_STEPS.get(family) in steps or recipe.find_measured_step(family) for family in families)
+
+
+def _measure_sizes(frame: pl.DataFrame) -> list[int | None]:
+    """Return what each row counts as in a batch, in characters; None for a row without text."""
+    size = pl.col("text").str.len_chars().cast(pl.Int64)
+    if "corrections" in frame.columns:
+        size += pl.col("corrections").list.len().cast(pl.Int64).fill_null(0) * _CORRECTION_CHARACTERS
+    return frame.select(size).to_series().to_list()
+
+
+def _cut_batches(sizes: Sequence[int | None]) -> list[list[int]]:
+    """Return the rows of each batch; those without text are in none."""
     batches: list[list[int]] = []
     room = 0
-    for index in present:
-        size = len(texts[index])
+    for index, size in enumerate(sizes):
+        if size is None:
+            continue
         if not batches or size > room:
             batches.append([])
             room = _BATCH_CHARACTERS

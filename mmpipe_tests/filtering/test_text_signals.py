@@ -6,6 +6,8 @@ import gzip
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mmpipe.extraction.corrections import Step, correct_text, find_step
+from mmpipe.filtering import text_signals
 from mmpipe.filtering.gopher_signals import measure_words_and_lines
 from mmpipe.filtering.punctuation import list_punctuation
 from mmpipe.filtering.recipes import load_recipe
+from mmpipe.filtering.text_batch import TextBatch
 from mmpipe.filtering.text_signals import measure_text
 from mmpipe.filtering.tokens import STOP_WORDS, WordDictionary
+from mmpipe.tables.corrections import CORRECTION
 from mmpipe.tables.text import EXTRACTED_TEXT
 
 
@@ -97,6 +103,52 @@ def test_a_row_without_text_has_null_signals_and_keeps_its_place() -> None:
     assert signals.get_column("doc_id").to_list() == ["0", "1", "2"]
     assert signals.get_column("word_count").to_list() == [3.0, None, 4.0]
     assert measure_text(pages.head(0), load_recipe("refinedweb")).height == 0
+
+
+def correct_pages(pages: pl.DataFrame, steps: Sequence[Step]) -> pl.DataFrame:
+    after = [correct_text(text, steps) for text in pages.get_column("text")]
+    edits = [
+        [(position, edit.correction, edit.start, edit.end, edit.replacement) for position, edit in each.edits]
+        for each in after
+    ]
+    rows = [[dict(zip(dict(CORRECTION), edit, strict=True)) for edit in each] for each in edits]
+    return pages.with_columns(
+        corrected_text=pl.Series([each.text for each in after], dtype=pl.String),
+        corrections=pl.Series(rows, dtype=pl.List(CORRECTION)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "signals", "is_read"),
+    [("refinedweb", ("corrections",), True), ("fineweb", (), True), ("refinedweb", ("toxicity",), False)],
+)
+def test_corrections_count_in_a_batch_and_only_where_they_are_read(
+    name: str, signals: tuple[str, ...], is_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(name)
+    if signals:
+        recipe = replace(recipe, text=replace(recipe.text, rules=(), signals=signals))
+    steps = [find_step(item.step, item.options) for item in recipe.corrections.steps]
+    pages = make_pages(
+        "Here are five words now.\none\nTWO WORDS\n3 likes", "The last and only line stands.", "x\ny z\nX"
+    )
+    pages = correct_pages(pages, steps)
+    together = measure_text(pages, recipe)
+
+    heights = []
+
+    def watch(batch: TextBatch) -> pl.DataFrame:
+        heights.append((len(batch.texts), any(batch.corrections)))
+        return measure(batch)
+
+    family = signals[0] if signals else "c4"
+    measure = text_signals.find_family(family)
+    find = text_signals.find_family
+    monkeypatch.setattr(text_signals, "find_family", lambda name: watch if name == family else find(name))
+    monkeypatch.setattr(text_signals, "_BATCH_CHARACTERS", 400)
+    assert measure_text(pages, recipe).equals(together)
+    assert sum(height for height, _ in heights) == pages.height
+    assert (len(heights) > 1, any(is_given for _, is_given in heights)) == (is_read, is_read)
 
 
 def test_an_empty_text_has_no_words_and_no_shares() -> None:
