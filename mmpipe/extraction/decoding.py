@@ -40,7 +40,7 @@ def decode_page(body: bytes, declared: str | None) -> DecodedPage:
     """
     for mark, charset in _BOMS:
         if body.startswith(mark):
-            return _finish(body[len(mark) :].decode(charset, "replace"), charset)
+            return _finish(body[len(mark) :].decode(charset, "replace"), charset, body)
     meta = _META.search(body[:_META_BYTES])
     charsets = [_find_codec(declared, body), _find_codec(meta[1].decode("ascii") if meta else None, body)]
     utf8 = _decode_strictly(body, "utf-8")
@@ -48,13 +48,13 @@ def decode_page(body: bytes, declared: str | None) -> DecodedPage:
         is_utf8 = utf8 is not None and not body.isascii() and _SINGLE_BYTE.match(charset)
         text = utf8 if is_utf8 or charset == "utf-8" else _decode_strictly(body, charset)
         if text is not None:
-            return _finish(text, "utf-8" if is_utf8 else charset)
+            return _finish(text, "utf-8" if is_utf8 else charset, body)
     if utf8 is not None:
-        return _finish(utf8, "utf-8")
+        return _finish(utf8, "utf-8", body)
     for charset in filter(None, charsets):
         text = body.decode(charset, "replace")
         if text.count(_REPLACEMENT) <= _TOLERATED * sum(not character.isascii() for character in text):
-            return _finish(text, charset)
+            return _finish(text, charset, body)
     return _detect(body)
 
 
@@ -62,7 +62,7 @@ def _detect(body: bytes) -> DecodedPage:
     from resiliparse.parse.encoding import detect_encoding
 
     charset = _find_codec(detect_encoding(body), body) or "cp1252"
-    return _finish(body.decode(charset, "replace"), charset)
+    return _finish(body.decode(charset, "replace"), charset, body)
 
 
 def _decode_strictly(body: bytes, charset: str) -> str | None:
@@ -90,6 +90,7 @@ def _find_codec(name: str | None, body: bytes) -> str | None:
         return None
 
 
-def _finish(text: str, charset: str) -> DecodedPage:
-    # no decoder lets a lone surrogate through, but NUL is a character to all of them
-    return DecodedPage(text.replace("\x00", ""), charset)
+def _finish(text: str, charset: str, body: bytes) -> DecodedPage:
+    # no decoder lets a lone surrogate through, but NUL is a character to all of them; none makes it of other bytes, and
+    # bytes are searched fifty times as fast
+    return DecodedPage(text.replace("\x00", "") if b"\x00" in body else text, charset)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -133,7 +134,7 @@ class Spacy:
 @lru_cache(maxsize=1)
 def load_spacy() -> Spacy:
     """Return this process's tokenizer."""
-    with _hide_torch():
+    with _import_light():
         import spacy
         from spacy.attrs import ORTH
 
@@ -153,14 +154,23 @@ def load_spacy() -> Spacy:
 
 
 @contextmanager
-def _hide_torch() -> Iterator[None]:
-    """Let spaCy be imported without PyTorch: it would load it for layers that no tokenizer has, 500 MB a process."""
-    if "torch" in sys.modules:
-        yield
-        return
+def _import_light() -> Iterator[None]:
+    """Let spaCy be imported without what no tokenizer has.
+
+    It would load PyTorch for its layers, 500 MB a process, and web clients and templates for its command line, a third
+    of a second. What this process has loaded already is left alone; what is hidden can be loaded afterwards.
+    """
+    command_line = ModuleType("spacy.cli.info")
+    # all that spaCy takes from its command line
+    command_line.__dict__["info"] = None
+    hidden: dict[str, ModuleType | None] = {"torch": None}
+    if "spacy" not in sys.modules:
+        hidden |= {"spacy.cli": ModuleType("spacy.cli"), "spacy.cli.info": command_line}
+    hidden = {name: module for name, module in hidden.items() if name not in sys.modules}
     modules = cast("dict[str, Any]", sys.modules)
-    modules["torch"] = None
+    modules.update(hidden)
     try:
         yield
     finally:
-        del modules["torch"]
+        for name in hidden:
+            del modules[name]
