@@ -35,8 +35,8 @@ _DEFAULT_WORD_N = 5
 #: written without spaces, whose words are characters here.
 _PAIRED = UNSPACED_LANGUAGES | {"vi"}
 
-#: Distinct pieces past which the dictionary starts anew, so that memory stays bounded.
-_MOST_PIECES = 1_000_000
+#: Distinct pieces past which the dictionary starts anew, so that memory stays bounded: 200 bytes each.
+_MOST_PIECES = 500_000
 
 # BLOOM's normalisation deletes these and reads an object replacement character as a space
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]+")

@@ -32,8 +32,8 @@ WORD, RAW_WORDS, NO_LETTER, CAPITALS, SYMBOLS, BRACKETS, UPPER, ENDS_SENTENCE, E
 #: Columns of what is worked out once per distinct word.
 LENGTH, NUMERIC, IS_JAVASCRIPT, ENDS_LOREM, STARTS_IPSUM = range(5)
 
-#: Distinct chunks past which the dictionary starts anew, so that memory stays bounded.
-_MOST_CHUNKS = 1_000_000
+#: Distinct chunks past which the dictionary starts anew, so that memory stays bounded: 500 bytes each.
+_MOST_CHUNKS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
