@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.light_imports import start_numba
 
 #: The packaged model; `benchmarks/train_chooser.py` makes it.
 MODEL_FILE = Path(__file__).with_name("chooser.npz")
@@ -54,6 +55,7 @@ def load_model(path: Path = MODEL_FILE) -> ChooserModel:
     Raises:
         ConfigurationError: the file is no model, or was trained for other features than this version measures.
     """
+    start_numba()
     from mmpipe.extraction.block_features import FEATURES
 
     remedy = "train one with benchmarks/train_chooser.py, or set another `extraction.extractor`"

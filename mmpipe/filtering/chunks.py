@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmpipe.filtering.characters import SpanDictionary
+from mmpipe.light_imports import replace_modules, start_numba
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class ChunkSplitter:
     """
 
     def __init__(self, most_shapes: int = 50_000) -> None:
+        start_numba()
         self._most_shapes = most_shapes
         self._spacy = load_spacy()
         self._longest_case = max(map(len, self._spacy.special_cases))
@@ -134,7 +135,7 @@ class Spacy:
 @lru_cache(maxsize=1)
 def load_spacy() -> Spacy:
     """Return this process's tokenizer."""
-    with _import_light():
+    with replace_modules(_list_unused()):
         import spacy
         from spacy.attrs import ORTH
 
@@ -153,24 +154,15 @@ def load_spacy() -> Spacy:
     return Spacy(split_each, special_cases)
 
 
-@contextmanager
-def _import_light() -> Iterator[None]:
-    """Let spaCy be imported without what no tokenizer has.
+def _list_unused() -> dict[str, ModuleType | None]:
+    """Return what spaCy is imported without: no tokenizer needs it.
 
-    It would load PyTorch for its layers, 500 MB a process, and web clients and templates for its command line, a third
-    of a second. What this process has loaded already is left alone; what is hidden can be loaded afterwards.
+    PyTorch, for layers, is 500 MB a process; the command line, with web clients and templates, a third of a second.
     """
     command_line = ModuleType("spacy.cli.info")
-    # all that spaCy takes from its command line
+    # all that spaCy itself takes from there
     command_line.__dict__["info"] = None
-    hidden: dict[str, ModuleType | None] = {"torch": None}
+    unused: dict[str, ModuleType | None] = {"torch": None}
     if "spacy" not in sys.modules:
-        hidden |= {"spacy.cli": ModuleType("spacy.cli"), "spacy.cli.info": command_line}
-    hidden = {name: module for name, module in hidden.items() if name not in sys.modules}
-    modules = cast("dict[str, Any]", sys.modules)
-    modules.update(hidden)
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del modules[name]
+        unused |= {"spacy.cli": ModuleType("spacy.cli"), "spacy.cli.info": command_line}
+    return unused

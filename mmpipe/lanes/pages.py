@@ -11,6 +11,7 @@ import xxhash
 
 from mmpipe.errors import ShardError
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
+from mmpipe.light_imports import start_numba
 from mmpipe.storage.dumps import read_dump
 from mmpipe.storage.places import Place
 from mmpipe.storage.range_cache import RangeCache
@@ -151,6 +152,7 @@ def extract_shard(
     """Extract the pages of one shard that the first pass leaves."""
     from mmpipe.models.language import LanguageModel, describe_languages
 
+    start_numba()
     model = LanguageModel(weights)
     files = open_crawl(root, cache_folder)
     index = crawl.read_shard(shard)
