@@ -9,6 +9,9 @@ from pydantic import Field
 from mmpipe.errors import ConfigurationError
 from mmpipe.lanes.quality_classifier import train_from_files
 
+#: Group of models that are trained from sets of the user's own: runs of the whole line leave them out.
+TRAINED_GROUP = "models"
+
 
 class QualityTraining(dg.Config):
     """What the classifier learns from. Further settings are those of `mmpipe quality train`."""
@@ -20,7 +23,7 @@ class QualityTraining(dg.Config):
 
 @dg.asset(
     name="quality_classifier",
-    group_name="models",
+    group_name=TRAINED_GROUP,
     kinds={"fasttext"},
     description=(
         "A fastText classifier of wanted and other text, as DCLM's. Each version lies under its digest; the last one "

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster.components.definitions import LazyDefinitions
 
 from mmpipe.assets.partitions import DUMPS
+from mmpipe.assets.quality_classifier import TRAINED_GROUP
 from mmpipe.errors import ConfigurationError, name_nearest
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def select_assets(defs: dg.Definitions, wanted: Sequence[str]) -> list[dg.AssetK
     Args:
         defs: the definitions.
         wanted: asset names; `*` or `all`; `group:NAME`; `NAME+` for an asset and all that follows from it, `+NAME` for
-            an asset and all it is made from.
+            an asset and all it is made from. Models that are trained from sets of the user's own are among them only
+            if they, or their group, are named.
 
     Raises:
         ConfigurationError: nothing is selected, or a name is unknown; the message says the nearest.
@@ -59,10 +61,11 @@ def select_assets(defs: dg.Definitions, wanted: Sequence[str]) -> list[dg.AssetK
     graph = defs.resolve_asset_graph()
     known = {key.to_user_string(): key for key in graph.materializable_asset_keys}
     groups = {str(graph.get(key).group_name) for key in known.values()}
+    trained = {key for key in known.values() if graph.get(key).group_name == TRAINED_GROUP}
     chosen: set[dg.AssetKey] = set()
     for item in wanted:
         if item in _EVERYTHING:
-            chosen |= set(known.values())
+            chosen |= set(known.values()) - trained
         elif item.startswith("group:"):
             group = _require(item.removeprefix("group:"), groups, "group")
             chosen |= dg.AssetSelection.groups(group).resolve(graph)
@@ -70,9 +73,9 @@ def select_assets(defs: dg.Definitions, wanted: Sequence[str]) -> list[dg.AssetK
             name = _require(item.removeprefix("+").removesuffix("+"), known, "asset")
             selection: dg.AssetSelection = dg.AssetSelection.assets(known[name])
             if item.endswith("+"):
-                chosen |= selection.downstream().resolve(graph)
+                chosen |= selection.downstream().resolve(graph) - trained
             if item.startswith("+"):
-                chosen |= selection.upstream().resolve(graph)
+                chosen |= selection.upstream().resolve(graph) - trained
             chosen.add(known[name])
     order = [key for layer in graph.toposorted_asset_keys_by_level for key in layer]
     return sorted(chosen & set(known.values()), key=order.index)

@@ -277,8 +277,13 @@ def correct_shard(text: Dataset, shard: str, recipe: Recipe) -> ShardResult:
 
 
 def read_corrected(text: Dataset, corrections: Dataset, shard: str) -> pl.DataFrame:
-    """Return the rows of EXTRACTED_TEXT of one shard with the columns and the status of TEXT_CORRECTIONS."""
+    """Return the rows of EXTRACTED_TEXT of one shard with the columns and the status of TEXT_CORRECTIONS.
+
+    A page of which nothing is left has no text.
+    """
     rows, corrected = text.read_shard(shard), corrections.read_shard(shard)
-    return rows.drop("extraction_status").join(
+    joined = rows.drop("extraction_status").join(
         corrected, on="doc_id", how="left", maintain_order="left", validate="1:1"
     )
+    is_left = pl.col("extraction_status") == "ok"
+    return joined.with_columns(pl.when(is_left).then(name).alias(name) for name in ("text", "corrected_text"))

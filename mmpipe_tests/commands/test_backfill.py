@@ -104,3 +104,15 @@ def test_the_command_prints_a_summary_and_exits_by_it(tiny, instance) -> None:
     ran = tiny.run("backfill", "all", "--all", "--dry-run", "--server", "http://127.0.0.1:9")
     assert ran.returncode == 1
     assert "does not answer" in ran.stderr
+
+
+def test_models_trained_from_the_users_own_sets_are_made_only_when_named() -> None:
+    from mmpipe.commands.loading import select_assets
+    from mmpipe.definitions import build_definitions
+
+    definitions = build_definitions({"MMPIPE_RECIPE": "dclm"})
+    key = dg.AssetKey("quality_classifier")
+    assert key not in select_assets(definitions, ["*"])
+    assert key not in select_assets(definitions, ["+deduped_corpus"])
+    assert select_assets(definitions, ["quality_classifier"]) == [key]
+    assert select_assets(definitions, ["group:models"]) == [key]

@@ -89,5 +89,10 @@ def test_each_flaw_breaks_its_rule(removed: pl.DataFrame) -> None:
 
 def test_each_rule_has_something_to_remove(removed: pl.DataFrame) -> None:
     rules = {rule.name for rule in load_recipe("refinedweb").text.rules}
-    # How sure the language is depends on a model's weights; the mixed_languages pages are there for it.
-    assert rules - set(removed["rule"].drop_nulls()) == {"refinedweb_language_score"}
+    # How sure the language is depends on a model's weights; the mixed_languages pages are there for it. No made-up page
+    # stands on a real held-out host, and these texts are measured as they were before their lines are corrected.
+    assert rules - set(removed["rule"].drop_nulls()) == {
+        "refinedweb_language_score",
+        "refinedweb_url_held_out",
+        "refinedweb_corrected_word_ratio",
+    }
