@@ -11,6 +11,7 @@ from mmpipe.assets.partitions import DUMPS
 from mmpipe.definitions import build_definitions
 from mmpipe.storage.commits import PASSED
 from mmpipe.tables.instructions import SFT_DATASET
+from mmpipe.tables.published import PUBLISHED_TABLES
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.running import make_small_recipe
 
@@ -55,7 +56,7 @@ def line(
 def test_the_whole_line_runs_and_makes_nothing_twice(line: list[dg.ExecuteInProcessResult]) -> None:
     assert all(result.success for result in line)
 
-    assert len({item.asset_key for item in _list(line)}) == 19
+    assert len({item.asset_key for item in _list(line)}) == len(PUBLISHED_TABLES)
     assert {_value(item, "shards_made") for item in _list(line)} == {0}
 
 
@@ -81,7 +82,7 @@ def test_every_contract_was_checked_and_its_verdict_is_in_the_manifest(
     ]
 
     assert failed == []
-    assert len({check.asset_key for check in checks}) == 19
+    assert len({check.asset_key for check in checks}) == len(PUBLISHED_TABLES)
     assert whole_lake.dataset(DEDUPED_CORPUS, sample_crawl.dumps[0].name).require_manifest().checks == PASSED
     assert whole_lake.dataset(SFT_DATASET).require_manifest().checks == PASSED
 
