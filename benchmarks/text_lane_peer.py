@@ -44,16 +44,16 @@ def main() -> None:
     LocalPipelineExecutor(steps, tasks=files, workers=int(workers), logging_dir=str(Path(out) / "logs")).run()
     fates: dict[str, list[str]] = {}
     for path in sorted(removed.rglob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n"):
+            row = json.loads(line or "{}")
             fates[row["metadata"]["url"]] = [
                 path.parent.name,
                 str(row["metadata"].get("filter_reason", "")),
                 row["text"],
             ]
     for path in sorted((Path(out) / "kept").rglob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n"):
+            row = json.loads(line or "{}")
             fates[row["metadata"]["url"]] = ["kept", "", row["text"]]
     (Path(out) / "fates.json").write_text(json.dumps(fates), encoding="utf-8")
     print(json.dumps({"pages": len(fates)}))

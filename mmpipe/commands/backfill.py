@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmpipe.assets.partitions import DUMPS
-from mmpipe.commands.loading import is_per_dump, select_assets
+from mmpipe.commands.loading import is_per_dump, is_trained, select_assets
 from mmpipe.commands.processes import PROCESS_TAG, name_this_process
 from mmpipe.errors import ConfigurationError, MmpipeError, name_nearest
 from mmpipe.storage.commits import FAILED, read_manifest
@@ -91,6 +91,12 @@ def plan_backfill(
         ConfigurationError: an unknown asset or dump, or per-dump assets and no word about which dumps.
     """
     keys = select_assets(defs, assets)
+    trained = [key.to_user_string() for key in keys if is_trained(defs, key)]
+    if trained:
+        raise ConfigurationError(
+            f"{trained[0]} learns from files that a backfill does not know. Name them to `mmpipe quality train`, or in "
+            f"the config of the job train_{trained[0]} in the web UI."
+        )
     per_dump = tuple(key for key in keys if is_per_dump(defs, key))
     over_all = tuple(key for key in keys if not is_per_dump(defs, key))
     known = sorted(instance.get_dynamic_partitions(str(DUMPS.name)))

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from mmpipe.storage.lake import Lake
     from mmpipe.tables.columns import Table
 
+#: What a stage did with a row that was removed before it.
+_NOT_REACHED = "not reached"
+_SPAN = ("evaluation_set", "item", "start", "end", "matched_text")
 #: Characters of a long value that are shown.
 SHOWN_CHARS = 300
 
@@ -117,6 +120,8 @@ def _show(found: Found) -> Step:
 
 def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
     look = _Look(lake, dump, pl.col("doc_id") == doc_id)
+    filtered = look.at(FILTERED_TEXT, lambda _: "kept", absent="not in it")
+    is_past = filtered.fate.startswith("kept")
     steps = [
         look.at(RAW_CRAWL, lambda row: f"{row['record_status']}, {row['kind']}"),
         look.at(EXTRACTED_TEXT, lambda row: row["extraction_status"]),
@@ -124,11 +129,11 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
         look.at(TEXT_SIGNALS, lambda _: "measured"),
         look.at(TEXT_SCORES, _describe_scores),
         look.at_removals(TEXT_REMOVALS),
-        look.at(FILTERED_TEXT, lambda _: "kept", absent="not in it"),
-        look.at(TEXT_DUPLICATES, _describe_duplicate, absent="no near-duplicate found"),
-        look.at_all(
-            TEXT_CONTAMINATION, ("evaluation_set", "item", "start", "end", "matched_text"), "contaminated spans"
-        ),
+        filtered,
+        look.at(TEXT_DUPLICATES, _describe_duplicate, absent="no near-duplicate found" if is_past else _NOT_REACHED),
+        look.at_all(TEXT_CONTAMINATION, _SPAN, "contaminated spans")
+        if is_past
+        else Step(TEXT_CONTAMINATION.name, _NOT_REACHED),
         look.at(DEDUPED_CORPUS, lambda _: "kept", absent="not in it"),
         look.at_all(IMAGE_CANDIDATES, ("pair_id", "image_url", "caption"), "pairs on this page"),
         look.made_from(doc_id),

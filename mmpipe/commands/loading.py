@@ -90,3 +90,8 @@ def _require(name: str, known: Collection[str], noun: str) -> str:
 def is_per_dump(defs: dg.Definitions, key: dg.AssetKey) -> bool:
     """Whether an asset is partitioned by dump."""
     return defs.resolve_asset_graph().get(key).partitions_def == DUMPS
+
+
+def is_trained(defs: dg.Definitions, key: dg.AssetKey) -> bool:
+    """Whether an asset is a model trained from sets of the user's own, which only a run's config names."""
+    return defs.resolve_asset_graph().get(key).group_name == TRAINED_GROUP

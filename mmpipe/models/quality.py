@@ -103,4 +103,11 @@ def _find_model_file(path: Path) -> Path:
     made = path / MODEL_FILE
     if made.is_file():
         return made
-    raise WeightsNotFound(f"Quality classifier: no {MODEL_FILE} in the folder {path}. Give a model's own folder.")
+    # the folder that `mmpipe quality train --out` was given: the classifier trained last in it
+    current = path / "quality_classifier" / "current"
+    if current.is_file():
+        return path / "quality_classifier" / current.read_text(encoding="utf-8").strip() / MODEL_FILE
+    raise WeightsNotFound(
+        f"Quality classifier: neither {MODEL_FILE} nor quality_classifier/current in the folder {path}. Give a model's "
+        f"own folder, or the one that `mmpipe quality train --out` wrote to."
+    )

@@ -144,9 +144,14 @@ def _open(
 
 def _require(path: str, name: str) -> str:
     if not path:
+        how = (
+            "train one (`mmpipe quality train`, or the asset quality_classifier) and give its folder"
+            if name == "quality"
+            else "give its folder or hub name"
+        )
         raise ConfigurationError(
-            f"The recipe's scores.{name} asks for a model and none is named: give its path or hub name, or set "
-            f"{name}: false."
+            f"The recipe's scores.{name} asks for a model and none is named: {how} in MMPIPE_{name.upper()}, or set "
+            f"scores: {{{name}: false}} and take out the rule on its score."
         )
     return path
 

@@ -63,7 +63,9 @@ def draw_plot(histogram: Mapping[str, Any]) -> dict[str, Any]:
     for number, count in enumerate(counts):
         left, right = edges[number], edges[number + 1]
         height = round(count / most * (_BASE - _TOP), 2)
-        is_out = any(right <= limit for limit in lows) or any(left >= limit for limit in highs)
+        # the first bin of a count that may be 0 at most begins at its limit, and holds what is kept
+        is_above = any(left >= limit for limit in highs) and number > 0
+        is_out = is_above or any(right <= limit for limit in lows)
         title = f"{write_number(count)} rows from {write_number(left)} to {write_number(right)}"
         bar = {"x": round(number * width, 2), "y": round(_BASE - height, 2), "width": round(width * 0.9, 2)}
         bars.append({**bar, "height": height, "is_out": is_out, "title": title})

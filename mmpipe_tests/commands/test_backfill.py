@@ -116,3 +116,12 @@ def test_models_trained_from_the_users_own_sets_are_made_only_when_named() -> No
     assert key not in select_assets(definitions, ["+deduped_corpus"])
     assert select_assets(definitions, ["quality_classifier"]) == [key]
     assert select_assets(definitions, ["group:models"]) == [key]
+
+
+def test_a_backfill_of_a_trained_model_says_how_it_is_trained() -> None:
+    from mmpipe.definitions import build_definitions
+    from mmpipe.errors import ConfigurationError
+    from mmpipe.storage.lake import Lake
+
+    with pytest.raises(ConfigurationError, match="mmpipe quality train"), dg.DagsterInstance.ephemeral() as instance:
+        plan_backfill(build_definitions({}), instance, Lake("lake"), ["quality_classifier"])

@@ -117,6 +117,12 @@ def test_bars_beyond_a_limit_are_marked():
     assert [mark["x"] for mark in plot["marks"]] == [82.5, 247.5]
 
 
+def test_what_stands_at_a_limit_of_nothing_is_kept():
+    limits = (("r", None, 0.0),)
+    plot = draw_plot({"signal": "s", "counts": (9, 1), "edges": (0.0, 1.0, 2.0), "limits": limits, "unmeasured": 0})
+    assert [bar["is_out"] for bar in plot["bars"]] == [False, True]
+
+
 def test_a_limit_outside_the_plot_is_told():
     plot = draw_plot(
         {"signal": "s", "counts": (1,), "edges": (0.0, 1.0), "limits": (("r", None, 100_000.0),), "unmeasured": 3}
