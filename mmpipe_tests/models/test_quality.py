@@ -176,7 +176,7 @@ def test_training_that_diverges_says_so(tmp_path: Path) -> None:
 def test_missing_or_other_models_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFound, match="mmpipe quality train"):
         QualityClassifier(tmp_path / "none.bin")
-    with pytest.raises(WeightsNotFound, match=r"no model\.bin in the folder"):
+    with pytest.raises(WeightsNotFound, match=r"neither model\.bin nor"):
         QualityClassifier(tmp_path)
     (tmp_path / "model.bin").write_bytes(b"no model" * 50)
     with pytest.raises(WeightsNotFound, match="no fastText model"):
