@@ -294,7 +294,7 @@ def _draw_histogram(
     known = values.drop_nulls().drop_nans().to_numpy()
     if not known.size:
         return Histogram(signal, (0,), (0.0, 1.0), limits, len(values))
-    shown = [float(value) for value in np.quantile(known, [0.01, 0.99])]
+    shown = [float(value) for value in np.quantile(known, [0.01, 0.99], method="nearest")]
     shown += [limit for _, *ends in limits for limit in ends if limit is not None and limit <= 3 * max(shown[1], 1e-9)]
     low, high = min(shown), max(shown)
     if high <= low:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_WIDTH, _BASE, _TOP = 330, 100, 18
+_WIDTH, _BASE, _TOP, _LEAST_HEIGHT = 330, 100, 18, 2.5
 
 
 def render_text_report(report: Mapping[str, Any], *, snippet_chars: int) -> str:
@@ -62,7 +62,8 @@ def draw_plot(histogram: Mapping[str, Any]) -> dict[str, Any]:
     bars = []
     for number, count in enumerate(counts):
         left, right = edges[number], edges[number + 1]
-        height = round(count / most * (_BASE - _TOP), 2)
+        # a few rows among thousands are what a limit takes: they must be seen
+        height = max(round(count / most * (_BASE - _TOP), 2), _LEAST_HEIGHT) if count else 0.0
         # the first bin of a count that may be 0 at most begins at its limit, and holds what is kept
         is_above = any(left >= limit for limit in highs) and number > 0
         is_out = is_above or any(right <= limit for limit in lows)
