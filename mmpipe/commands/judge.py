@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -108,13 +108,19 @@ def _require_measured(present: Recipe, wanted: Recipe) -> None:
         ConfigurationError: the recipe counts or corrects otherwise, or needs signals that are not stored.
     """
     missing = sorted(set(wanted.text.list_families()) - set(present.text.list_families()))
-    differs = present.digest_section("corrections") != wanted.digest_section("corrections")
-    if missing or differs or present.text.dialect != wanted.text.dialect:
-        what = f"signals of {', '.join(missing)}" if missing else "signals counted or corrected in its way"
-        raise ConfigurationError(
-            f"Recipe {wanted.name!r} needs {what}; those stored are {present.name!r}'s. Materialize text_signals with "
-            f"it first (MMPIPE_RECIPE={wanted.name}), or write a recipe with text.signals: [{', '.join(missing)}]."
-        )
+    # what is counted, in which texts and against which lists; rules alone may differ
+    counted = [
+        (replace(recipe.text, rules=(), signals=()), recipe.url, recipe.words, recipe.digest_section("corrections"))
+        for recipe in (present, wanted)
+    ]
+    if not missing and counted[0] == counted[1]:
+        return
+    what = f"signals of {', '.join(missing)}" if missing else "texts counted or corrected in its own way"
+    also = f", or write a recipe with text.signals: [{', '.join(missing)}]" if missing else ""
+    raise ConfigurationError(
+        f"Recipe {wanted.name!r} needs {what}; those stored are {present.name!r}'s. Materialize text_signals with it "
+        f"first (MMPIPE_RECIPE={wanted.name}){also}."
+    )
 
 
 def _list_rules(recipe: Recipe, lane: str) -> tuple[Rule, ...]:

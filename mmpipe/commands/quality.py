@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from mmpipe.models.quality_training import QualitySettings, TrainedQuality
 
+#: Texts of each set below which a share of 1 % is less than one text.
+LEAST_HELD_OUT = 100
+
 
 def train_quality(
     positive: Sequence[Path], negative: Sequence[Path], out: Path, settings: QualitySettings, field: str
@@ -51,3 +54,11 @@ def print_trained(console: Console, trained: TrainedQuality) -> None:
     for row in held_out["thresholds"]:
         grid.add_row(f"{row['share']:.0%}", f"{row['least_score']:.6f}", f"{row['recall']:.1%}")
     console.print(grid)
+    fewest = min(held_out["positive"], held_out["negative"])
+    if fewest < LEAST_HELD_OUT:
+        console.print(f"[yellow]Only {fewest} texts of one set were held out: take these limits as rough.[/]")
+    console.print(
+        f"Use it: MMPIPE_QUALITY={escape(str(trained.folder))}, and a recipe with scores: {{quality: true}} and a rule on "
+        "quality_score, such as dclm's.",
+        soft_wrap=True,
+    )

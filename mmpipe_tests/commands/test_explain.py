@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +207,10 @@ def test_the_commands_print_trees_and_json(lake: Lake, tiny: TinyProject) -> Non
     judged = tiny.run("judge", "--set", "gopher_word_count.low=5", MMPIPE_LAKE=lake.root)
     assert "nothing was written" in judged.stdout, judged.stderr
     assert tiny.run("explain", "nothing", MMPIPE_LAKE=lake.root).returncode == 1
+
+
+def test_signals_counted_in_another_way_are_not_judged(lake: Lake, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("extends: refinedweb\ntext: {measured_before: {gopher: extracted}}\n")
+    with pytest.raises(ConfigurationError, match="counted or corrected in its own way"):
+        judge_again(lake, lane="text", dump=None, current="refinedweb", recipe=str(other), overrides=[])
