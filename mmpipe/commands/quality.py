@@ -58,7 +58,7 @@ def print_trained(console: Console, trained: TrainedQuality) -> None:
     if fewest < LEAST_HELD_OUT:
         console.print(f"[yellow]Only {fewest} texts of one set were held out: take these limits as rough.[/]")
     console.print(
-        f"Use it: MMPIPE_QUALITY={escape(str(trained.folder))}, and a recipe with scores: {{quality: true}} and a rule on "
-        "quality_score, such as dclm's.",
+        f"Use it: MMPIPE_QUALITY={escape(str(trained.folder))}, and a recipe with scores: {{quality: true}} and a rule "
+        "on quality_score, such as dclm's.",
         soft_wrap=True,
     )
