@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from mmpipe.extraction.pii_keys import measure_entropy
 from mmpipe.extraction.pii_numbers import check_luhn
 from mmpipe.tables.correction_steps import CORRECTION_STEPS, PII_KINDS
 from mmpipe.tables.corrections import apply_edits, replay
+from mmpipe_tests.peers import find_peer
 
 # written in parts, so that no scanner takes this file for a leak
 _AWS = "AKIA" + "IOSFODNN7EXAMPLE"
@@ -253,9 +253,7 @@ KNOWN_DIFFERENCES = {
 
 @pytest.mark.real_data
 def test_datatrove_masks_the_same_addresses_on_gold_texts(shared_data: Path) -> None:
-    python = os.environ.get("MMPIPE_PEER_PYTHON", str(Path(__file__).resolve().parents[2] / ".venv-bench/bin/python"))
-    if subprocess.run([python, "-c", "import datatrove"], capture_output=True, check=False).returncode:
-        pytest.skip(f"datatrove is not importable by {python}; set MMPIPE_PEER_PYTHON")
+    python = find_peer("datatrove")
     with gzip.open(shared_data / "web" / "gold.jsonl.gz", "rt", encoding="utf-8") as lines:
         texts = [text for text in (json.loads(line)["gold_text"] for line in lines) if text]
     done = subprocess.run([python, "-c", _PEER], input=json.dumps(texts), capture_output=True, text=True, check=True)

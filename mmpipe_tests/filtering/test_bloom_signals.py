@@ -17,6 +17,7 @@ from mmpipe.filtering.unspaced import cut_unspaced
 from mmpipe.filtering.word_lists import find_stop_words
 from mmpipe.tables.special_characters import list_special_characters
 from mmpipe_tests.filtering.batches import make_batch
+from mmpipe_tests.peers import find_peer
 
 
 @pytest.fixture(scope="module")
@@ -220,19 +221,14 @@ def test_real_pages_measure_as_data_juicers_operators(shared_data: Path, tmp_pat
     """Data-Juicer (configs/reproduced_bloom) normalises white space in a step of its own, so it is given that text."""
     import gzip
     import json
-    import os
     import subprocess
 
-    beside = Path(__file__).resolve().parents[2] / ".venv-bench" / "bin" / "python"
-    peer = os.environ.get("MMPIPE_PEER_PYTHON", str(beside))
-    asked = [peer, "-c", "import data_juicer"]
-    if not Path(peer).is_file() or subprocess.run(asked, check=False, capture_output=True).returncode:
-        pytest.skip("data_juicer cannot be imported by MMPIPE_PEER_PYTHON (py-data-juicer 1.6.1)")
+    peer = find_peer("data_juicer")
     with gzip.open(shared_data / "web" / "gold.jsonl.gz", "rt", encoding="utf-8") as lines:
         some = [entry["gold_text"] for entry, _ in zip(map(json.loads, lines), range(250), strict=False)]
     golden = [" ".join(cut_chunks(text)) for text in some if text]
     (tmp_path / "texts.json").write_text(json.dumps(golden), encoding="utf-8")
-    command = [peer, "-c", _PEER, str(tmp_path / "texts.json"), str(tmp_path / "values.json")]
+    command = [str(peer), "-c", _PEER, str(tmp_path / "texts.json"), str(tmp_path / "values.json")]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     values = json.loads((tmp_path / "values.json").read_text(encoding="utf-8"))
     frame = measure_bloom(make_batch(golden, "en"))

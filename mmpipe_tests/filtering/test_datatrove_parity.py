@@ -29,9 +29,9 @@ from mmpipe.filtering.text_signals import measure_text
 from mmpipe.filtering.url_signals import measure_urls
 from mmpipe.tables.correction_steps import CORRECTION_STEPS
 from mmpipe.tables.text import EXTRACTED_TEXT, TEXT_CORRECTIONS
+from mmpipe_tests.peers import PEER_PYTHON, find_peer
 
 ROOT = Path(__file__).resolve().parents[2]
-PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", ROOT / ".venv-bench" / "bin" / "python"))
 RELEASE = PEER_PYTHON.parents[1] / "datatrove_0_2"
 PEER_SCRIPT = Path(__file__).with_name("datatrove_peer.py")
 
@@ -122,14 +122,13 @@ PAGES = (
 
 
 def ask_peer(tmp_path: Path, given: dict[str, Any], **environment: str) -> dict[str, Any]:
-    if not PEER_PYTHON.is_file():
-        pytest.skip(f"no peer at {PEER_PYTHON}: run `make bench-setup` or set MMPIPE_PEER_PYTHON")
+    python = find_peer()
     paths = tmp_path / "given.json", tmp_path / "answer.json"
     paths[0].write_text(json.dumps(given), encoding="utf-8")
-    command = [str(PEER_PYTHON), str(PEER_SCRIPT), *map(str, paths)]
+    command = [str(python), str(PEER_SCRIPT), *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     if "ModuleNotFoundError" in done.stderr or "ImportError" in done.stderr:
-        pytest.skip(f"{PEER_PYTHON} cannot run datatrove's filters: {done.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"{python} cannot run datatrove's filters: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
     return dict(json.loads(paths[1].read_text(encoding="utf-8")))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 import subprocess
 import time
@@ -17,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpipe.filtering.dclm_words import WORD_COUNTS, count_spaced_words, cut_dclm_words
+from mmpipe_tests.peers import find_peer
 
 ROOT = Path(__file__).resolve().parents[2]
-PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", ROOT / ".venv-bench" / "bin" / "python"))
 PEER_SCRIPT = Path(__file__).with_name("dclm_peer.py")
 
 PIECES = (
@@ -87,12 +86,10 @@ def test_texts_do_not_touch_one_another(texts: list[str]) -> None:
 
 def ask_peer(texts: list[str], folder: Path) -> list[dict[str, Any]]:
     """Return what uniseg and fastText say of the texts."""
-    needed = [str(PEER_PYTHON), "-c", "import uniseg, fasttext"]
-    if not PEER_PYTHON.exists() or subprocess.run(needed, capture_output=True, check=False).returncode:
-        pytest.skip(f"uniseg and fastText not found by {PEER_PYTHON}: make bench-setup, or set MMPIPE_PEER_PYTHON")
+    python = find_peer("uniseg", "fasttext")
     asked, answered = folder / "asked.json", folder / "answered.json"
     asked.write_text(json.dumps(texts), encoding="utf-8")
-    subprocess.run([PEER_PYTHON, PEER_SCRIPT, asked, answered], check=True)
+    subprocess.run([python, PEER_SCRIPT, asked, answered], check=True)
     answers: list[dict[str, Any]] = json.loads(answered.read_text(encoding="utf-8"))
     return answers
 

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import lzma
-import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -26,6 +25,7 @@ from mmpipe.filtering.public_suffixes import find_registered_domain
 from mmpipe.filtering.recipe_sections import ListReference, UrlSettings
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.url_signals import find_host, measure_urls, open_url_lists, trim_domain, trim_url
+from mmpipe_tests.peers import find_peer
 
 
 @pytest.fixture
@@ -263,9 +263,7 @@ def test_a_broken_archive_has_a_name(tmp_path: Path) -> None:
 
 
 def test_as_written_is_what_datatrove_does(make_list, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    python = Path(os.environ.get("MMPIPE_PEER_PYTHON", Path(__file__).parents[2] / ".venv-bench" / "bin" / "python"))
-    if not python.is_file():
-        pytest.skip("the peers' Python is not there: make bench-setup, or set MMPIPE_PEER_PYTHON")
+    python = find_peer()
     given = {
         "domains": ["bad.co.uk", "ads.good.example", "10.0.0.1", "Upper.example", "good.com", "x.net", "b.s3.fr"],
         "urls": ["http://good.org/one", "good.org/two"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import pickle
 import subprocess
 from pathlib import Path
@@ -22,13 +21,13 @@ from mmpipe.models.language import (
     measure_other_languages,
 )
 from mmpipe.tables.text import EXTRACTED_TEXT
+from mmpipe_tests.peers import find_peer
 
 try:
     WEIGHTS = find_language_weights()
 except WeightsNotFound as error:
     pytest.skip(str(error), allow_module_level=True)
 
-PEER = Path(os.environ.get("MMPIPE_PEER_PYTHON", Path(__file__).parents[2] / ".venv-bench" / "bin" / "python"))
 ENGLISH = "This is an English sentence about nothing at all, and another one follows it. "
 GERMAN = "Das ist ein deutscher Satz, der hier eigentlich gar nichts zu suchen hat. "
 
@@ -174,21 +173,20 @@ for line in sys.stdin:
 
 @pytest.mark.real_data
 def test_whole_texts_have_datatroves_label_and_score(model: LanguageModel, shared_data: Path) -> None:
-    if not PEER.is_file():
-        pytest.skip(f"datatrove is the oracle and {PEER} is not there: make bench-setup, or set MMPIPE_PEER_PYTHON")
+    python = find_peer()
     with gzip.open(shared_data / "web" / "gold.jsonl.gz", "rt") as stream:
         texts = [text for line in stream if (text := json.loads(line)["gold_text"])]
     # what splits words for Python and not for fastText, and what ends a line for fastText
     texts += [f"{ENGLISH}\u00a0\u3000{GERMAN}", f"{ENGLISH}\t\r\f\v\0{GERMAN}", f"{ENGLISH} </s> {GERMAN}"]
     asked = subprocess.run(
-        [str(PEER), "-c", _ASK_DATATROVE, str(WEIGHTS)],
+        [str(python), "-c", _ASK_DATATROVE, str(WEIGHTS)],
         input="".join(f"{json.dumps(text)}\n" for text in texts),
         capture_output=True,
         text=True,
         check=False,
     )
     if "No module named 'datatrove'" in asked.stderr:
-        pytest.skip(f"datatrove is the oracle and {PEER} has none: make bench-setup")
+        pytest.skip(f"datatrove is the oracle and {python} has none: make bench-setup")
     assert asked.returncode == 0, asked.stderr
     theirs = [json.loads(line) for line in asked.stdout.splitlines()]
     ours = [list(scores[0]) for scores in model.identify_all(texts, prefix_chars=None)]
