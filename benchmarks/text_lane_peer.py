@@ -41,7 +41,10 @@ def main() -> None:
         JsonlWriter(str(Path(out) / "kept"), compression=None),
     ]
     files = len(list(Path(folder).glob("*.warc.gz")))
-    LocalPipelineExecutor(steps, tasks=files, workers=int(workers), logging_dir=str(Path(out) / "logs")).run()
+    # forked: a process started anew would not know of the model that is given
+    LocalPipelineExecutor(
+        steps, tasks=files, workers=int(workers), logging_dir=str(Path(out) / "logs"), start_method="fork"
+    ).run()
     fates: dict[str, list[str]] = {}
     for path in sorted(removed.rglob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").rstrip("\n").split("\n"):
