@@ -79,8 +79,14 @@ def normalize_quality_text(text: str) -> str:
     What fastText takes for its own marks (a label, the end of a line) is taken apart, so that no text can write its
     class into itself. Empty for a text without words.
     """
-    line = " ".join(text.strip().splitlines()).replace(LABEL, "label ").replace("</s>", "< /s>")
-    return make_line(line).strip(SEPARATORS)
+    # surrogates first: what stood on both sides of one may be a mark together
+    whole = text if text.isascii() else text.encode("utf-8", "ignore").decode()
+    line = " ".join(whole.strip(_EDGES).splitlines()).replace(LABEL, "label ").replace("</s>", "< /s>")
+    return make_line(line)
+
+
+#: What neither Python's lines nor fastText's words begin or end with.
+_EDGES = SEPARATORS + "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 
 
 def batch_lines(lines: Iterable[str]) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError, WeightsNotFound
@@ -113,13 +113,19 @@ def test_no_text_writes_its_class_into_itself(classifier: QualityClassifier, tmp
     assert report["held_out"]["auc"] > 0.9
 
 
-@given(st.text())
+_MARKS = st.sampled_from(["__label__", "__la", "bel__", "</s>", "\0", "\x1f", "\x85", "\ud800"])
+
+
+@given(st.lists(st.text(max_size=4) | _MARKS, max_size=9).map("".join))
+@example("0\x1f\0")
+@example("__la\ud800bel__quality")
 @settings(max_examples=200, deadline=None)
 def test_a_normalised_text_is_one_line_and_stays_as_it_is(text: str) -> None:
     line = normalize_quality_text(text)
     assert "\n" not in line
     assert len(line.splitlines()) <= 1
     assert normalize_quality_text(line) == line
+    assert "__label__" not in line
 
 
 def test_figures_are_those_of_their_definition() -> None:
