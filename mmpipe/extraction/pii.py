@@ -30,12 +30,13 @@ EXAMPLES = {
     "key": ("EXAMPLE-KEY",),
     "user": ("@example",),
 }
-_EXAMPLES = frozenset(example for examples in EXAMPLES.values() for example in examples)
+_EXAMPLES = tuple(example for examples in EXAMPLES.values() for example in examples)
 
 _DEFAULTS: Any = CORRECTION_STEPS[MASK_STEP]
 
-#: Masking may bring characters together that match anew; each round finds what the one before uncovered.
-_MOST_ROUNDS = 8
+#: Masking may bring characters together that match anew; each round masks what the one before uncovered. Texts that
+#: take more rounds than these are made for it: from then on each round masks twice as far around what it finds.
+_EXACT_ROUNDS = 8
 
 
 def mask_pii(
@@ -49,7 +50,8 @@ def mask_pii(
 
     Corrections are named `pii_{kind}`; private and reserved addresses are `pii_reserved_ip` and never masked. Where
     spans to mask overlap, their union is masked under the first kind of `PII_KINDS`, so that no part of one is left; a
-    tag that overlaps a mask is left out. Masking a masked text changes nothing.
+    tag that overlaps a mask is left out. What a mask makes findable beside it is masked with it, until nothing is
+    found: masking a masked text with the same options changes nothing.
 
     Kinds: datatrove's PIIFormatter masks e-mail and public addresses; ROOTS (Laurençon et al. 2022) keys, e-mail, users
     and addresses; Dolma (Soldaini et al. 2024) e-mail, phone and addresses.
@@ -66,15 +68,18 @@ def mask_pii(
     """
     _check(tuple(mask), tuple(tag), style)
     # else a mask that is an example would be masked again
-    known = _EXAMPLES if style == "example" else frozenset()
-    masked = _merge(_find(text, mask, phone_regions, known))
-    replaced = [(start, end, kind, _write(text[start:end], kind, style)) for start, end, kind in masked]
-    for _ in range(_MOST_ROUNDS if masked else 0):
-        uncovered = _find_uncovered(text, replaced, mask, phone_regions, known)
-        if not uncovered:
+    known = _EXAMPLES if style == "example" else ()
+    masked: list[tuple[int, int, str]] = []
+    replaced: list[tuple[int, int, str, str]] = []
+    # the last round masks all of the text
+    for doubled in range(-_EXACT_ROUNDS, len(text).bit_length() + 1):
+        found = _find_uncovered(text, replaced, mask, phone_regions, known)
+        if not found:
             break
-        replaced += ((start, end, kind, _write(text[start:end], kind, style)) for start, end, kind in uncovered)
-        replaced.sort()
+        reach = 2**doubled if doubled >= 0 else 0
+        wide = ((max(0, start - reach), min(len(text), end + reach), kind) for start, end, kind in found)
+        masked = _merge([*masked, *wide])
+        replaced = [(start, end, kind, _write(text[start:end], kind, style)) for start, end, kind in masked]
     edits = [Edit(f"pii_{kind}", start, end, written) for start, end, kind, written in replaced]
     if tag or "ip" in mask:
         noted = [*_find(text, tag, phone_regions, known), *_find_reserved(text, (*mask, *tag))]
@@ -83,8 +88,8 @@ def mask_pii(
     return edits
 
 
-def _find(text: str, kinds: Sequence[str], regions: Sequence[str], known: frozenset[str]) -> list[tuple[int, int, str]]:
-    """Return the spans of those kinds, in no order, but the examples that are known."""
+def _find(text: str, kinds: Sequence[str], regions: Sequence[str], known: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Return the spans of those kinds, in no order, but the examples that are known and parts of them."""
     from mmpipe.extraction import pii_addresses, pii_keys, pii_numbers
 
     shape = find_shape(text)
@@ -98,8 +103,19 @@ def _find(text: str, kinds: Sequence[str], regions: Sequence[str], known: frozen
         "user": lambda: pii_addresses.find_users(text),
     }
     found = [(*span, kind) for kind in PII_KINDS if kind in kinds for span in finders[kind]()]
-    covers = [(start, end) for start, end, _ in found if text[start:end] in known]
-    return _keep_outside(found, sorted(covers)) if covers else found
+    return [span for span in found if not _is_within_any(text, span[0], span[1], known)] if known else found
+
+
+def _is_within_any(text: str, start: int, end: int, known: Sequence[str]) -> bool:
+    """Whether a span is an example, or part of one that stands there as a whole."""
+    value = text[start:end]
+    for example in known:
+        at = example.find(value)
+        while at >= 0:
+            if at <= start and text.startswith(example, start - at):
+                return True
+            at = example.find(value, at + 1)
+    return False
 
 
 def _find_reserved(text: str, kinds: Sequence[str]) -> list[tuple[int, int, str]]:
@@ -148,27 +164,28 @@ def _find_uncovered(
     replaced: list[tuple[int, int, str, str]],
     kinds: Sequence[str],
     regions: Sequence[str],
-    known: frozenset[str],
+    known: Sequence[str],
 ) -> list[tuple[int, int, str]]:
-    """Return what is found only once the masks are in place, in places of the text before."""
+    """Return what is found with the masks in place, in places of the text before: whole masks, where it meets one.
+
+    Each span reaches beyond the masks it meets or joins two of them, as no kind is found within one.
+    """
+    if not replaced:
+        return _find(text, kinds, regions, known)
     parts: list[str] = []
-    shifts: list[tuple[int, int, int]] = []  # start and end of each mask as written, and what to add behind it
+    masks: list[tuple[int, int, int, int]] = []  # start and end as written, start and end in the text
     at = written_at = 0
     for start, end, _, written in replaced:
         parts += (text[at:start], written)
         written_at += start - at
-        shifts.append((written_at, written_at + len(written), end - written_at - len(written)))
+        masks.append((written_at, written_at + len(written), start, end))
         at, written_at = end, written_at + len(written)
-    found = _merge(_find("".join((*parts, text[at:])), kinds, regions, known))
+    found = _find("".join((*parts, text[at:])), kinds, regions, known)
     uncovered: list[tuple[int, int, str]] = []
-    index = 0
     for start, end, kind in found:
-        while index < len(shifts) and shifts[index][1] <= start:
-            index += 1
-        if index < len(shifts) and shifts[index][0] < end:
-            continue  # a mask and its neighbours
-        shift = shifts[index - 1][2] if index else 0
-        uncovered.append((start + shift, end + shift, kind))
+        before = bisect_right(masks, start, key=itemgetter(0)) - 1
+        last = bisect_left(masks, end, key=itemgetter(0)) - 1
+        uncovered.append((_place(masks, before, start, 2), _place(masks, last, end, 3), kind))
     return uncovered
 
 

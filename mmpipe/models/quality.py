@@ -82,7 +82,7 @@ def normalize_quality_text(text: str) -> str:
     # surrogates first: what stood on both sides of one may be a mark together
     whole = text if text.isascii() else text.encode("utf-8", "ignore").decode()
     line = " ".join(whole.strip(_EDGES).splitlines()).replace(LABEL, "label ").replace("</s>", "< /s>")
-    return make_line(line)
+    return make_line(line).strip(_EDGES)
 
 
 #: What neither Python's lines nor fastText's words begin or end with.
