@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -173,19 +174,23 @@ def _find_uncovered(
     if not replaced:
         return _find(text, kinds, regions, known)
     parts: list[str] = []
-    masks: list[tuple[int, int, int, int]] = []  # start and end as written, start and end in the text
+    begins: list[int] = []  # of each mask, as written
+    ends: list[int] = []
     at = written_at = 0
     for start, end, _, written in replaced:
         parts += (text[at:start], written)
-        written_at += start - at
-        masks.append((written_at, written_at + len(written), start, end))
-        at, written_at = end, written_at + len(written)
-    found = _find("".join((*parts, text[at:])), kinds, regions, known)
+        begins.append(written_at + start - at)
+        at, written_at = end, begins[-1] + len(written)
+        ends.append(written_at)
     uncovered: list[tuple[int, int, str]] = []
-    for start, end, kind in found:
-        before = bisect_right(masks, start, key=itemgetter(0)) - 1
-        last = bisect_left(masks, end, key=itemgetter(0)) - 1
-        uncovered.append((_place(masks, before, start, 2), _place(masks, last, end, 3), kind))
+    for start, end, kind in _find("".join((*parts, text[at:])), kinds, regions, known):
+        first, last = bisect_right(begins, start) - 1, bisect_left(begins, end) - 1
+        begin, stop = start, end
+        if first >= 0:
+            begin = replaced[first][0] if start < ends[first] else replaced[first][1] + start - ends[first]
+        if last >= 0:
+            stop = replaced[last][1] + max(0, end - ends[last])
+        uncovered.append((begin, stop, kind))
     return uncovered
 
 

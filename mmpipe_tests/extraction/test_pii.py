@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError
@@ -17,7 +17,7 @@ from mmpipe.extraction.corrections import correct_text, find_step
 from mmpipe.extraction.pii import EXAMPLES, mask_pii
 from mmpipe.extraction.pii_keys import measure_entropy
 from mmpipe.extraction.pii_numbers import check_luhn
-from mmpipe.tables.correction_steps import CORRECTION_STEPS, PII_KINDS
+from mmpipe.tables.correction_steps import CORRECTION_STEPS, PII_KINDS, PII_STYLES
 from mmpipe.tables.corrections import apply_edits, replay
 from mmpipe_tests.peers import find_peer
 
@@ -174,10 +174,20 @@ _PIECES = st.sampled_from(
 )
 
 
+_KINDS = st.sampled_from([PII_KINDS, *((kind,) for kind in PII_KINDS)]) | st.sets(
+    st.sampled_from(PII_KINDS), min_size=1
+).map(lambda kinds: tuple(kind for kind in PII_KINDS if kind in kinds))
+
+#: The key before the address makes it too long for one; with the key masked it is one.
+_KEY_BEFORE_ADDRESS = f"{_GOOGLE} {_GITLAB} Bearer {_JWT}'o'neil@example.com'"
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.lists(_PIECES | st.text(max_size=6), max_size=8).map("".join), st.sampled_from(["tag", "example"]))
-def test_masks_change_nothing_else_and_nothing_twice(text: str, style: str) -> None:
-    options = {"mask": PII_KINDS, "tag": (), "style": style}
+@given(st.lists(_PIECES | st.text(max_size=6), max_size=8).map("".join), st.sampled_from(["tag", "example"]), _KINDS)
+@example(_KEY_BEFORE_ADDRESS, "example", PII_KINDS)
+@example(_KEY_BEFORE_ADDRESS, "tag", PII_KINDS)
+def test_masks_change_nothing_else_and_nothing_twice(text: str, style: str, kinds: tuple[str, ...]) -> None:
+    options = {"mask": kinds, "tag": (), "style": style}
     step = find_step("mask_pii", {**CORRECTION_STEPS["mask_pii"], **options})
     corrected = correct_text(text, [step])
     entries = [
@@ -197,6 +207,55 @@ def test_masks_change_nothing_else_and_nothing_twice(text: str, style: str) -> N
     assert apply_edits(corrected.text, mask_pii(corrected.text, **options)) == corrected.text
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_PIECES | st.text(max_size=6), max_size=8).map("".join), _KINDS)
+@example(_KEY_BEFORE_ADDRESS, PII_KINDS)
+def test_all_that_is_found_is_masked_in_either_style(text: str, kinds: tuple[str, ...]) -> None:
+    found = [edit for kind in kinds for edit in mask_pii(text, mask=(), tag=(kind,)) if edit.correction[4:] in kinds]
+    for style in ("tag", "example"):
+        masks = [edit for edit in mask_pii(text, mask=kinds, tag=(), style=style) if edit.replacement is not None]
+        for span in found:
+            value = text[span.start : span.end]
+            if style == "example" and any(value in known for examples in EXAMPLES.values() for known in examples):
+                continue
+            assert any(edit.start <= span.start and span.end <= edit.end for edit in masks)
+
+
+def test_what_a_mask_uncovers_beside_it_is_masked_with_it() -> None:
+    text = f"{_JWT}'o'neil@example.com'"
+    assert mask_pii(text.replace("o'neil@example.com", ""), style="example")[0].end == len(_JWT)
+    assert apply_edits(text, mask_pii(text, style="example")) == "EXAMPLE-KEY'"
+
+
+def test_an_example_within_personal_data_saves_none_of_it() -> None:
+    block = _PEM.replace("Proc-Type: 4,ENCRYPTED", "Comment: of 192.0.2.17, +1 202-555-0143, here")
+    text = f"a {block} b +1 202-555-0143"
+    masked = apply_edits(text, mask_pii(text, mask=PII_KINDS, tag=(), style="example"))
+    assert masked == "a EXAMPLE-KEY b +1 202-555-0143"
+
+
+@pytest.mark.parametrize("style", PII_STYLES)
+@pytest.mark.parametrize("kinds", [PII_KINDS, *((kind,) for kind in PII_KINDS)])
+def test_masks_are_no_personal_data(style: str, kinds: tuple[str, ...]) -> None:
+    for kind, examples in EXAMPLES.items():
+        for written in examples if style == "example" else (f"<{kind.upper()}>",):
+            edits = mask_pii(f"call {written}\n", mask=kinds, tag=(), style=style)
+            assert [edit for edit in edits if edit.replacement is not None] == []
+
+
+#: Each address is one only once that before it is masked: until then it is too long.
+_CHAINED = "@" + "d" * 58 + ".dddd.ee'zzz"
+
+
+@pytest.mark.parametrize("style", PII_STYLES)
+@pytest.mark.parametrize("count", [2, 7, 8, 9, 40, 500])
+def test_masks_that_uncover_one_another_come_to_an_end(count: int, style: str) -> None:
+    text = "x" + _CHAINED * count + " me@x.org"
+    once = apply_edits(text, mask_pii(text, style=style))
+    assert "me@x.org" not in once
+    assert apply_edits(once, mask_pii(once, style=style)) == once
+
+
 _MILLION = 1_000_000
 HOSTILE = {
     "signs": "a@" * (_MILLION // 2),
@@ -212,6 +271,7 @@ HOSTILE = {
     "accounts": "GB11 " * (_MILLION // 5),
     "brackets": "(" * _MILLION,
     "one name": "a" * _MILLION + "@b.cc",
+    "chained addresses": "x" + _CHAINED * (_MILLION // 71),
     "nulls and surrogates": "\x00\ud800@" * (_MILLION // 3),
     "emoji": "😀" * _MILLION,
 }
