@@ -23,9 +23,10 @@ _SIGNATURES = (
     (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\0\0\0\x0cjP  ", "jpeg2000"),
     (b"\xff\x4f\xff\x51", "jpeg2000"),
 )  # fmt: skip
-# what Pillow's readers raise on bytes that are broken; a list, so that a mistake of ours is not taken for one
+# what Pillow's readers raise on bytes that are broken (AVIF's: RuntimeError); a list, so that a mistake of ours is not
+# taken for one
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError,
-           OverflowError, ZeroDivisionError, AttributeError, MemoryError)  # fmt: skip
+           OverflowError, ZeroDivisionError, AttributeError, MemoryError, RuntimeError)  # fmt: skip
 _ORIENTATION_TAG = 0x0112
 _DETAIL_CHARS = 300
 

@@ -178,6 +178,16 @@ def test_broken_files_are_told_apart(data: bytes, status: str) -> None:
     assert measured.detail
 
 
+def test_an_avif_with_broken_boxes_or_pixels_is_undecodable() -> None:
+    file = save(draw(size=(40, 30)), "AVIF")
+    assert measure_image(file, LIMIT).status == "ok"
+    pixels = file.index(b"mdat") + len(b"mdat")
+    cut = measure_image(file[:pixels], LIMIT)
+    assert (cut.status, cut.width, cut.picture) == ("undecodable_image", None, None)
+    zeroed = measure_image(file[:pixels] + bytes(len(file) - pixels), LIMIT)
+    assert (zeroed.status, zeroed.width, zeroed.picture) == ("undecodable_image", 40, None)
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
 def test_half_a_file_is_undecodable_but_has_its_header(form: str) -> None:
     data = save(draw(size=(400, 300)), form)
