@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from mmpipe.tables.text import EXTRACTED_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mmpipe.models.fasttext_prediction import FastTextPrediction
 
 #: Characters of a text that are looked at. Labels from the first 1,000 agree with those of the whole text on 99.9 % of
 #: 1,779 web texts and cost a seventh of the time.
@@ -32,6 +35,9 @@ LEAST_LINE_CHARS = 40
 LEAST_LINE_SCORE = 0.65
 #: Characters that are given to fastText at once, so that memory stays flat however long texts are.
 _BATCH_CHARS = 1 << 24
+#: Characters after which compiled loops are loaded; they give the same numbers and cost as much as so many, if numba is
+#: not there yet.
+_COMPILED_FROM_CHARS = 1 << 22
 
 
 def find_language_weights(path: str | None = None) -> Path:
@@ -82,6 +88,8 @@ class LanguageModel:
         """
         self._path = path
         self._model = load_fasttext(path, "Language weights", "Give the path of lid.176.bin, lid.176.ftz or GlotLID.")
+        self._prediction: FastTextPrediction | None = None
+        self._chars_before = _COMPILED_FROM_CHARS
 
     @cached_property
     def digest(self) -> str:
@@ -136,10 +144,39 @@ class LanguageModel:
 
     def _predict(self, lines: list[str], top_k: int) -> list[list[tuple[str, float]]]:
         present = [line for line in lines if line]
+        predictions = iter(self._predict_present(present, top_k))
+        # the softmax of the compressed model can pass 1 by rounding
+        return [
+            [(label, min(score, 1.0)) for label, score in (next(predictions) if line else ())] or [(UNDETERMINED, 0.0)]
+            for line in lines
+        ]
+
+    def _predict_present(self, lines: list[str], top_k: int) -> list[list[tuple[str, float]]]:
+        prediction = self._prepare(sum(map(len, lines)))
+        if prediction is None:
+            return self._predict_by_library(lines, top_k)
+        return [
+            found
+            if (found := prediction.predict(line, top_k)) is not None
+            else self._predict_by_library([line], top_k)[0]
+            for line in lines
+        ]
+
+    def _predict_by_library(self, lines: list[str], top_k: int) -> list[list[tuple[str, float]]]:
         # the list form: fastText 0.9.3 breaks on NumPy 2 for single strings
-        labels, scores = self._model.predict(present, k=top_k) if present else ([], [])
-        predictions = iter(zip(labels, scores, strict=True))
-        return [_read_prediction(*next(predictions)) if line else [(UNDETERMINED, 0.0)] for line in lines]
+        labels, scores = self._model.predict(lines, k=top_k) if lines else ([], [])
+        return [_read_prediction(*found) for found in zip(labels, scores, strict=True)]
+
+    def _prepare(self, chars: int) -> FastTextPrediction | None:
+        """Return the compiled prediction once so much was asked for that its loops are worth loading."""
+        if self._chars_before > 0:
+            self._chars_before -= chars
+            if self._chars_before <= 0 or "numba.np.arraymath" in sys.modules:
+                from mmpipe.models.fasttext_prediction import open_prediction
+
+                self._chars_before = 0
+                self._prediction = open_prediction(self._path, self._model)
+        return self._prediction
 
 
 def describe_languages(
@@ -221,7 +258,4 @@ def _measure_lines(
 
 
 def _read_prediction(labels: list[str], scores: Any) -> list[tuple[str, float]]:
-    # the softmax of the compressed model can pass 1 by rounding
-    return [
-        (label.removeprefix("__label__"), min(float(score), 1.0)) for label, score in zip(labels, scores, strict=True)
-    ] or [(UNDETERMINED, 0.0)]
+    return [(label.removeprefix("__label__"), float(score)) for label, score in zip(labels, scores, strict=True)]
