@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.extraction.block_text import write_blocks
 from mmpipe.extraction.chooser import ChooserModel, choose_page_blocks, load_model, read_model_digest
+from mmpipe.extraction.faster_trafilatura import hasten_trafilatura
 from mmpipe.extraction.metadata import find_stated_date, find_stated_title
 
 
@@ -98,10 +99,11 @@ def extract_with_trafilatura(html: str, settings: ExtractionSettings) -> PageTex
     Title and date are not trafilatura's: its metadata step costs a third of the extraction for authors, tags and site
     names that nobody asked for.
     """
-    import trafilatura
-
-    tree = trafilatura.load_html(_drop_forbidden_entities(html))
-    if tree is None:
+    trafilatura = hasten_trafilatura()
+    page = _drop_forbidden_entities(html)
+    # parsed once where a date is searched too; a tree that is given is copied
+    source = trafilatura.load_html(page) if settings.metadata == "searched" else page
+    if source is None:
         return PageText("")
     if settings.deduplicate:
         # its memory of segments spans pages: what came before must not change a page
@@ -109,7 +111,7 @@ def extract_with_trafilatura(html: str, settings: ExtractionSettings) -> PageTex
 
         LRU_TEST.clear()
     text = trafilatura.extract(
-        tree,
+        source,
         output_format="markdown" if settings.output == "markdown" else "txt",
         include_comments=settings.include_comments,
         include_tables=settings.include_tables,
@@ -120,7 +122,7 @@ def extract_with_trafilatura(html: str, settings: ExtractionSettings) -> PageTex
         favor_recall=settings.favor == "recall",
     )
     # the date last: its search takes elements out of the tree
-    return PageText(text or "", *_read_metadata(html, settings, tree))
+    return PageText(text or "", *_read_metadata(html, settings, source))
 
 
 #: Controls and non-characters as numbers: XML 1.0, §2.2 forbids them even so. `&#0;` and surrogates parsers replace.
@@ -192,7 +194,7 @@ def extract_with_model(html: str, settings: ExtractionSettings, model: ChooserMo
     return PageText(text, *_read_metadata(html, settings))
 
 
-def _read_metadata(html: str, settings: ExtractionSettings, tree: Any = None) -> tuple[str | None, str | None]:
+def _read_metadata(html: str, settings: ExtractionSettings, source: Any = None) -> tuple[str | None, str | None]:
     if settings.metadata == "none":
         return None, None
     title = find_stated_title(html)
@@ -200,8 +202,8 @@ def _read_metadata(html: str, settings: ExtractionSettings, tree: Any = None) ->
         return title, find_stated_date(html)
     from htmldate import find_date
 
-    source = html if tree is None else tree
-    return title, find_date(source, extensive_search=False, original_date=True, max_date=settings.latest_date)
+    page = html if source is None else source
+    return title, find_date(page, extensive_search=False, original_date=True, max_date=settings.latest_date)
 
 
 def _find_stop_words(html: str) -> frozenset[str]:
