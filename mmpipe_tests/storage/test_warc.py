@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmpipe.errors import ShardError
@@ -205,14 +205,22 @@ def _make_crawl(seed: int, count: int, name: str) -> bytes:
     name=st.sampled_from(sorted(PACKS)),
     lookback=st.integers(0, 1500),
 )
+@example(seed=1, count=11, target=1, name="a.warc", lookback=0)  # a length that lies ends where the file does
 def test_any_cutting_gives_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory, seed: int, count: int, target: int, name: str, lookback: int
 ) -> None:
     folder = tmp_path_factory.mktemp("crawl")
-    whole = index_bytes(folder, _make_crawl(seed, count, name), name)
+    crawl = _make_crawl(seed, count, name)
+    whole = index_bytes(folder, crawl, name)
     ranges = cut_ranges(Place(str(folder / name)), target, lookback_bytes=lookback)
-    parts = [index_range("d", Place(str(folder)), warc_range) for warc_range in ranges]
-    assert pl.concat([RAW_CRAWL.make_empty(), *parts]).equals(whole)
+    parts = pl.concat([RAW_CRAWL.make_empty(), *(index_range("d", Place(str(folder)), cut) for cut in ranges)])
+    if any(
+        length > lookback and b"\nWARC/" in crawl[start : start + length]
+        for start, length in whole.select("warc_offset", "warc_length").iter_rows()
+    ):
+        # the one exception that `cut_ranges` names: records within a record longer than the way back may be rows too
+        parts = parts.filter(pl.col("warc_offset").is_in(whole.get_column("warc_offset").implode()))
+    assert parts.equals(whole)
     assert whole.get_column("doc_id").n_unique() == whole.height
     edges = [(warc_range.start, warc_range.stop) for warc_range in ranges]
     assert all(left[1] == right[0] for left, right in pairwise(edges))
