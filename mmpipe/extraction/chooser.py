@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.extraction.decoding import encode_page
 from mmpipe.light_imports import start_numba
 
 #: The packaged model; `benchmarks/train_chooser.py` makes it.
@@ -133,7 +134,7 @@ def choose_page_blocks(html: str, model: ChooserModel) -> BlockChoice:
     from mmpipe.extraction.html_runs import WORDS
     from mmpipe.extraction.html_vocabulary import load_vocabulary
 
-    page = np.frombuffer(html.encode("utf-8", "replace"), np.uint8)
+    page = np.frombuffer(encode_page(html), np.uint8)
     text, blocks, marks, elements, is_cut = read_blocks(page, load_vocabulary())
     measures = measure_blocks(blocks, marks, elements, page.size)
     probabilities = score_blocks(measures, *model[:5])

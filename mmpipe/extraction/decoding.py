@@ -25,6 +25,20 @@ class DecodedPage:
     charset: str
 
 
+class _LastPage:
+    """The page decoded or encoded last and its UTF-8 bytes: several steps read one page's bytes."""
+
+    text = ""
+    data = b""
+
+
+def encode_page(text: str) -> bytes:
+    """Return a page's UTF-8 bytes, with a question mark for each lone surrogate; those of the last page are at hand."""
+    if text is not _LastPage.text:
+        _LastPage.text, _LastPage.data = text, text.encode("utf-8", "replace")
+    return _LastPage.data
+
+
 def decode_page(body: bytes, declared: str | None) -> DecodedPage:
     """Return the page's text and the charset it was decoded with; every byte string gives a text.
 
@@ -48,9 +62,9 @@ def decode_page(body: bytes, declared: str | None) -> DecodedPage:
         is_utf8 = utf8 is not None and not body.isascii() and _SINGLE_BYTE.match(charset)
         text = utf8 if is_utf8 or charset == "utf-8" else _decode_strictly(body, charset)
         if text is not None:
-            return _finish(text, "utf-8" if is_utf8 else charset, body)
+            return _finish(text, "utf-8" if is_utf8 else charset, body, is_utf8=text is utf8)
     if utf8 is not None:
-        return _finish(utf8, "utf-8", body)
+        return _finish(utf8, "utf-8", body, is_utf8=True)
     for charset in filter(None, charsets):
         text = body.decode(charset, "replace")
         if text.count(_REPLACEMENT) <= _TOLERATED * sum(not character.isascii() for character in text):
@@ -90,7 +104,11 @@ def _find_codec(name: str | None, body: bytes) -> str | None:
         return None
 
 
-def _finish(text: str, charset: str, body: bytes) -> DecodedPage:
+def _finish(text: str, charset: str, body: bytes, *, is_utf8: bool = False) -> DecodedPage:
     # no decoder lets a lone surrogate through, but NUL is a character to all of them; none makes it of other bytes, and
     # bytes are searched fifty times as fast
-    return DecodedPage(text.replace("\x00", "") if b"\x00" in body else text, charset)
+    if b"\x00" in body:
+        return DecodedPage(text.replace("\x00", ""), charset)
+    if is_utf8:
+        _LastPage.text, _LastPage.data = text, body
+    return DecodedPage(text, charset)

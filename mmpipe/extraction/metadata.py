@@ -24,6 +24,7 @@ _TAG = re.compile(r"<[^>]*>")
 _MOST_HEADINGS = 3
 #: Where titles stand; a page may repeat `<title` ten thousand times in its pictures.
 _HEAD_CHARS = 300_000
+_HEADING_CHARS = 1_000_000
 
 
 def find_stated_title(html: str) -> str | None:
@@ -36,15 +37,36 @@ def find_stated_title(html: str) -> str | None:
         found = _CONTENT.search(head, start, start + 4000)
         if found and head.startswith(("<meta", "<META", "<Meta"), start):
             shared.append(unescape(found[1] or found[2] or ""))
-    title = _TITLE.search(head)
+    title = _TITLE.search(head, start) if (start := _find_title(head)) >= 0 else None
     titles = [unescape(title[1])] if title else []
-    headings: list[str] = []
-    # a pattern by itself would try every <h1 of a page that closes none
-    for found in _HEADING.finditer(html, max(html.find("<h1"), html.find("<H1"), 0), 1_000_000):
-        headings.append(unescape(_TAG.sub("", found[1])))
-        if len(headings) == _MOST_HEADINGS:
-            break
+    headings = [unescape(_TAG.sub("", text)) for text in _list_headings(html)]
     return choose_title(shared, titles, headings)
+
+
+def _find_title(head: str) -> int:
+    """Return where the first title may begin, -1 for nowhere: literals are found ten times as fast as a pattern."""
+    start = -1
+    for literal in ("<title", "<TITLE", "<Title"):
+        found = head.find(literal, 0, start if start >= 0 else len(head))
+        start = found if found >= 0 else start
+    return start
+
+
+def _list_headings(html: str) -> list[str]:
+    """Return what stands in the first few headings, from the later one of the two spellings on."""
+    places = {literal: html.find(literal) for literal in ("<h1", "<H1")}
+    place = max(places.values())
+    headings: list[str] = []
+    while place >= 0 and len(headings) < _MOST_HEADINGS:
+        found = _HEADING.match(html, place, _HEADING_CHARS)
+        if found:
+            headings.append(found[1])
+        place = found.end() if found else place + 1
+        for literal, known in places.items():
+            if 0 <= known < place:
+                places[literal] = html.find(literal, place, _HEADING_CHARS)
+        place = min((at for at in places.values() if at >= 0), default=-1)
+    return headings
 
 
 def choose_title(shared: list[Any], titles: list[Any], headings: list[Any]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from mmpipe.extraction.cleaning import clean_text
-from mmpipe.extraction.decoding import decode_page
+from mmpipe.extraction.decoding import decode_page, encode_page
 from mmpipe.extraction.extractors import (
     ExtractionSettings,
     Extractor,
@@ -150,12 +150,15 @@ def measure_broken_ratio(text: str) -> float:
     if not text:
         return 0.0
     # bytes are compared a hundred times as fast as characters are matched; in UTF-8 these are always themselves
-    data = np.frombuffer(text.encode("utf-8", "ignore"), np.uint8)
-    few = data[(data < _FIRST_PRINTABLE) | (data == _DELETE)].tobytes()
-    controls = len(few) - len(few.translate(None, _CONTROLS))
-    return (controls + text.count("\ufffd")) / len(text)
+    data = np.frombuffer(encode_page(text), np.uint8)
+    controls = np.count_nonzero(data < _FIRST_PRINTABLE) + np.count_nonzero(data == _DELETE)
+    for allowed in _ALLOWED_CONTROLS:
+        if not controls:
+            break
+        controls -= np.count_nonzero(data == allowed)
+    return (int(controls) + text.count("\ufffd")) / len(text)
 
 
 _FIRST_PRINTABLE, _DELETE = 32, 127
-#: What no text holds; tabulators, line and page ends and escape are left out.
-_CONTROLS = bytes([*range(1, 9), 11, *range(14, 27), *range(28, 32), _DELETE])
+#: What texts hold: line ends, tabulators, page ends, escape; NUL is gone.
+_ALLOWED_CONTROLS = (10, 9, 13, 12, 27, 0)

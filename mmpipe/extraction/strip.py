@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from html import unescape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+import numpy as np
+
+from mmpipe.extraction.decoding import encode_page
+from mmpipe.light_imports import start_numba
 
 #: A run of text between two tags that is shorter is a menu entry or a caption more often than a sentence.
 LEAST_RUN_CHARS = 60
 #: Enough for an identifier of languages: labels from 1,000 characters agree with those of the whole text.
 SAMPLE_CHARS = 1500
-
-_HIDDEN = re.compile(r"<(?:(script|style|noscript|template|svg|textarea|select)\b|!--)", re.IGNORECASE)
-_ENDS = {
-    name: re.compile(rf"</{name}\b", re.IGNORECASE)
-    for name in ("script", "style", "noscript", "template", "svg", "textarea", "select")
-}
-# both brackets are excluded, so that a page of nothing but brackets is read once and not once per bracket
-_RUN = re.compile(rf">([^<>]{{{LEAST_RUN_CHARS},}})")
+#: Runs that are looked for at once: few pages have a sample's worth in more.
+_RUNS_AT_ONCE = 32
+_MOST_CHAR_BYTES = 4
 
 
 def sample_text(html: str, most_chars: int = SAMPLE_CHARS) -> str:
@@ -33,29 +28,23 @@ def sample_text(html: str, most_chars: int = SAMPLE_CHARS) -> str:
         html: the decoded page.
         most_chars: characters after which no further run is taken.
     """
+    start_numba()
+    from mmpipe.extraction.shown_runs import find_runs
+
+    data = encode_page(html)
+    page = np.frombuffer(data, np.uint8)
+    bounds = np.empty((_RUNS_AT_ONCE, 2), np.int64)
     runs: list[str] = []
-    chars = 0
-    for part in _list_shown(html):
-        for found in _RUN.finditer(part):
-            run = " ".join(found[1][: 2 * most_chars].split())
+    chars = place = 0
+    while place < page.size and chars < most_chars:
+        count, place = find_runs(page, place, LEAST_RUN_CHARS, bounds)
+        for start, end in bounds[:count].tolist():
+            looked_at = data[start : min(end, start + 2 * most_chars * _MOST_CHAR_BYTES)].decode("utf-8", "ignore")
+            run = " ".join(looked_at[: 2 * most_chars].split())
             if len(run) < LEAST_RUN_CHARS:
                 continue
             runs.append(run)
             chars += len(run)
             if chars >= most_chars:
-                return unescape("\n".join(runs))
+                break
     return unescape("\n".join(runs))
-
-
-def _list_shown(html: str) -> Iterator[str]:
-    place = 0
-    while (hidden := _HIDDEN.search(html, place)) is not None:
-        yield html[place : hidden.start()]
-        if hidden[1] is None:
-            end = html.find("-->", hidden.end())
-            # the run's own pattern begins with the closing bracket
-            place = end + 2 if end >= 0 else len(html)
-        else:
-            closing = _ENDS[hidden[1].lower()].search(html, hidden.end())
-            place = closing.end() if closing is not None else len(html)
-    yield html[place:]

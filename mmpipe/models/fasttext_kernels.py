@@ -6,7 +6,7 @@ without fused multiplication, as its packages are).
 """
 
 # compiled loops: calls cost, and so do comparisons through a tuple
-# ruff: noqa: C901, PLR0912
+# ruff: noqa: C901, PLR0912, PLR0915
 
 from __future__ import annotations
 
