@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # test processes side by side would each take every core for torch, and spin against one another for minutes
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# both measure the wall clock, which on a busy machine says nothing about an example; tests of speed count CPU seconds
+settings.register_profile("mmpipe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mmpipe")
 
 if TYPE_CHECKING:
     from mmpipe.demo.sample_crawl import SampleCrawl
