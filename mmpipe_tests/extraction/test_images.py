@@ -111,6 +111,6 @@ def test_pages_of_almost_nothing_give_nothing(html: str) -> None:
     ],
 )
 def test_hostile_pages_take_linear_time(html: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     find_image_candidates(html, PAGE)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -65,9 +65,9 @@ def test_every_special_case_is_split_as_spacy_splits_it_also_between_marks() -> 
 
 def test_a_storm_of_brackets_is_one_word_and_takes_no_time() -> None:
     storms = ["(" * 1_000_000, "🎉" * 200_000, "'s" * 200_000]
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert split(storms) == [[storm] for storm in storms]
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
     assert len(split(["a," * (LONGEST_CHUNK // 2)])[0]) > 1
 
 

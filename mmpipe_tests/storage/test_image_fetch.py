@@ -230,9 +230,9 @@ def test_longest_rule_of_our_own_group_decides(path: str, expected: bool) -> Non
 def test_group_for_all_holds_where_none_names_us_and_hostile_patterns_end_soon() -> None:
     assert not parse_robots(ROBOTS, "newbot").allows("https://example.org/all/a.png")
     hostile = parse_robots("User-agent: *\nDisallow: /" + "*a" * 5000 + "$", "mmpipe")
-    started = time.perf_counter()
+    started = time.process_time()
     hostile.allows("https://example.org/" + "a" * 4000)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_opt_outs_meant_for_others_do_not_count() -> None:
