@@ -39,9 +39,9 @@ class AttributePath:
     def __call__(self, tree: _Element) -> list[_Element]:
         """Return the matching descendants of an element, itself left out, in document order."""
         found = [elements for step in self.steps if (elements := step.find(tree))]
-        if len(found) > 1:  # to merge what several steps found is left to who knows the order
-            merged: list[_Element] = self.expression(tree)
-            return merged
+        if len(found) > 1:
+            together = set().union(*found)
+            return [element for element in tree.iterdescendants("*") if element in together]
         return found[0] if found else []
 
     def __str__(self) -> str:

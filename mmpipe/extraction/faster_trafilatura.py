@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def hasten_trafilatura() -> ModuleType:
     import trafilatura
     from trafilatura import core, external, utils, xpaths
 
-    _remember_paths(xpaths)
+    # the package has a function of the module's name
+    _remember_paths(xpaths, import_module("trafilatura.baseline"))
     parser = getattr(utils, "HTML_PARSER", None)
     if parser is not None:
         _show_plain_elements(parser)
@@ -39,8 +42,8 @@ def hasten_trafilatura() -> ModuleType:
     return module
 
 
-def _remember_paths(xpaths: ModuleType) -> None:
-    """Put expressions with memory into trafilatura's lists, in place: its modules hold the same lists."""
+def _remember_paths(xpaths: ModuleType, *modules: ModuleType) -> None:
+    """Put expressions with memory into trafilatura's lists, in place (its modules hold the same lists), and modules."""
     from lxml.etree import XPath
 
     from mmpipe.extraction.attribute_paths import UnknownPath, compile_path
@@ -49,10 +52,13 @@ def _remember_paths(xpaths: ModuleType) -> None:
         if not isinstance(listed, list) or not all(isinstance(item, XPath) for item in listed):
             continue
         for at, expression in enumerate(listed):
-            try:
+            with suppress(UnknownPath):
                 listed[at] = compile_path(expression)
-            except UnknownPath:
-                continue
+    for module in modules:
+        for name, expression in list(vars(module).items()):
+            if isinstance(expression, XPath):
+                with suppress(UnknownPath):
+                    setattr(module, name, compile_path(expression))
 
 
 def _show_plain_elements(parser: Any) -> None:
