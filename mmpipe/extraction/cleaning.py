@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from mmpipe.tables.corrections import Edit
+if TYPE_CHECKING:
+    from mmpipe.tables.corrections import Edit
 
 
 def clean_text(text: str) -> str:
@@ -18,5 +20,8 @@ def collapse_newlines(text: str, most_newlines: int = 2) -> list[Edit]:
     RefinedWeb (Penedo et al. 2023, arXiv 2306.01116), G.2; DCLM (Li et al. 2024, arXiv 2406.11794), `modifiers.py`,
     `newline_removal_modifier`: a line of white space ends a run.
     """
+    # polars is not for the extractor's process to load
+    from mmpipe.tables.corrections import Edit
+
     runs = re.finditer(rf"\n{{{most_newlines + 1},}}", text)
     return [Edit("dclm_newlines", found.start() + most_newlines, found.end()) for found in runs]

@@ -67,6 +67,7 @@ class PageExtractor:
             SandboxLimits(self.settings.timeout_seconds, self.settings.stall_seconds, self.settings.memory_bytes),
             # imports and compiled loops are loaded before the first page's time runs
             prepare=partial(extractor, _WARM_PAGE, self.settings),
+            kept_seconds=_KEPT_SECONDS,
         )
 
     def __enter__(self) -> Self:
@@ -142,6 +143,8 @@ def extract_page(
     return ExtractedPage("", status, None, text or None, found.title, found.date, decoded.charset)
 
 
+#: How long an extractor's process, a hundred megabytes, waits for the pages of the next shard.
+_KEPT_SECONDS = 60.0
 _WARM_PAGE = "<html><title>Warm</title><body><h1>Warm</h1><p>A page to load the extractor with, and its models.</p>"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 import selectors
-import struct
 import subprocess
 import sys
 import tempfile
@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Generic, Self, TypeVar
 
 from mmpipe.errors import ShardError
+from mmpipe.extraction.sandbox_child import LENGTH, PAUSE, make_frame
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_LENGTH = struct.Struct("<Q")
 _PIPE_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
 #: Wall time in which a child must be ready: loops are compiled anew where their cache cannot be written.
@@ -55,6 +55,9 @@ class Outcome(Generic[Result]):
 class _Child:
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
+    parent_pid: int
+    #: What it was started with: function, preparation, limits, and the process that it belongs to.
+    start: bytes
     #: Bytes waiting to be written to the child, and bytes of an answer not yet whole.
     unsent: deque[memoryview] = field(default_factory=deque)
     received: bytearray = field(default_factory=bytearray)
@@ -71,6 +74,9 @@ class Sandbox(Generic[Item, Result]):
     memory, not for the page). The child ends when this process ends, however it ends. `prepare` runs once in each
     child before its first item and counts for none.
 
+    With `kept_seconds`, a child that owes no answer at the end waits so long for another sandbox of this process with
+    the same function, so that the next shard need not start one.
+
     Raises:
         ShardError: the child dies before it takes its first item, three times in a row.
     """
@@ -80,16 +86,23 @@ class Sandbox(Generic[Item, Result]):
         function: Callable[[Item], Result],
         limits: SandboxLimits,
         prepare: Callable[[], object] | None = None,
+        kept_seconds: float = 0.0,
     ) -> None:
         self._function = function
         self._limits = limits
         self._prepare = prepare
+        self._kept_seconds = kept_seconds
         self._child: _Child | None = None
+        self._owed = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        child = self._child
+        if child is not None and self._kept_seconds and not (self._owed or child.unsent or child.received):
+            self._child = None
+            _keep(child, self._kept_seconds)
         self._stop()
 
     @property
@@ -104,8 +117,9 @@ class Sandbox(Generic[Item, Result]):
         source = iter(items)
         while True:
             while self._has_room(waiting) and (item := next(source, None)) is not None:
-                frame = _make_frame(item)
+                frame = make_frame(item)
                 waiting.append(frame)
+                self._owed = len(waiting)
                 self._send(frame)
             if not waiting:
                 return
@@ -114,6 +128,7 @@ class Sandbox(Generic[Item, Result]):
                 was_retried = True
             else:
                 waiting.popleft()
+                self._owed = len(waiting)
                 was_retried = False
                 yield outcome
             if outcome.failure is not None:
@@ -132,25 +147,31 @@ class Sandbox(Generic[Item, Result]):
         self._child.unsent.append(memoryview(frame))
 
     def _start(self) -> _Child:
+        start = make_frame((self._function, self._prepare, self._limits.memory_bytes, os.getpid(), self._kept_seconds))
+        if (kept := _take_kept(start)) is not None:
+            return kept
         for _ in range(3):
             # a file, not a pipe: nobody reads it while the child runs, and a full pipe would stop the child
             errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
             process = subprocess.Popen(
-                [sys.executable, "-c", "from mmpipe.extraction.sandbox import serve; serve()"],
+                [sys.executable, "-c", "from mmpipe.extraction.sandbox_child import serve; serve()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                # one item at a time: threads for linear algebra would be started to wait, a quarter of a second each
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
             )
-            child = _Child(process, errors)
+            child = _Child(process, errors, os.getpid(), start)
             assert process.stdin is not None
             assert process.stdout is not None
             for pipe in (process.stdin, process.stdout):
                 _widen(pipe.fileno())
                 os.set_blocking(pipe.fileno(), False)
-            child.unsent.append(
-                memoryview(_make_frame((self._function, self._prepare, self._limits.memory_bytes, os.getpid())))
-            )
+            child.unsent.append(memoryview(start))
             answer, _ = self._exchange(child, is_starting=True)
             if answer is not None and answer[0] == "ready":
                 child.cpu_base = answer[1]
@@ -218,18 +239,49 @@ class Sandbox(Generic[Item, Result]):
             self._child = None
 
 
-def _make_frame(value: Any) -> bytes:
-    data = pickle.dumps(value, protocol=5)
-    return _LENGTH.pack(len(data)) + data
+#: The child that waits for the next sandbox, and until when it surely does.
+_kept: list[tuple[_Child, float]] = []
+
+
+def _keep(child: _Child, seconds: float) -> None:
+    """Let a child wait for the next sandbox; at the end of its time it ends by itself."""
+    assert child.process.stdin is not None
+    release_kept()
+    child.unsent.append(memoryview(PAUSE))
+    _write_some(child.process.stdin.fileno(), child.unsent)
+    _kept.append((child, time.monotonic() + seconds / 2))
+
+
+def _take_kept(start: bytes) -> _Child | None:
+    """Return the child that waits, if it was started with the same and is surely there."""
+    if not _kept or _kept[-1][0].start != start:
+        return None
+    child, until = _kept.pop()
+    if child.unsent or time.monotonic() > until or child.process.poll() is not None:
+        _kill(child)
+        return None
+    return child
+
+
+def release_kept() -> None:
+    """End the child that waits, if there is one and it is this process's own."""
+    while _kept:
+        child, _ = _kept.pop()
+        if child.parent_pid == os.getpid():
+            _kill(child)
+
+
+# waited for, so that its time counts as this process's
+atexit.register(release_kept)
 
 
 def _take_frame(received: bytearray) -> Any:
-    if len(received) < _LENGTH.size:
+    if len(received) < LENGTH.size:
         return None
-    end = _LENGTH.size + _LENGTH.unpack_from(received)[0]
+    end = LENGTH.size + LENGTH.unpack_from(received)[0]
     if len(received) < end:
         return None
-    value = pickle.loads(memoryview(received)[_LENGTH.size : end])  # noqa: S301 - our own child
+    value = pickle.loads(memoryview(received)[LENGTH.size : end])  # noqa: S301 - our own child
     del received[:end]
     return value
 
@@ -284,56 +336,3 @@ def _kill(child: _Child) -> None:
     for pipe in (child.process.stdin, child.process.stdout, child.errors):
         if pipe is not None:
             pipe.close()
-
-
-def serve() -> None:
-    """Be the child: take the function, then items, from standard input until it ends."""
-    requests = sys.stdin.buffer
-    # native code may print: the answers get a descriptor of their own
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    function, prepare, memory_bytes, parent_pid = _read_request(requests)
-    _follow_parent(parent_pid)
-    _limit_memory(memory_bytes)
-    if prepare is not None:
-        prepare()
-    _answer(answers, "ready", None)
-    while (item := _read_request(requests)) is not None:
-        try:
-            result = function(item)
-        except BaseException as error:
-            # said, then raised: a process in an unknown state takes no other item
-            _answer(answers, "crash", f"{type(error).__name__}: {error}"[:500])
-            raise
-        _answer(answers, "done", result)
-
-
-def _read_request(requests: IO[bytes]) -> Any:
-    head = requests.read(_LENGTH.size)
-    return pickle.loads(requests.read(*_LENGTH.unpack(head))) if len(head) == _LENGTH.size else None  # noqa: S301 - our parent
-
-
-def _answer(answers: IO[bytes], kind: str, value: Any) -> None:
-    answers.write(_make_frame((kind, time.process_time(), value)))
-    answers.flush()
-
-
-def _follow_parent(parent_pid: int) -> None:
-    """End with the parent even inside native code; without this system call, end at the next read."""
-    if sys.platform == "linux":
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent_pid:
-        sys.exit("the parent is gone")
-
-
-def _limit_memory(memory_bytes: int) -> None:
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-    # a crash is an outcome here, not something to keep gigabytes of on the disk
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

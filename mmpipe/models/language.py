@@ -8,14 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from mmpipe.errors import WeightsNotFound
 from mmpipe.models.fasttext_files import digest_file, load_fasttext, make_line
-from mmpipe.tables.text import EXTRACTED_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import polars as pl
 
     from mmpipe.models.fasttext_prediction import FastTextPrediction
 
@@ -196,6 +195,11 @@ def describe_languages(
         top_k: most languages in `language_scores`.
         identify_lines: whether to fill `other_language_char_ratio`, which costs about as much as the whole text.
     """
+    # where languages are told page by page, these need not be loaded
+    import polars as pl
+
+    from mmpipe.tables.text import EXTRACTED_TEXT
+
     present = [text for text in texts if text is not None]
     scores = model.identify_all(present, prefix_chars=prefix_chars, top_k=top_k)
     ratios: list[float | None] = [None] * len(present)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mmpipe.errors import ShardError
-from mmpipe.extraction.sandbox import Sandbox, SandboxLimits
+from mmpipe.extraction.sandbox import Sandbox, SandboxLimits, release_kept
 from mmpipe_tests.extraction.hostile_functions import behave
 
 LIMITS = SandboxLimits(timeout_seconds=0.5, stall_seconds=2.0, memory_bytes=1 << 30)
@@ -122,3 +122,62 @@ def test_works_inside_worker_processes() -> None:
 
     found = Parallel(n_jobs=2, backend="loky")(delayed(run)(["a", "segfault", "b"]) for _ in range(2))
     assert found == [[("A", None), (None, "crash"), ("B", None)]] * 2
+
+
+def keep_and_run(words: list[str]) -> tuple[int | None, list[tuple[str | None, str | None]]]:
+    with Sandbox(behave, LIMITS, kept_seconds=20) as sandbox:
+        found = [(outcome.result, outcome.failure) for outcome in sandbox.map(words)]
+        return sandbox.child_pid, found
+
+
+def test_a_child_serves_the_next_sandbox_of_the_same_function() -> None:
+    first, _ = keep_and_run(["a"])
+    second, found = keep_and_run(["b", "c"])
+    assert first == second
+    assert found == [("B", None), ("C", None)]
+    with Sandbox(behave, SandboxLimits(memory_bytes=2 << 30), kept_seconds=20) as sandbox:
+        assert [outcome.result for outcome in sandbox.map(["d"])] == ["D"]
+        assert sandbox.child_pid != second
+    assert not is_alive(second)
+    release_kept()
+
+
+@pytest.mark.parametrize("word", ["segfault", "exit", "spin in native code", "raise"])
+def test_what_kills_a_child_harms_no_later_sandbox(word: str) -> None:
+    first, found = keep_and_run(["a", word])
+    assert [failure is None for _, failure in found] == [True, False]
+    second, found = keep_and_run(["b"])
+    assert found == [("B", None)]
+    assert first != second
+    release_kept()
+
+
+def test_a_child_that_died_while_it_waited_is_replaced() -> None:
+    first, _ = keep_and_run(["a"])
+    assert first is not None
+    psutil.Process(first).kill()
+    time.sleep(0.1)
+    second, found = keep_and_run(["b"])
+    assert (found, second != first) == ([("B", None)], True)
+    release_kept()
+
+
+def test_a_child_that_owes_answers_is_not_kept() -> None:
+    with Sandbox(behave, LIMITS, kept_seconds=20) as sandbox:
+        next(sandbox.map(["a", "b", "c"]))
+        pid = sandbox.child_pid
+    assert not is_alive(pid)
+
+
+def test_a_child_waits_no_longer_than_it_was_told() -> None:
+    with Sandbox(behave, LIMITS, kept_seconds=0.2) as sandbox:
+        list(sandbox.map(["a"]))
+        pid = sandbox.child_pid
+    assert pid is not None
+    psutil.wait_procs([psutil.Process(pid)], timeout=5)
+    assert keep_and_run(["b"])[1] == [("B", None)]
+    release_kept()
+
+
+def is_alive(pid: int | None) -> bool:
+    return pid is not None and psutil.pid_exists(pid)
