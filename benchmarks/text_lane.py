@@ -10,7 +10,7 @@ per task; ours maps hashes that were made once, before). Rows:
 - `first pass`: the same, but pages that the URL rules or a quick look at the language remove are not extracted;
 - `chooser`: the first pass and the extraction chooser instead of trafilatura.
 
-Decisions are compared for the first row: pages kept, and the text of those kept by both.
+Decisions are compared for the first two rows: pages kept, and the text of those kept by both.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def main() -> None:
             ours[name] = count / cpu
             mine = read_fates(lake)
             rows.append([name, count / cpu, count / wall, peer_cpu / cpu, kept(mine)])
-            if name == "fineweb":
-                extra = compare(mine, fates)
+            if name != "chooser":
+                extra[f"{name.replace(' ', '_')}_decided_otherwise"] = compare(mine, fates)
     print_table(["lane", "pages per CPU s", "pages per s", "ratio", "kept"], rows)
     for name in ("first pass", "chooser"):
         extra[f"{name.replace(' ', '_')}_ratio"] = round(ours[name] / rows[0][1], 2)
@@ -196,8 +196,8 @@ def kept(fates: dict[str, list[str]]) -> int:
     return sum(fate == "kept" for fate, *_ in fates.values())
 
 
-def compare(mine: dict[str, list[str]], theirs: dict[str, list[str]]) -> dict[str, Any]:
-    """Print the pages that only one side keeps, and those kept with different text."""
+def compare(mine: dict[str, list[str]], theirs: dict[str, list[str]]) -> int:
+    """Print the pages that only one side keeps, and those kept with different text; return how many there are."""
     differing = []
     for url in sorted(mine.keys() | theirs.keys()):
         ours, peers = mine.get(url, ["not read", "", ""]), theirs.get(url, ["no text", "", ""])
@@ -207,7 +207,7 @@ def compare(mine: dict[str, list[str]], theirs: dict[str, list[str]]) -> dict[st
             differing.append(f"{url}: kept with another text ({len(ours[2])} and {len(peers[2])} characters)")
     for line in differing[:20]:
         print(line)
-    return {"pages_decided_otherwise": len(differing)}
+    return len(differing)
 
 
 if __name__ == "__main__":
