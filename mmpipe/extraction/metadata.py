@@ -6,6 +6,10 @@ import re
 from html import unescape
 from typing import Any
 
+import numpy as np
+
+from mmpipe.extraction.decoding import encode_page
+
 _ISO_DATE = r"(\d{4})-(\d{2})-(\d{2})"
 #: Case-sensitive, each with the literal that it starts with: looking for that first is ten times as fast again.
 _STATED_DATES = (
@@ -25,6 +29,7 @@ _MOST_HEADINGS = 3
 #: Where titles stand; a page may repeat `<title` ten thousand times in its pictures.
 _HEAD_CHARS = 300_000
 _HEADING_CHARS = 1_000_000
+_LESS_THAN, _ONE, _SMALL_H, _LARGE_H = b"<1hH"
 
 
 def find_stated_title(html: str) -> str | None:
@@ -54,7 +59,8 @@ def _find_title(head: str) -> int:
 
 def _list_headings(html: str) -> list[str]:
     """Return what stands in the first few headings, from the later one of the two spellings on."""
-    places = {literal: html.find(literal) for literal in ("<h1", "<H1")}
+    left = dict(zip(("<h1", "<H1"), _count_headings(html), strict=True))
+    places = {literal: html.find(literal) if count else -1 for literal, count in left.items()}
     place = max(places.values())
     headings: list[str] = []
     while place >= 0 and len(headings) < _MOST_HEADINGS:
@@ -63,10 +69,22 @@ def _list_headings(html: str) -> list[str]:
             headings.append(found[1])
         place = found.end() if found else place + 1
         for literal, known in places.items():
-            if 0 <= known < place:
-                places[literal] = html.find(literal, place, _HEADING_CHARS)
+            at = known
+            while 0 <= at < place:
+                left[literal] -= 1
+                # what is not there is not sought to the page's end
+                at = html.find(literal, at + 1, _HEADING_CHARS) if left[literal] else -1
+            places[literal] = at
         place = min((at for at in places.values() if at >= 0), default=-1)
     return headings
+
+
+def _count_headings(html: str) -> tuple[int, int]:
+    """Return how often `<h1` and `<H1` stand in a page, at half the time that looking for one that is absent takes."""
+    page = np.frombuffer(encode_page(html), np.uint8)
+    tags = np.flatnonzero(page[:-2] == _LESS_THAN)
+    names = page[tags + 1][page[tags + 2] == _ONE]
+    return int(np.count_nonzero(names == _SMALL_H)), int(np.count_nonzero(names == _LARGE_H))
 
 
 def choose_title(shared: list[Any], titles: list[Any], headings: list[Any]) -> str | None:
