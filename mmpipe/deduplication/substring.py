@@ -121,16 +121,17 @@ def _add_earlier(
     """Add the documents of an index that share a fingerprint with what is there, and those fingerprints."""
     starts = index.list_starts()
     matched: list[Fingerprints] = []
+    indexed = index.keys
     for keyed in files.list_ranges():
-        within = keyed.slice_sorted(index.fingerprints.keys)
-        keys = index.fingerprints.keys[within]
-        known = np.unique(keyed.read().keys)
+        within = keyed.slice_sorted(indexed)
+        keys = indexed[within]
+        known = np.unique(keyed.read()[:, 0])
         is_known = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
-        matched.append(Fingerprints(keys[is_known], index.fingerprints.places[within][is_known]))
+        matched.append(np.stack([keys[is_known], index.places[within][is_known]], axis=1))
     if not matched:
         return
-    found = Fingerprints(*(np.concatenate(parts) for parts in zip(*matched, strict=True)))
-    places = (found.places >> np.uint64(16)).astype(np.int64)
+    found = np.concatenate(matched)
+    places = (found[:, 1] >> np.uint64(16)).astype(np.int64)
     owners = np.searchsorted(starts, places, side="right") - 1
     wanted = np.unique(owners)
     moved = np.zeros(len(starts), dtype=np.int64)
@@ -139,7 +140,8 @@ def _add_earlier(
         store.add(batch, units, sequence)
     lengths = index.documents.get_column("units").to_numpy()[wanted]
     moved[wanted] = at + np.cumsum(lengths) - lengths - starts[wanted]
-    files.add(Fingerprints(found.keys, found.places + (moved[owners].astype(np.uint64) << np.uint64(16))))
+    found[:, 1] += moved[owners].astype(np.uint64) << np.uint64(16)
+    files.add(found)
 
 
 def _match_range(
@@ -153,13 +155,14 @@ def _match_range(
     from mmpipe.deduplication.substring_kernels import match_windows
 
     found = keyed.read()
-    by_key = np.argsort(found.keys)
-    keys = found.keys[by_key]
+    keys = np.ascontiguousarray(found[:, 0])
+    by_key = np.argsort(keys)
+    keys = keys[by_key]
     is_next_same = keys[1:] == keys[:-1]
     is_shared = np.zeros(len(keys), dtype=np.bool_)
     is_shared[1:] |= is_next_same
     is_shared[:-1] |= is_next_same
-    keys, places = keys[is_shared], found.places[by_key[is_shared]]
+    keys, places = keys[is_shared], found[by_key[is_shared], 1]
     del found, by_key, is_shared, is_next_same
     moves = order.find_moves((places >> np.uint64(16)).astype(np.int64))
     units = store.map_units()

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 import xxhash
 
-from mmpipe.deduplication.substring_fingerprints import WORKING_BYTES, FingerprintFiles, Fingerprints, make_fingerprints
-from mmpipe.deduplication.substring_store import batch_documents, digest_documents, read_units
+from mmpipe.deduplication.substring_fingerprints import WORKING_BYTES, FingerprintFiles, make_fingerprints
+from mmpipe.deduplication.substring_store import batch_documents, digest_documents, map_values, read_units
 from mmpipe.errors import ConfigurationError, DatasetNotReady, SchemaError
 
 if TYPE_CHECKING:
@@ -44,12 +44,14 @@ class SubstringIndex:
 
     Attributes:
         folder: where it is.
-        fingerprints: sorted by key, mapped from disk.
+        keys: of its fingerprints, sorted; mapped from disk.
+        places: of each, as `substring_kernels.select_fingerprints` packs them; mapped from disk.
         documents: `doc_id`, `rank`, `units`, `digest` (64-bit xxh3 of the units), in the order of the places.
     """
 
     folder: Path
-    fingerprints: Fingerprints
+    keys: NDArray[np.uint64]
+    places: NDArray[np.uint64]
     documents: pl.DataFrame
 
     @classmethod
@@ -76,12 +78,8 @@ class SubstringIndex:
                     f"{path} is not what was written there: remove that folder and write the index of the dump again; "
                     f"the dump itself is not touched."
                 )
-        if not header["fingerprints"]:
-            nothing = np.empty(0, dtype=np.uint64)
-            found = Fingerprints(nothing, nothing)
-        else:
-            found = Fingerprints(*(np.memmap(folder / name, dtype=np.uint64, mode="r") for name in (_KEYS, _PLACES)))
-        return cls(folder, found, pl.read_parquet(folder / _DOCUMENTS))
+        keys, places = (map_values(folder / name, np.uint64) for name in (_KEYS, _PLACES))
+        return cls(folder, keys, places, pl.read_parquet(folder / _DOCUMENTS))
 
     def list_starts(self) -> NDArray[np.int64]:
         """Return the place of each document, and of the end: (documents + 1,)."""
@@ -124,19 +122,16 @@ def write_substring_index(
                     files.add(found)
                 total += len(units.units)
                 frames.append(_describe(batch, units))
-            count = 0
             with (made / _KEYS).open("wb") as keys, (made / _PLACES).open("wb") as places:
                 for keyed in files.list_ranges():
                     found = keyed.read()
                     # by place among equal keys, so that the bytes do not tell how the texts came in batches
-                    order = np.lexsort((found.places, found.keys))
-                    keys.write(found.keys[order].data)
-                    places.write(found.places[order].data)
-                    count += len(order)
+                    found = found[np.lexsort((found[:, 1], found[:, 0]))]
+                    keys.write(found[:, 0].tobytes())
+                    places.write(found[:, 1].tobytes())
         pl.concat([_empty_documents(), *frames]).write_parquet(made / _DOCUMENTS)
         header = {
             "made_with": {"revision": _REVISION, **settings.describe_index()},
-            "fingerprints": count,
             "files": {name: _digest_file(made / name) for name in (_KEYS, _PLACES, _DOCUMENTS)},
         }
         (made / _HEADER).write_text(json.dumps(header), encoding="utf-8")

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
-_MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
+_HALF = np.uint64(33)
 _ONE = np.uint64(1)
 _LARGEST = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -25,17 +25,18 @@ _PLACE_SHIFT = np.uint64(16)
 _BACK_SHIFT = np.uint64(8)
 _BYTE = np.uint64(0xFF)
 
+# hashes at a time
+_BLOCK = 8192
+
 #: Units from the start of a window to its fingerprint are kept in a byte.
 MOST_GAP = 256
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _mix64(value: np.uint64) -> np.uint64:
-    value ^= value >> np.uint64(33)
-    value *= _MIX_1
-    value ^= value >> np.uint64(33)
-    value *= _MIX_2
-    return value ^ (value >> np.uint64(33))
+def _spread(value: np.uint64) -> np.uint64:
+    # one multiplication: a second costs more than it helps, since what is called equal has been compared
+    spread = (value ^ (value >> _HALF)) * _MIX
+    return spread ^ (spread >> _HALF)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -47,10 +48,28 @@ def _raise_base(exponent: int) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _hash_units(units: NDArray[Any], begin: int, end: int) -> np.uint64:
+    rolling = np.uint64(0)
+    for index in range(begin, end):
+        rolling = rolling * _BASE + (np.uint64(units[index]) + _ONE)
+    return rolling
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _append_fingerprint(found: NDArray[np.uint64], count: int, key: np.uint64, place: int, back: int, more: int) -> Any:
+    if count == len(found):
+        found = np.concatenate((found, np.empty_like(found)))
+    # spread again, since least hashes are small and would crowd into the first partitions
+    found[count, 0] = _spread(key ^ _BASE)
+    found[count, 1] = (np.uint64(place) << _PLACE_SHIFT) | (np.uint64(back) << _BACK_SHIFT) | np.uint64(more)
+    return found
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def select_fingerprints(
     units: NDArray[Any], starts: NDArray[np.int64], origin: int, width: int, gap: int, mask: np.uint64
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return the key of each fingerprint, and its place with the windows it stands for.
+) -> NDArray[np.uint64]:
+    """Return (fingerprints, 2): the key of each, and its place with the windows it stands for.
 
     Every window of `width + gap - 1` units belongs to exactly one fingerprint.
 
@@ -62,54 +81,52 @@ def select_fingerprints(
         gap: hashes of which the least is taken.
         mask: bits of the hash that count.
     """
-    room = 1024 + 3 * len(units) // (gap + 1)
-    keys = np.empty(room, dtype=np.uint64)
-    places = np.empty(room, dtype=np.uint64)
+    found = np.empty((1024 + 3 * len(units) // (gap + 1), 2), dtype=np.uint64)
     count = 0
     oldest_factor = _raise_base(width - 1)
-    ring = np.empty(gap, dtype=np.uint64)
+    hashes = np.empty(_BLOCK + gap, dtype=np.uint64)
     for document in range(len(starts) - 1):
         begin = starts[document]
         hashed = starts[document + 1] - begin - width + 1
         if hashed < gap:
             continue
-        rolling = np.uint64(0)
-        for index in range(begin, begin + width - 1):
-            rolling = rolling * _BASE + (np.uint64(units[index]) + _ONE)
-        least, least_at, since, slot = _LARGEST, 0, 0, 0
-        for index in range(hashed + 1):
-            window = index - gap + 1
-            new, new_at = least, least_at
-            if index < hashed:
+        rolling = _hash_units(units, begin, begin + width - 1)
+        least, least_at, since = _LARGEST, 0, 0
+        for block in range(0, hashed, _BLOCK):
+            # in front of the hashes of this block stand the last of the one before
+            end = min(block + _BLOCK, hashed)
+            base = block - gap
+            hashes[:gap] = hashes[_BLOCK : _BLOCK + gap]
+            for index in range(block, end):
                 rolling = rolling * _BASE + (np.uint64(units[begin + index + width - 1]) + _ONE)
-                key = _mix64(rolling) & mask
+                hashes[index - base] = _spread(rolling) & mask
                 rolling -= (np.uint64(units[begin + index]) + _ONE) * oldest_factor
-                ring[slot] = key
-                slot = slot + 1 if slot + 1 < gap else 0
-                if key <= least:
-                    new, new_at = key, index
-                elif least_at < window:
-                    # the least hash has left the window: the next is sought from the oldest on
-                    new = _LARGEST
-                    for step in range(gap):
-                        other = ring[slot + step if slot + step < gap else slot + step - gap]
-                        if other <= new:
-                            new, new_at = other, window + step
-            if window > 0 and (new_at != least_at or index == hashed):
-                if count == len(keys):
-                    keys = np.concatenate((keys, np.empty(count, dtype=np.uint64)))
-                    places = np.concatenate((places, np.empty(count, dtype=np.uint64)))
-                # mixed again, since least hashes are small and would crowd into the first partitions
-                keys[count] = _mix64(least ^ _BASE)
-                places[count] = (
-                    (np.uint64(origin + begin + since) << _PLACE_SHIFT)
-                    | (np.uint64(least_at - since) << _BACK_SHIFT)
-                    | np.uint64(window - since - 1)
-                )
-                count += 1
-                since = window
-            least, least_at = new, new_at
-    return keys[:count].copy(), places[:count].copy()
+            index = block
+            while index < end:
+                stop = min(end, least_at + gap)
+                while index < stop and hashes[index - base] > least:
+                    index += 1
+                if index == end:
+                    break
+                new, new_at = hashes[index - base], index
+                if index == stop:
+                    # the least hash has left the window: the next is the last of the least in it
+                    for other in range(index - gap + 1, index):
+                        new = min(new, hashes[other - base])
+                    while hashes[new_at - base] != new:
+                        new_at -= 1
+                window = index - gap + 1
+                if window > 0:
+                    place = origin + begin + since
+                    found = _append_fingerprint(found, count, least, place, least_at - since, window - since - 1)
+                    count += 1
+                    since = window
+                least, least_at = new, new_at
+                index += 1
+        place = origin + begin + since
+        found = _append_fingerprint(found, count, least, place, least_at - since, hashed - gap - since)
+        count += 1
+    return found[:count].copy()
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -269,7 +286,7 @@ def match_windows(
                         for index in range(window, window + length):
                             rolling = rolling * _BASE + (np.uint64(units[index]) + _ONE)
                     next_back = back - 1
-                    hashed = _mix64(rolling + np.uint64(back) * _MIX_1)
+                    hashed = _spread(rolling + np.uint64(back) * _BASE)
                     slot = hashed & last_slot
                     while True:
                         entry = slots[slot]

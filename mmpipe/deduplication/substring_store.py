@@ -145,15 +145,15 @@ class UnitStore:
 
     def map_units(self) -> NDArray[Any]:
         """Return the units, mapped from disk."""
-        return _map(self._name("units"), self._dtype)
+        return map_values(self._name("units"), self._dtype)
 
     def map_joined(self) -> NDArray[np.uint8]:
         """Return the bytes that say where no span may begin or end (see `cut_runs`), mapped from disk."""
-        return self.map_units() if self._settings.unit == "bytes" else _map(self._name("joined"), np.uint8)
+        return self.map_units() if self._settings.unit == "bytes" else map_values(self._name("joined"), np.uint8)
 
     def map_offsets(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return first character and last + 1 of each token, mapped from disk."""
-        return _map(self._name("begins"), np.int64), _map(self._name("ends"), np.int64)
+        return map_values(self._name("begins"), np.int64), map_values(self._name("ends"), np.int64)
 
     def _name(self, name: str) -> Path:
         return self._folder / f"{name}.scratch"
@@ -174,7 +174,8 @@ def _flag_joined(units: Units) -> NDArray[np.uint8]:
     return flags
 
 
-def _map(path: Path, dtype: type) -> NDArray[Any]:
+def map_values(path: Path, dtype: type) -> NDArray[Any]:
+    """Return the numbers in a file, mapped."""
     if not path.stat().st_size:
         return np.empty(0, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r")
