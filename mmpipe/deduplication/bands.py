@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from mmpipe.deduplication.pair_files import SortedCodes
 from mmpipe.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from mmpipe.deduplication.duplicate_index import DuplicateIndex, SortedKeys
     from mmpipe.deduplication.minhash import MinHashSettings
-
-# signatures read at once: 450 band keys are 3.6 KB, so about 230 MB
-_BATCH_ROWS = 65_536
+    from mmpipe.deduplication.pair_files import Scratch
 
 #: Each document is paired with at most this many best documents of each of its buckets in one search, so that a
 #: bucket of n documents costs n times this and not n squared.
 DEFAULT_HUBS = 16
+
+# bytes held per key of a range, beside the pairs
+_KEY_BYTES = 96
 
 
 def unpack_band_keys(column: pl.Series, bands: int) -> NDArray[np.uint64]:
@@ -39,119 +42,133 @@ def unpack_band_keys(column: pl.Series, bands: int) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(column.to_list()), dtype="<u8").reshape(-1, bands).astype(np.uint64, copy=False)
 
 
-def stack_band_keys(
-    batches: Iterable[pl.DataFrame], bands: int, rows: int, file: Path | None = None
-) -> tuple[NDArray[np.uint64], pl.DataFrame]:
-    """Return (bands, rows) uint64, the keys of one band side by side as the search reads them, and who is where.
-
-    The second value has `doc_id` and `column`: the documents in the order in which they came.
-
-    Args:
-        batches: `doc_id` and `band_keys` of documents with keys; only one batch is in memory at a time.
-        bands: keys per document.
-        rows: documents in all batches.
-        file: where to lay the keys, instead of memory; the caller removes it.
-
-    Raises:
-        SchemaError: a row has another number of keys.
-    """
-    keys = _allocate((bands, rows), file)
-    doc_ids = [pl.DataFrame(schema={"doc_id": pl.String})]
-    begin = 0
-    for batch in batches:
-        keys[:, begin : begin + batch.height] = unpack_band_keys(batch.get_column("band_keys"), bands).T
-        begin += batch.height
-        doc_ids.append(batch.select("doc_id"))
-    return keys, pl.concat(doc_ids).with_row_index("column")
-
-
-def stream_signed(signatures: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """Yield the rows that have band keys, some at a time, in any order."""
-    signed = signatures.filter(pl.col("band_keys").bin.size() > 0)
-    yield from signed.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False)
-
-
-def _allocate(shape: tuple[int, int], file: Path | None) -> NDArray[np.uint64]:
-    if file is None or not all(shape):
-        return np.empty(shape, dtype=np.uint64)
-    return np.memmap(file, dtype=np.uint64, mode="w+", shape=shape)
+def refuse_other_settings(signatures: pl.DataFrame, settings: MinHashSettings) -> None:
+    """Raise SchemaError if a signature was made with other settings."""
+    others = signatures.filter(pl.col("signature_settings") != settings.signature_digest)
+    if others.height:
+        raise SchemaError(
+            f"text_signatures: {others.height} of {signatures.height} rows (first {others.item(0, 'doc_id')}, dump "
+            f"{others.item(0, 'dump')}) were signed with other MinHash settings than this recipe's, so that duplicates "
+            f"would be missed. Materialize text_signatures of that dump again."
+        )
 
 
 def find_candidates(
-    keys: Sequence[NDArray[np.uint64]],
-    columns: NDArray[np.int64],
-    is_published: NDArray[np.bool_],
+    indexes: Sequence[DuplicateIndex],
+    nodes: Sequence[NDArray[np.int64]],
+    is_searched: NDArray[np.bool_],
+    is_settled: NDArray[np.bool_],
+    scratch: Scratch,
     *,
     hubs: int = DEFAULT_HUBS,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """Return the distinct pairs of documents that share a band key, as sorted (better, worse) places in `columns`.
+) -> tuple[SortedCodes, bool]:
+    """Return the distinct pairs of documents that share a band key, each as `better * documents + worse`.
 
-    The third value says whether a bucket held more documents than all could be paired. One band is in memory at a
-    time: about 40 bytes per document, beside the pairs found so far. The result depends on the documents and their
-    order of preference alone. Bands are independent, so on a cluster each may be a task.
+    The second value says whether a bucket held more documents than all could be paired. Each band and range of keys
+    is a task of its own, with one share of the memory; the result depends neither on the ranges nor on the workers.
 
     Args:
-        keys: one or several (bands, documents); see `stack_band_keys`.
-        columns: the documents to search among, best first, by their column in `keys` (counted through all of them).
-        is_published: for each of them, whether an earlier dump published it; two such documents are never paired.
+        indexes: of the dumps to search.
+        nodes: for each of them, by document number, the document's place in the order of preference, plus one; 0 for
+            documents that take no part.
+        is_searched: (documents,) whether a document is looked at, by place.
+        is_settled: (documents,) two such documents are never paired, by place.
+        scratch: memory and workers.
         hubs: see DEFAULT_HUBS.
     """
     from mmpipe.deduplication.cluster_kernels import pair_buckets
 
-    count = np.uint64(max(1, len(columns)))
-    pairs = np.empty(0, dtype=np.uint64)
-    is_cut = False
-    for parts in zip(*keys, strict=True):
-        band = np.concatenate(parts)[columns]
-        found, is_band_cut = pair_buckets(band, np.argsort(band), is_published, hubs)
-        is_cut |= is_band_cut
-        pairs = _merge_sorted(pairs, np.unique(found))
-    return (pairs // count).astype(np.int64), (pairs % count).astype(np.int64), is_cut
+    count = len(is_searched)
+    share = max(1, scratch.memory_bytes // scratch.workers // 2)
+    bands = indexes[0].bands if indexes else 0
+    per_worker = -(-bands // scratch.workers)
+
+    def search(first: int) -> tuple[SortedCodes, bool]:
+        codes = SortedCodes(scratch, share)
+        is_cut = False
+        for band in range(first, min(first + per_worker, bands)):
+            opened = [index.open_band(band) for index in indexes]
+            # a document of a bucket gives at most two pairs per hub, held twice while they grow
+            for keys, found in read_ranges(opened, nodes, share, _KEY_BYTES + 32 * hubs):
+                taken = is_searched[found]
+                pairs, is_range_cut = pair_buckets(keys[0][taken], found[taken], is_settled, hubs, count)
+                is_cut |= is_range_cut
+                codes.add(np.unique(pairs))
+        return codes, is_cut
+
+    with ThreadPoolExecutor(scratch.workers) as pool:
+        parts = list(pool.map(search, range(0, bands, max(1, per_worker))))
+    together = SortedCodes(scratch, scratch.memory_bytes // 2)
+    for codes, _ in parts:
+        together.take(codes)
+    return together, any(is_cut for _, is_cut in parts)
 
 
-def _merge_sorted(known: NDArray[np.uint64], found: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the union of two sorted arrays of distinct values; cheap where `found` holds little that is new."""
-    places = np.searchsorted(known, found)
-    is_known = np.zeros(len(found), dtype=np.bool_)
-    inside = places < len(known)
-    is_known[inside] = known[places[inside]] == found[inside]
-    return known if is_known.all() else np.insert(known, places[~is_known], found[~is_known])
+def read_ranges(
+    opened: Sequence[SortedKeys], nodes: Sequence[NDArray[np.int64]], memory_bytes: int, row_bytes: int
+) -> Iterator[tuple[list[NDArray[np.uint64]], NDArray[np.int64]]]:
+    """Yield the keys of several indexes together, a range of them at a time, sorted, with the documents' places.
 
-
-def select_touching(
-    earlier: pl.LazyFrame,
-    keys: NDArray[np.uint64],
-    exact_hashes: pl.Series,
-    settings: MinHashSettings,
-    file: Path | None = None,
-) -> pl.DataFrame:
-    """Return the signatures of earlier dumps that share a band key or an exact hash with the current one.
-
-    Earlier signatures are streamed; only those that touch stay in memory. Rows signed with other settings are taken
-    along, for the caller to refuse.
+    Rows of documents that take no part are left out. All rows of one key come in one range.
 
     Args:
-        earlier: signatures of documents published by earlier dumps.
-        keys: (bands, documents) of the current dump.
-        exact_hashes: of the current dump.
-        settings: those of both.
-        file: where to lay a sorted copy of the keys, instead of memory; the caller removes it.
+        opened: the same band, or the exact hashes, of every index.
+        nodes: as in `find_candidates`.
+        memory_bytes: for one range.
+        row_bytes: that one row costs the reader.
     """
-    known_keys = _allocate((keys.shape[0], keys.shape[1]), file)
-    for band, unsorted in enumerate(keys):
-        known_keys[band] = np.sort(np.asarray(unsorted))
-    is_other = pl.col("signature_settings") != settings.signature_digest
-    is_exact = pl.col("exact_hash").is_in(exact_hashes.unique().implode())
-    touching = [earlier.limit(0).collect()]
-    for batch in earlier.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False):
-        is_touching = batch.select(is_other | is_exact).to_series().to_numpy().copy()
-        undecided = np.flatnonzero(~is_touching & (batch.get_column("band_keys").bin.size() > 0).to_numpy())
-        undecided_keys = unpack_band_keys(batch.get_column("band_keys").gather(undecided), settings.bands)
-        for band, known in enumerate(known_keys if keys.shape[1] else ()):
-            wanted = undecided_keys[:, band]
-            shares = known[np.minimum(np.searchsorted(known, wanted), len(known) - 1)] == wanted
-            if shares.any():
-                is_touching[undecided[shares]] = True
-                undecided, undecided_keys = undecided[~shares], undecided_keys[~shares]
-        touching.append(batch.filter(pl.Series(is_touching)))
-    return pl.concat(touching)
+    total = sum(keys.rows for keys in opened)
+    ranges = max(1, -(-total * row_bytes // memory_bytes))
+    for number in range(ranges):
+        # keys are hashes, so equal ranges of them hold about as many
+        low, high = (2**64 * edge // ranges for edge in (number, number + 1))
+        columns: list[list[NDArray[np.uint64]]] = []
+        found = []
+        for keys, places in zip(opened, nodes, strict=True):
+            begin, end = keys.find_range(low, high)
+            if end > begin:
+                read, numbers = keys.read(begin, end)
+                of_rows = places[numbers]
+                takes_part = of_rows > 0
+                columns.append([column[takes_part] for column in read])
+                found.append(of_rows[takes_part] - 1)
+        if not found:
+            continue
+        if len(found) == 1:
+            yield columns[0], found[0]
+            continue
+        joined = [np.concatenate(parts) for parts in zip(*columns, strict=True)]
+        order = np.argsort(joined[0])
+        yield [column[order] for column in joined], np.concatenate(found)[order]
+
+
+def mark_touched(
+    earlier: DuplicateIndex, current: DuplicateIndex, touched: NDArray[np.bool_], scratch: Scratch
+) -> None:
+    """Set `touched` for the documents of an earlier dump that share a band key or an exact hash with the current one.
+
+    Both are sorted, so each is read once, in step (a merge join); no document is.
+
+    Args:
+        earlier: index of an earlier dump.
+        current: index of this one.
+        touched: (documents of the earlier one,) by number, changed in place.
+        scratch: memory and workers.
+    """
+    share = max(1, scratch.memory_bytes // scratch.workers)
+
+    def join(pair: tuple[SortedKeys, SortedKeys]) -> None:
+        old, new = pair
+        ranges = max(1, -(-(old.rows + new.rows) * _KEY_BYTES // share))
+        for number in range(ranges):
+            low, high = (2**64 * edge // ranges for edge in (number, number + 1))
+            [known, *_], _ = new.read(*new.find_range(low, high))
+            [keys, *_], numbers = old.read(*old.find_range(low, high))
+            if len(known) and len(keys):
+                is_shared = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+                touched[numbers[is_shared]] = True
+
+    pairs = [(earlier.open_band(band), current.open_band(band)) for band in range(current.bands)]
+    with ThreadPoolExecutor(scratch.workers) as pool:
+        # several threads may set the same mark, always to the same value
+        list(pool.map(join, [(earlier.open_exact(), current.open_exact()), *pairs]))

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mmpipe.deduplication.duplicates import find_duplicates, removals_of
+from mmpipe.deduplication.duplicate_index import build_index
+from mmpipe.deduplication.duplicates import find_duplicates, removals_of, search_duplicates
 from mmpipe.deduplication.minhash import MinHashSettings, sign_documents
-from mmpipe.deduplication.near_duplicates import find_near_duplicates
 from mmpipe.deduplication.verification import measure_similarities
 from mmpipe.errors import InvariantBroken, SchemaError
 from mmpipe.tables.keep import keep
@@ -170,6 +170,12 @@ def test_without_verification_every_pair_that_shares_a_band_counts() -> None:
     assert removals_of(duplicates, settings)["high"].to_list() == [None]
 
 
+def share_every_band(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sign documents so that all of them share all their band keys."""
+    signatures = sign_documents(frame, SETTINGS)
+    return signatures.with_columns(band_keys=pl.lit(bytes(8 * SETTINGS.bands)))
+
+
 @pytest.mark.parametrize("hubs", [1, 3, 16, 1000])
 def test_a_bucket_larger_than_the_hubs_loses_no_near_duplicate(hubs: int) -> None:
     texts = {}
@@ -177,19 +183,13 @@ def test_a_bucket_larger_than_the_hubs_loses_no_near_duplicate(hubs: int) -> Non
         words = write_text(pair)
         texts[f"{pair:02d}a"] = " ".join(words)
         texts[f"{pair:02d}b"] = " ".join(words[:-1])
-    keys = np.zeros((1, 120), dtype=np.uint64)
-    compared = (
-        pl.DataFrame({"doc_id": list(texts), "is_published": False})
-        .with_row_index("rank")
-        .with_columns(column=pl.col("rank"))
-    )
-    found = find_near_duplicates([keys], compared, frame_of(texts), SETTINGS, hubs=hubs)
-    order = np.argsort(found.worse)
-    assert found.better[order].tolist() == list(range(0, 120, 2))
-    assert found.worse[order].tolist() == list(range(1, 120, 2))
+    frame = frame_of(texts)
+    found = find_duplicates(share_every_band(frame), None, frame, SETTINGS, hubs=hubs)
+    kept = [f"{pair:02d}a" for pair in range(60) for _ in range(2)]
+    assert found.select("doc_id", "kept_doc_id").rows() == list(zip(sorted(texts), kept, strict=True))
 
 
-def test_a_bucket_is_never_paired_in_full_beyond_the_most_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_is_never_paired_in_full_beyond_the_most_hubs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("mmpipe.deduplication.near_duplicates.MOST_HUBS", 4)
     texts = frame_of({f"{seed:03d}": " ".join(write_text(seed)) for seed in range(100)})
     asked: list[int] = []
@@ -199,43 +199,48 @@ def test_a_bucket_is_never_paired_in_full_beyond_the_most_hubs(monkeypatch: pyte
         return np.zeros(len(left))
 
     monkeypatch.setattr("mmpipe.deduplication.near_duplicates.measure_similarities", count_pairs)
-    compared = pl.DataFrame({"doc_id": texts["doc_id"], "is_published": False})
-    compared = compared.with_row_index("rank").with_columns(column=pl.col("rank"))
-    find_near_duplicates([np.zeros((1, 100), dtype=np.uint64)], compared, texts, SETTINGS, hubs=2)
+    index = build_index(tmp_path / "index", share_every_band(texts).lazy(), SETTINGS)
+    found = search_duplicates(index, [], texts, SETTINGS, tmp_path / "found", hubs=2)
     assert sum(asked) == 99 + 98 + 97 + 96
+    assert found.is_cut
 
 
-def test_band_keys_on_disk_give_the_same_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_memory_and_many_workers_give_the_same_answer(tmp_path: Path) -> None:
     frame = frame_of(make_corpus(8))
     signatures = sign_documents(frame, SETTINGS)
     half = signatures.filter(pl.col("doc_id").str.ends_with("original")).with_columns(dump_sequence=pl.lit(0))
     rest = signatures.filter(~pl.col("doc_id").str.ends_with("original"))
     expected = find_duplicates(rest, half, frame, SETTINGS)
     assert expected.height == 24
-    monkeypatch.setattr("mmpipe.deduplication.bands._BATCH_ROWS", 7)
     rest.write_parquet(tmp_path / "signatures.parquet", row_group_size=5)
     scan = pl.scan_parquet(tmp_path / "signatures.parquet")
-    assert find_duplicates(scan, half.lazy(), frame, SETTINGS, scratch=tmp_path).equals(expected)
-    assert (tmp_path / "band_keys.u64").stat().st_size == rest.height * SETTINGS.bands * 8
+    for workers in (1, 2, 5):
+        # keys come in ranges of a few, and pairs in runs of a few
+        found = find_duplicates(scan, half.lazy(), frame, SETTINGS, memory_bytes=4096, workers=workers)
+        assert found.equals(expected)
 
 
-def test_earlier_signatures_are_streamed_and_only_those_that_touch_matter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mmpipe.deduplication.bands._BATCH_ROWS", 16)
+def test_of_earlier_dumps_only_candidates_are_read() -> None:
     texts = frame_of(make_corpus(20))
     is_published = pl.col("doc_id").str.contains("original|far")
-    earlier = sign_documents(texts.filter(is_published), SETTINGS).with_columns(dump_sequence=pl.lit(0))
-    for part in range(4):
-        earlier[part * 10 : part * 10 + 10].write_parquet(tmp_path / f"{part}.parquet")
-    lazy = pl.scan_parquet(tmp_path / "*.parquet")
-    joined = lazy.join(pl.LazyFrame({"doc_id": ["000-original"]}), on="doc_id", how="anti")
-    found = find_duplicates(sign_documents(texts.filter(~is_published), SETTINGS), joined, texts, SETTINGS)
+    earlier = sign_documents(texts.filter(is_published), SETTINGS).with_columns(
+        dump_sequence=pl.int_range(pl.len()) % 3
+    )
+    joined = earlier.lazy().join(pl.LazyFrame({"doc_id": ["000-original"]}), on="doc_id", how="anti")
+    known = dict(texts.select("doc_id", "text").iter_rows())
+    read: set[str] = set()
+
+    def read_texts(ids: list[str]) -> dict[str, str]:
+        read.update(ids)
+        return {doc_id: known[doc_id] for doc_id in ids}
+
+    found = find_duplicates(sign_documents(texts.filter(~is_published), SETTINGS), joined, read_texts, SETTINGS)
     assert found.height == 60
     kept = found.filter(pl.col("doc_id").str.starts_with("000")).get_column("kept_doc_id").unique().to_list()
     assert kept == ["000-twin"]  # its original is not published, so the best of this dump stays
     others = found.filter(~pl.col("doc_id").str.starts_with("000"))
     assert others.select((pl.col("kept_doc_id") == pl.col("doc_id").str.head(3) + "-original").all()).item()
+    assert len([doc_id for doc_id in read if doc_id.endswith("far")]) < 20  # most share no band key
 
 
 def test_signatures_of_other_settings_are_refused() -> None:
