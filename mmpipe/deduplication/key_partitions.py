@@ -62,10 +62,13 @@ class KeyPartitions:
         for number in np.flatnonzero(np.diff(bounds)):
             ordered[bounds[number] : bounds[number + 1]].tofile(self._files[number])
 
-    def read_sorted(self) -> Iterator[NDArray[Any]]:
-        """Yield each file's records sorted by all fields, the key first; keys of a file are below the next one's."""
+    def read_sorted(self, *fields: str) -> Iterator[NDArray[Any]]:
+        """Yield each file's records sorted by the key and then by some fields (default: by all, in their order).
+
+        Keys of a file are below those of the next.
+        """
         for file, path in zip(self._files, self._paths, strict=True):
             file.flush()
             records = np.fromfile(path, dtype=self._record)
-            names = self._record.names or ()
+            names = ("key", *fields) if fields else self._record.names or ()
             yield records[np.lexsort([records[name] for name in reversed(names)])]
