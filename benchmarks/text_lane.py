@@ -1,6 +1,6 @@
 """The whole text lane, WARC to filtered documents: mmpipe beside datatrove's FineWeb pipeline, page by page.
 
-    python benchmarks/text_lane.py [--quick] [--workers 1] [--pages 1795]
+    python benchmarks/text_lane.py [--quick] [--workers 1] [--pages 1795] [--tiles 1]
 
 Real pages of the shared data folder, cut into one file per worker, with datatrove's own lists and language model on
 both sides. Seconds are CPU seconds of all processes of a side, start-up included (datatrove loads 4.6 million domains
@@ -19,6 +19,7 @@ import argparse
 import gzip
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="150 pages")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--pages", type=int, default=1795)
+    parser.add_argument("--tiles", type=int, default=1, help="times the pages are read, their words in another order")
     options = parser.parse_args()
     shared = Path(os.environ.get("MMPIPE_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not (shared / "web" / "real_pages.warc.gz").is_file():
@@ -69,7 +71,7 @@ def main() -> None:
     pages = 150 if options.quick else options.pages
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "warc"
-        count = cut_pages(shared / "web", folder, pages, options.workers)
+        count = cut_pages(shared / "web", folder, pages, options.workers, options.tiles)
         model = find_model()
         recipes = write_recipes(Path(scratch), shared, peer)
         warm_up(Path(scratch), folder, recipes["fineweb"])
@@ -95,16 +97,42 @@ def main() -> None:
     print_result("text_lane", ours["fineweb"], rows[0][1], "pages per CPU s", data, cores, **extra)
 
 
-def cut_pages(web: Path, folder: Path, pages: int, files: int) -> int:
-    """Copy the first pages, member by member, into one file per worker."""
+def cut_pages(web: Path, folder: Path, pages: int, files: int, tiles: int) -> int:
+    """Copy the first pages, member by member, into one file per worker, as often as asked, with changed text."""
     folder.mkdir()
     with gzip.open(web / "gold.jsonl.gz", "rt", encoding="utf-8") as lines:
         spans = [(row["warc_offset"], row["warc_length"]) for row in map(json.loads, lines)][:pages]
     content = (web / "real_pages.warc.gz").read_bytes()
     for number in range(files):
-        part = b"".join(content[start : start + length] for start, length in spans[number::files])
-        (folder / f"{number}.warc.gz").write_bytes(part)
-    return len(spans)
+        with (folder / f"{number}.warc.gz").open("wb") as stream:
+            for tile in range(tiles):
+                for start, length in spans[number::files]:
+                    stream.write(change_page(content[start : start + length], tile))
+    return len(spans) * tiles
+
+
+_RUN = re.compile(rb">([^<>]{40,})<")
+_LENGTH = re.compile(rb"(?mi)^Content-Length: *\d+")
+_URL = re.compile(rb"(?mi)^(WARC-Target-URI: *\S+)")
+_CODED = re.compile(rb"(?mi)^(Content-Encoding|Transfer-Encoding):")
+
+
+def change_page(member: bytes, tile: int) -> bytes:
+    """Return a record with the words of each run of text turned by some places, under another URL; as it is for 0."""
+    record = gzip.decompress(member)
+    head, _, block = record.partition(b"\r\n\r\n")
+    http, _, body = block.partition(b"\r\n\r\n")
+    if not tile or _CODED.search(http):
+        return member
+
+    def turn(found: re.Match[bytes]) -> bytes:
+        words = found[1].split(b" ")
+        at = tile * 7 % len(words)
+        return b">" + b" ".join(words[at:] + words[:at]) + b"<"
+
+    block = http + b"\r\n\r\n" + _RUN.sub(turn, body.removesuffix(b"\r\n\r\n"))
+    head = _LENGTH.sub(b"Content-Length: %d" % len(block), _URL.sub(rb"\1?tile=%d" % tile, head))
+    return gzip.compress(head + b"\r\n\r\n" + block + b"\r\n\r\n", 1)
 
 
 def find_model() -> str:
