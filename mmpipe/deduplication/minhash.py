@@ -1,96 +1,179 @@
-"""Signs documents for near-duplicate search: word shingles, MinHash, and one key per band."""
+"""Signs documents for near-duplicate search: shingles, MinHash, and one key per band."""
 
 from __future__ import annotations
 
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
 
 from mmpipe.deduplication.exact import hash_exactly
-from mmpipe.deduplication.normalization import build_character_table
+from mmpipe.deduplication.shingles import Normalization, ShingleHash, Shingling, hash_shingles_of, shingle_texts
 from mmpipe.errors import ConfigurationError
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.text import TEXT_SIGNATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
-# code points handled at once: about 100 MB of working arrays
+__all__ = [
+    "MinHashSettings",
+    "compute_band_keys",
+    "compute_signatures",
+    "make_permutations",
+    "shingle_texts",
+    "sign_documents",
+]
+
+Permutations = Literal["affine32", "affine64", "datatrove"]
+
+# characters handled at once: about 200 MB of working arrays
 _BATCH_CHARACTERS = 8_000_000
+
+# bytes of band keys of a batch, however short its texts are
+_BATCH_KEY_BYTES = 1 << 28
+
+# changes with the hashes themselves: keys made by another version never match
+_HASH_VERSION = 2
+
+_DATATROVE_PRIME = (1 << 61) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class MinHashSettings:
-    """How near-duplicates are looked for and what counts as one.
+    """How near-duplicates are looked for and what counts as one; `minhash_presets.PRESETS` has those of the peers.
 
     The defaults are RefinedWeb's: 9,000 hashes of word 5-grams in 450 bands of 20 (arXiv 2306.01116, App. G.3.1; the
     "20 buckets of 450" of its §3.3 would match nothing), verified at Jaccard 0.8 as in Lee et al. (arXiv 2107.06499,
-    §4.2). FineWeb's are `bands=14, rows=8, verify_jaccard=None` (arXiv 2406.17557, App. E.1).
+    §4.2).
 
     Attributes:
-        shingle_words: words per shingle.
+        shingle_words: words per shingle; null where shingles are of characters.
         bands: band keys per document; two documents that share one are compared.
         rows: hashes per band. A pair of Jaccard s shares a band with probability 1 - (1 - s^rows)^bands.
         seed: of the permutations.
         verify_jaccard: exact Jaccard of the shingle sets from which a compared pair are near-duplicates; None takes
-            every compared pair for near-duplicates.
+            every compared pair for near-duplicates, as the peers do.
+        shingle_characters: characters per shingle; null where shingles are of words.
+        normalization: what does not count; see `shingles.Shingling`.
+        short_texts: what becomes of texts of fewer units than a shingle; see `shingles.Shingling`.
+        shingle_hash: see `shingles.Shingling`.
+        permutations: `affine32` and `affine64` are datasketch's schemes of these names; `datatrove` is a * h + b in
+            64 bits and then modulo 2^61 - 1, with datatrove's draw.
     """
 
-    shingle_words: int = 5
+    shingle_words: int | None = 5
     bands: int = 450
     rows: int = 20
     seed: int = 1
     verify_jaccard: float | None = 0.8
+    shingle_characters: int | None = None
+    normalization: Normalization = "unicode"
+    short_texts: Literal["whole", "skip"] = "whole"
+    shingle_hash: ShingleHash = "mix64"
+    permutations: Permutations = "affine32"
 
     def __post_init__(self) -> None:
-        for name in ("shingle_words", "bands", "rows"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"MinHash settings: {name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("shingle_words", "shingle_characters", "bands", "rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"MinHash settings: {name} must be at least 1, not {value}.")
+        if (self.shingle_words is None) == (self.shingle_characters is None):
+            raise ConfigurationError(
+                "MinHash settings: name either shingle_words or shingle_characters, and null for the other."
+            )
+        if self.permutations not in get_args(Permutations):
+            raise ConfigurationError(
+                f"MinHash settings: permutations must be one of {', '.join(get_args(Permutations))}, not "
+                f"{self.permutations!r}."
+            )
         if self.verify_jaccard is not None and not 0 < self.verify_jaccard <= 1:
             raise ConfigurationError(
                 f"MinHash settings: verify_jaccard must be above 0 and at most 1, or null, not {self.verify_jaccard}."
             )
+        _ = self.shingling  # refuses what cannot be
+
+    @property
+    def shingling(self) -> Shingling:
+        """What documents are taken for, by the bands and in verification."""
+        return Shingling(
+            unit="words" if self.shingle_characters is None else "characters",
+            size=self.shingle_characters or self.shingle_words or 0,
+            normalization=self.normalization,
+            short_texts=self.short_texts,
+            hash=self.shingle_hash,
+        )
 
     @property
     def signature_digest(self) -> str:
         """Digest of what the band keys depend on; keys of different digests never match and must not be compared."""
-        return digest_settings({name: value for name, value in asdict(self).items() if name != "verify_jaccard"})
+        return digest_settings(self.describe_signature())
+
+    def describe_signature(self) -> dict[str, Any]:
+        """Return what the band keys depend on, to be stored beside them and named when they do not fit."""
+        settings = {name: value for name, value in asdict(self).items() if name != "verify_jaccard"}
+        return settings | {"hash_version": _HASH_VERSION}
 
 
 @lru_cache(maxsize=4)
-def make_permutations(count: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return multipliers (odd) and increments of `count` permutations of 32-bit integers, as datasketch draws them.
+def make_permutations(
+    count: int, seed: int, permutations: Permutations = "affine32"
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return multipliers and increments of `count` permutations, as datasketch or datatrove draws them.
 
-    So signatures can be compared with `datasketch.MinHash(num_perm=count, seed=seed)` whatever made them; a test holds
-    the first permutations to their values, because stored signatures would not survive another draw.
-    """
-    from datasketch import MinHash
-
-    multipliers, increments = MinHash(num_perm=count, seed=seed).permutations
-    return multipliers, increments
-
-
-def shingle_texts(texts: Sequence[str], shingle_words: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return the sorted distinct 64-bit shingle hashes of each text, end to end, and (texts + 1,) where they begin.
-
-    Words are runs of letters, digits and marks after folding (`normalization.build_character_table`). A text of fewer
-    words than a shingle is one shingle of all of them; a text without words has none.
+    So signatures can be compared with `datasketch.MinHash(num_perm=count, seed=seed, scheme=permutations)` whatever
+    made them, or with datatrove's; a test holds the first permutations to their values, because stored signatures
+    would not survive another draw. Shapes: (count,), uint32 for `affine32`, else uint64.
     """
     import numpy as np
 
-    from mmpipe.deduplication.minhash_kernels import shingle_documents
+    if permutations == "datatrove":
+        generator = np.random.RandomState(seed)
+        return (
+            generator.randint(1, _DATATROVE_PRIME, dtype=np.uint64, size=count),
+            generator.randint(0, _DATATROVE_PRIME, dtype=np.uint64, size=count),
+        )
+    from datasketch import MinHash
 
-    texts = [text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text) for text in texts]
-    codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
-    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return shingle_documents(codes, offsets, build_character_table(), shingle_words)
+    multipliers, increments = MinHash(num_perm=count, seed=seed, scheme=permutations).permutations
+    return multipliers, increments
+
+
+def compute_signatures(texts: Sequence[str], settings: MinHashSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the signatures of texts, (texts, bands * rows), and how many distinct shingles each has, (texts,).
+
+    The signature of a text without a shingle means nothing: the highest number everywhere. Signatures are uint32 for
+    `affine32` permutations, else uint64. All of them are held: `sign_documents` makes band keys without holding them.
+    """
+    import numpy as np
+
+    shingles, starts = hash_shingles_of(texts, settings.shingling)
+    from mmpipe.deduplication import minhash_kernels
+
+    drawn = make_permutations(settings.bands * settings.rows, settings.seed, settings.permutations)
+    if settings.permutations == "affine32":
+        return minhash_kernels.compute_signatures32(shingles, starts, *drawn), np.diff(starts)
+    family = minhash_kernels.AFFINE64 if settings.permutations == "affine64" else minhash_kernels.MERSENNE61
+    return minhash_kernels.compute_signatures64(shingles, starts, *drawn, family), np.diff(starts)
+
+
+def compute_band_keys(texts: Sequence[str], settings: MinHashSettings) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return one key per band of each text's signature, (texts, bands), and its distinct shingles, (texts,)."""
+    import numpy as np
+
+    shingles, starts = hash_shingles_of(texts, settings.shingling)
+    from mmpipe.deduplication import minhash_kernels
+
+    drawn = make_permutations(settings.bands * settings.rows, settings.seed, settings.permutations)
+    if settings.permutations == "affine32":
+        return minhash_kernels.compute_band_keys32(shingles, starts, *drawn, settings.bands), np.diff(starts)
+    family = minhash_kernels.AFFINE64 if settings.permutations == "affine64" else minhash_kernels.MERSENNE61
+    return minhash_kernels.compute_band_keys64(shingles, starts, *drawn, family, settings.bands), np.diff(starts)
 
 
 def sign_documents(frame: pl.DataFrame, settings: MinHashSettings) -> pl.DataFrame:
@@ -102,21 +185,14 @@ def sign_documents(frame: pl.DataFrame, settings: MinHashSettings) -> pl.DataFra
         frame: `doc_id`, `dump`, `text` (not null), `date` (nullable, ISO 8601).
         settings: of the whole corpus; the digest is stored in each row.
     """
-    parts = [_sign_batch(batch, settings) for batch in _cut_batches(frame)]
+    parts = [_sign_batch(batch, settings) for batch in _cut_batches(frame, _BATCH_KEY_BYTES // (8 * settings.bands))]
     return TEXT_SIGNATURES.conform(pl.concat(parts) if parts else TEXT_SIGNATURES.make_empty())
 
 
 def _sign_batch(batch: pl.DataFrame, settings: MinHashSettings) -> pl.DataFrame:
-    import numpy as np
-
-    from mmpipe.deduplication.minhash_kernels import compute_band_keys
-
     texts = batch.get_column("text").to_list()
-    shingles, starts = shingle_texts(texts, settings.shingle_words)
-    counts = np.diff(starts)
-    multipliers, increments = make_permutations(settings.bands * settings.rows, settings.seed)
-    keys = compute_band_keys(shingles, starts, multipliers, increments, settings.bands)
-    # a text without words is nobody's near-duplicate: it gets no keys
+    keys, counts = compute_band_keys(texts, settings)
+    # a text without a shingle is nobody's near-duplicate: it gets no keys
     packed = [row.tobytes() if count else b"" for row, count in zip(keys.astype("<u8"), counts, strict=True)]
     return batch.select(
         "doc_id",
@@ -130,13 +206,14 @@ def _sign_batch(batch: pl.DataFrame, settings: MinHashSettings) -> pl.DataFrame:
     )
 
 
-def _cut_batches(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _cut_batches(frame: pl.DataFrame, most_rows: int) -> Iterator[pl.DataFrame]:
     """Yield consecutive slices of at most about _BATCH_CHARACTERS characters of text (always at least one row)."""
     if frame.is_empty():
         return
     running = pl.col("text").str.len_chars().cast(pl.Int64).cum_sum() // _BATCH_CHARACTERS
+    row = pl.int_range(pl.len()) // max(1, most_rows)
     yield from (
         frame.select("doc_id", "dump", "text", "date")
-        .with_columns(batch=running)
-        .partition_by("batch", maintain_order=True, include_key=False)
+        .with_columns(batch=running, block=row)
+        .partition_by("batch", "block", maintain_order=True, include_key=False)
     )

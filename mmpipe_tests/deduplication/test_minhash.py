@@ -12,8 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmpipe.deduplication.bands import find_candidates, unpack_band_keys
-from mmpipe.deduplication.minhash import MinHashSettings, make_permutations, shingle_texts, sign_documents
+from mmpipe.deduplication.minhash import (
+    MinHashSettings,
+    compute_band_keys,
+    make_permutations,
+    shingle_texts,
+    sign_documents,
+)
 from mmpipe.deduplication.minhash_kernels import compute_minimums, measure_jaccard
 from mmpipe.errors import ConfigurationError
 from mmpipe.tables.text import TEXT_SIGNATURES
@@ -122,17 +127,12 @@ def test_recall_at_jaccard_0_9_is_what_the_bands_promise(bands: int, rows: int, 
             " ".join([*shared, *(f"l{chr(0x61 + i)}q{spell(pair)}" for i in range(5))]),
             " ".join([*shared, *(f"r{chr(0x61 + i)}q{spell(pair)}" for i in range(5))]),
         ]
-    signed = sign_documents(frame_of(texts), minhash)
+    keys, _ = compute_band_keys(texts, minhash)
     shingles, starts = shingle_texts(texts, 1)
     evens = np.arange(0, 2 * pairs, 2)
     assert (measure_jaccard(shingles, starts, evens, evens + 1) == 0.9).all()
-    keys = unpack_band_keys(signed["band_keys"], bands)
     recall = (keys[evens] == keys[evens + 1]).any(axis=1).mean()
     assert low <= recall <= high
-    better, worse, _ = find_candidates([keys.T], np.arange(2 * pairs), np.zeros(2 * pairs, dtype=bool))
-    assert len(better) == ((keys[evens] == keys[evens + 1]).any(axis=1)).sum()
-    assert (better % 2 == 0).all()
-    assert (worse == better + 1).all()
 
 
 def spell(number: int) -> str:

@@ -1,0 +1,194 @@
+"""Says what datatrove takes a text for before it compares it: `simplify_text` and spaCy's words, as tables.
+
+The rules are those of datatrove 0.10.1 (`datatrove.utils.text.simplify_text` with its default `TextNormConfig`, then
+`SpaCyTokenizer` for English): lower case; a number, with or without a decimal part, becomes 0; marks of punctuation
+and control characters become spaces; combining marks go; spaCy cuts what stands between spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from threading import Lock
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mmpipe.light_imports import replace_modules
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: What a character of lower-cased text does; stored in the top byte of a table entry, above what it is replaced by.
+COPIED, SPACED, DIGIT, DROPPED, HANGUL, UNSURE = range(6)
+
+#: Marks the entry of a letter, in bit 23 (a code point takes 21).
+LETTER = 1 << 23
+
+#: Between the two halves of a decimal number.
+DECIMAL_SEPARATORS = ".,،٫⎖⎗⎘"
+
+#: Chunks of more bytes count as one word: spaCy would take minutes for a row of ten thousand emoji.
+LONGEST_CHUNK_BYTES = 4_000
+
+#: Places of `SpacyChunks.cases`, a power of two.
+CASE_SLOTS = 1 << 15
+
+# the characters of datatrove's PUNCTUATION, besides its control characters
+_MARKS = "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
+_CONTROLS = "".join(chr(code) for code in (*range(32), *range(127, 160)) if code not in (9, 10))
+_TO_SPACES = str.maketrans(dict.fromkeys(_MARKS + _CONTROLS, " "))
+# the zeros of digits that Unicode 15 to 17 added: datatrove's expressions know them, Python 3.11 does not yet
+_NEW_ZEROS = (0x10D40, 0x116D0, 0x116DA, 0x11BF0, 0x11DE0, 0x11F50, 0x16130, 0x16D70, 0x1CCF0, 0x1E4F0, 0x1E5F1)
+_NEW_DIGITS = "".join(chr(zero + digit) for zero in _NEW_ZEROS for digit in range(10))
+_NUMBER = re.compile(rf"[\d{_NEW_DIGITS}]+(?:[{re.escape(DECIMAL_SEPARATORS)}][\d{_NEW_DIGITS}]+)?")
+
+# the code points beside those of the basic and the first supplementary plane that are not simply copied: Han that
+# stands for other Han, and the last variation selectors
+_FAR_RANGES = ((0x2F800, 0x2FA20), (0xE0100, 0xE01F0))
+_NEAR_END = 0x20000
+_HANGUL_FIRST, _HANGUL_LAST = 0xAC00, 0xD7A3
+
+
+def simplify(text: str) -> str:
+    """Return the text as datatrove simplifies it, still in one piece; what the table calls UNSURE goes this way."""
+    spaced = " ".join(_NUMBER.sub("0", text.lower()).translate(_TO_SPACES).split())
+    decomposed = unicodedata.normalize("NFD", spaced)
+    return "".join(character for character in decomposed if unicodedata.category(character) != "Mn").strip()
+
+
+@lru_cache(maxsize=1)
+def build_simplification_table() -> NDArray[np.uint32]:
+    """Return for each code point of lower-cased text `action << 24 | replacement`. Shape: (1114112,), uint32."""
+    import numpy as np
+
+    # what lies beyond is Han or nothing; spaCy is asked what is not known for a letter
+    table = np.arange(0x110000, dtype=np.uint32) | np.uint32(COPIED << 24)
+    for first, end in ((0, _NEAR_END), *_FAR_RANGES):
+        for code in range(first, end):
+            table[code] = _describe(chr(code))
+    return table
+
+
+def _describe(character: str) -> int:  # noqa: PLR0911
+    category = unicodedata.category(character)
+    if category == "Nd" or character in _NEW_DIGITS:
+        return DIGIT << 24 | ord("0")
+    if character.isspace() or ord(character) in _TO_SPACES:
+        return SPACED << 24 | ord(" ")
+    if _HANGUL_FIRST <= ord(character) <= _HANGUL_LAST:
+        return HANGUL << 24 | ord(character)
+    if category == "Cs":
+        return COPIED << 24 | ord(character)
+    decomposed = unicodedata.normalize("NFD", character)
+    left = "".join(part for part in decomposed if unicodedata.category(part) != "Mn")
+    if not left:
+        return DROPPED << 24
+    # what comes apart into several, and what marks around it could change places with
+    if len(left) > 1 or unicodedata.combining(left):
+        return UNSURE << 24
+    return COPIED << 24 | (LETTER if unicodedata.category(left)[0] == "L" else 0) | ord(left)
+
+
+class SpacyChunks:
+    """Which words spaCy's blank English tokenizer cuts each chunk into: asked once for each, then remembered.
+
+    spaCy never joins words across white space. Rows of letters that are no special case of its (`dont`, `gonna`) are
+    one word: none of its affixes and infixes is made of letters alone. Past `most_chunks` it forgets and starts anew.
+
+    Attributes:
+        cases: (CASE_SLOTS,) whether a row of letters may be a special case, by the last bits of its hash.
+        longest_case: bytes of the longest of these.
+        slots: hash table of (hash, number + 1).
+        cut_starts: (chunks + 1,) where the words of each chunk begin in `cut_lengths`.
+        cut_lengths: bytes of each word of each chunk.
+        lock: held while chunks are numbered and learned; arrays taken under it stay as they are.
+    """
+
+    def __init__(self, most_chunks: int = 1_000_000) -> None:
+        import numpy as np
+
+        self.lock = Lock()
+        self._most_chunks = most_chunks
+        self._tokenizer = _load_tokenizer()
+        cases = [text.encode() for text in self._tokenizer.rules if text.isalpha() and text == simplify(text)]
+        self.cases = _hash_cases(cases)
+        self.longest_case = max(map(len, cases))
+        self.slots = np.zeros((0, 2), dtype=np.uint64)
+        self.cut_starts = np.zeros(1, dtype=np.int64)
+        self.cut_lengths = np.zeros(0, dtype=np.int64)
+
+    @property
+    def count(self) -> int:
+        """How many chunks are known."""
+        return len(self.cut_starts) - 1
+
+    def make_room(self, more: int) -> None:
+        """Make sure that `more` chunks can be numbered."""
+        import numpy as np
+
+        from mmpipe.deduplication.simplification_kernels import move_slots
+
+        if self.count > self._most_chunks:
+            self.slots = np.zeros((0, 2), dtype=np.uint64)
+            self.cut_starts, self.cut_lengths = self.cut_starts[:1], self.cut_lengths[:0]
+        needed = max(1 << 12, 1 << (2 * (self.count + more)).bit_length())
+        if len(self.slots) < needed:
+            larger = np.zeros((needed, 2), dtype=np.uint64)
+            move_slots(self.slots, larger)
+            self.slots = larger
+
+    def learn(self, chunks: Sequence[bytes]) -> None:
+        """Ask spaCy for the chunks that were just numbered."""
+        import numpy as np
+
+        with self._tokenizer.vocab.memory_zone():  # else spaCy's vocabulary keeps every string it ever saw
+            words = [self._split(chunk.decode("utf-8", "surrogatepass")) for chunk in chunks]
+        lengths = [len(word.encode("utf-8", "surrogatepass")) for split in words for word in split]
+        counts = np.cumsum([len(split) for split in words], dtype=np.int64)
+        self.cut_starts = np.concatenate([self.cut_starts, self.cut_starts[-1] + counts])
+        self.cut_lengths = np.concatenate([self.cut_lengths, np.array(lengths, dtype=np.int64)])
+
+    def _split(self, chunk: str) -> list[str]:
+        try:
+            chunk.encode()
+        except UnicodeEncodeError:
+            return [chunk]  # spaCy takes no surrogate
+        return [token.text for token in self._tokenizer(chunk)]
+
+
+def _hash_cases(cases: Sequence[bytes]) -> NDArray[np.bool_]:
+    import numpy as np
+
+    from mmpipe.deduplication.hash_kernels import SLACK, hash_word
+
+    marked = np.zeros(CASE_SLOTS, dtype=np.bool_)
+    for case in cases:
+        data = np.frombuffer(case + bytes(SLACK), dtype=np.uint8)
+        marked[int(hash_word(data, np.uint64(0), np.uint64(len(case)))) % len(marked)] = True
+    return marked
+
+
+@lru_cache(maxsize=1)
+def open_spacy_chunks() -> SpacyChunks:
+    """Return this process's dictionary."""
+    return SpacyChunks()
+
+
+def _load_tokenizer() -> Any:
+    """Return spaCy's blank English tokenizer, imported without PyTorch and command line, which it does not need."""
+    absent: dict[str, ModuleType | None] = {"torch": None}
+    if "spacy" not in sys.modules:
+        command_line = ModuleType("spacy.cli.info")
+        command_line.__dict__["info"] = None  # all that spaCy itself takes from there
+        absent |= {"spacy.cli": ModuleType("spacy.cli"), "spacy.cli.info": command_line}
+    with replace_modules(absent):
+        import spacy
+
+    language: Any = spacy.blank("en")
+    # what a new word looks like is not asked for, and takes longer to find than the words themselves
+    language.vocab.lex_attr_getters = {}
+    return language.tokenizer
