@@ -152,7 +152,7 @@ def _match_range(
     settings: SubstringSettings,
     memory_bytes: int,
 ) -> NDArray[np.int64]:
-    from mmpipe.deduplication.substring_kernels import match_windows
+    from mmpipe.deduplication.substring_match_kernels import match_windows
 
     found = keyed.read()
     keys = np.ascontiguousarray(found[:, 0])

@@ -99,9 +99,11 @@ class FingerprintFiles:
         if not self._files:
             return [KeyRange(0, 0, None, tuple(self._held))] if self._held else []
         self._spill()
-        # one of a single key stays as it is, however large
-        while any([self._split(*name) for name, count in list(self._files.items()) if count > self._most]):
-            pass
+        waiting = list(self._files)
+        while waiting:
+            name = waiting.pop()
+            if self._files[name] > self._most:
+                waiting += self._split(*name)
         in_order = sorted(self._files, key=lambda name: name[0] << (64 - name[1]))
         return [KeyRange(*name, self._name(*name)) for name in in_order]
 
@@ -114,18 +116,22 @@ class FingerprintFiles:
             self._held, self._held_count = [], 0
             self._scatter(records, _SPLIT_BITS)
 
-    def _split(self, prefix: int, bits: int) -> bool:
-        """Split a file by further bits, a part of it at a time; not if all its keys are one."""
+    def _split(self, prefix: int, bits: int) -> list[tuple[int, int]]:
+        """Split a file by further bits, a part of it at a time, and return what came of it.
+
+        A file of a single key stays as it is, however large.
+        """
         path = self._name(prefix, bits)
         stored = np.memmap(path, dtype=np.uint64, mode="r").reshape(-1, 2)
         if (stored[:, 0] == stored[0, 0]).all():
-            return False
+            return []
         del self._files[prefix, bits]
         self._were_split.add((prefix, bits))
         for begin in range(0, len(stored), self._most):
             self._scatter(np.array(stored[begin : begin + self._most]), bits + _SPLIT_BITS)
         path.unlink()
-        return True
+        inner = range(prefix << _SPLIT_BITS, (prefix + 1) << _SPLIT_BITS)
+        return [(name, bits + _SPLIT_BITS) for name in inner if (name, bits + _SPLIT_BITS) in self._files]
 
     def _scatter(self, records: Fingerprints, bits: int) -> None:
         digits = ((records[:, 0] >> np.uint64(64 - bits)) & np.uint64((1 << _SPLIT_BITS) - 1)).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""The index of a published dump: fingerprints by key, so that its texts are read again only where a later one matches."""
+"""The index of a published dump: fingerprints by key; a later dump reads its texts only where the two match."""
 
 from __future__ import annotations
 

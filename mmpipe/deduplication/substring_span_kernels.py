@@ -84,6 +84,16 @@ def join_runs(records: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fit_characters(joined: NDArray[np.uint8], left: int, right: int) -> tuple[int, int]:
+    """Return the whole characters from `left` to `right`; nothing is left if the first is not below the second."""
+    while left < right and joined[left] & _UPPER == GOES_ON:
+        left += 1
+    while right > left and right < len(joined) and joined[right] & _UPPER == GOES_ON:
+        right -= 1
+    return left, right
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def cut_runs(
     runs: NDArray[np.int64], is_first: NDArray[np.bool_], joined: NDArray[np.uint8], length: int
 ) -> NDArray[np.int64]:
@@ -114,11 +124,7 @@ def cut_runs(
             while guard < len(runs) and not is_first[guard]:
                 guard += 1
             stop = min(end, runs[guard, 0]) if guard < len(runs) else end
-            left, right = cursor, stop
-            while left < right and joined[left] & _UPPER == GOES_ON:
-                left += 1
-            while right > left and right < len(joined) and joined[right] & _UPPER == GOES_ON:
-                right -= 1
+            left, right = _fit_characters(joined, cursor, stop)
             if left < right:
                 if count == len(spans):
                     spans = np.concatenate((spans, np.empty_like(spans)))

@@ -177,7 +177,7 @@ def _flag_joined(units: Units) -> NDArray[np.uint8]:
 def map_values(path: Path, dtype: type) -> NDArray[Any]:
     """Return the numbers in a file, mapped."""
     if not path.stat().st_size:
-        return np.empty(0, dtype=dtype)
+        return np.frombuffer(b"", dtype=dtype)  # read-only as what is mapped: the loops are compiled once
     return np.memmap(path, dtype=dtype, mode="r")
 
 
