@@ -16,7 +16,7 @@ from mmpipe.deduplication.clusters import label_documents
 from mmpipe.deduplication.duplicate_index import DEFAULT_MEMORY_BYTES, build_index
 from mmpipe.deduplication.near_duplicates import find_near_duplicates
 from mmpipe.deduplication.pair_files import PairLog, Scratch
-from mmpipe.deduplication.ranked_documents import log_pairs, rank_together
+from mmpipe.deduplication.ranked_documents import log_pairs, rank_together, refuse_unknown_methods
 from mmpipe.deduplication.survivors import METHODS, STABLE_POLICY, KeepPolicy
 from mmpipe.tables.removals import describe_removals
 
@@ -33,6 +33,10 @@ _REMOVALS = describe_removals("text_duplicates", "doc_id", "text_signatures")
 RULES = {"exact": "exact_duplicate", "minhash": "near_duplicate"} | {
     method: f"{method}_duplicate" for method in METHODS if method not in ("exact", "minhash")
 }
+
+_MINHASH = METHODS.index("minhash")
+#: What goes for one of these is not compared any more; the others count after MinHash has had its say.
+_BEFORE_MINHASH, _AFTER_MINHASH = METHODS[: _MINHASH + 1], METHODS[_MINHASH + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +104,29 @@ def search_duplicates(
         InvariantBroken: a text is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if pairs is not None:
+        refuse_unknown_methods(pairs)
     if policy.scope == "within_dump":
         earlier, removed, known = [], None, None
+    if known is not None:
+        # a document of the current dump may have been another when these were found
+        mine = current.scan_documents().select("doc_id")
+        for end in ("better", "worse"):
+            known = known.join(mine, left_on=end, right_on="doc_id", how="anti")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".search-") as place:
         scratch = Scratch(Path(place), memory_bytes, workers)
         ranked = rank_together(current, earlier, removed, pairs, policy, scratch, is_compared=known is not None)
         log = PairLog(scratch)
-        if pairs is not None:
-            log_pairs(pairs, ranked, log, scratch)
-        if known is not None:
-            # a document of the current dump may have been another when these were found
-            mine = current.scan_documents().select("doc_id")
-            for end in ("better", "worse"):
-                known = known.join(mine, left_on=end, right_on="doc_id", how="anti")
-            log_pairs(known, ranked, log, scratch)
+        given = [found for found in (pairs, known) if found is not None]
+        for found in given:
+            log_pairs(found, _BEFORE_MINHASH, ranked, log, scratch)
         survivors, neighbours, is_cut = find_near_duplicates(ranked, log, texts, settings, scratch, hubs=hubs)
+        searched = log.pairs
+        for found in given:
+            log_pairs(found, _AFTER_MINHASH, ranked, log, scratch)
+        if log.pairs > searched:
+            # what went for a document that goes now comes back, and has yet to be compared
+            survivors, neighbours, is_cut = find_near_duplicates(ranked, log, texts, settings, scratch, hubs=hubs)
         labels = label_documents(ranked.groups, survivors.keepers, log, policy.clusters, scratch)
         write_tables(folder, ranked, survivors, neighbours, labels, log, policy, scratch)
     duplicates, pairs, clusters = (

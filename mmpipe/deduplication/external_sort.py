@@ -8,27 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import duckdb
     import polars as pl
 
     from mmpipe.deduplication.pair_files import Scratch
-
-# below this DuckDB cannot sort even what fits
-_LEAST_BYTES = 64 << 20
-
-
-def open_sorter(scratch: Scratch) -> duckdb.DuckDBPyConnection:
-    """Return a connection that holds to the memory and the workers of `scratch` and spills there."""
-    import duckdb
-
-    return duckdb.connect(
-        config={
-            "memory_limit": f"{max(_LEAST_BYTES, scratch.memory_bytes // 2) >> 20}MiB",
-            "threads": scratch.workers,
-            "temp_directory": str(scratch.name_file("spill")),
-            "preserve_insertion_order": True,
-        }
-    )
 
 
 def write_rows(rows: pl.LazyFrame, scratch: Scratch, name: str) -> Path:
@@ -52,8 +34,7 @@ def copy_query(scratch: Scratch, query: str, file: Path) -> None:
         query: DuckDB SQL; files are named in it by `quote_path`.
         file: to write.
     """
-    with open_sorter(scratch) as connection:
-        connection.execute(f"COPY ({query}) TO {quote_path(file)} (FORMAT parquet, COMPRESSION zstd)")
+    scratch.sorter.execute(f"COPY ({query}) TO {quote_path(file)} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def quote_path(path: Path) -> str:

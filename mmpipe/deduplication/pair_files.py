@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import duckdb
     from numpy.typing import DTypeLike, NDArray
 
 #: One pair in the log: the better document, the worse one, how alike, and the code of the method that says so.
@@ -19,6 +20,9 @@ PAIR = np.dtype([("better", "<i8"), ("worse", "<i8"), ("similarity", "<f8"), ("m
 
 # bytes held while one code is sorted, told from its neighbour and copied
 _SORTING_BYTES = 40
+# below this DuckDB cannot sort even what fits
+_LEAST_SORTER_BYTES = 64 << 20
+_LEAST_FILE_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
@@ -35,6 +39,23 @@ class Scratch:
     memory_bytes: int
     workers: int = 1
     _made: int = 0
+    _sorter: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def sorter(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB that holds to the memory and the workers and lays on disk what does not fit."""
+        if self._sorter is None:
+            import duckdb
+
+            self._sorter = duckdb.connect(
+                config={
+                    "memory_limit": f"{max(_LEAST_SORTER_BYTES, self.memory_bytes // 2) >> 20}MiB",
+                    "threads": self.workers,
+                    "temp_directory": str(self.name_file("spill")),
+                    "preserve_insertion_order": True,
+                }
+            )
+        return self._sorter
 
     def name_file(self, name: str) -> Path:
         """Return a path that no other call gets."""
@@ -42,8 +63,8 @@ class Scratch:
         return self.folder / f"{self._made:06d}-{name}"
 
     def make_array(self, name: str, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return an array of zeros in a file of its own; nothing lies on disk until it is written."""
-        if np.prod(shape) == 0:
+        """Return an array of zeros in a file of its own, unless it is tiny; no page lies on disk until written."""
+        if np.prod(shape) * np.dtype(dtype).itemsize < _LEAST_FILE_BYTES:
             return np.zeros(shape, dtype=dtype)
         return np.asarray(np.memmap(self.name_file(name), dtype=dtype, mode="w+", shape=shape))
 

@@ -126,25 +126,30 @@ def rank_together(
     return RankedDocuments(indexes, nodes, ids, groups, is_published, is_settled, file)
 
 
-def log_pairs(pairs: pl.LazyFrame, ranked: RankedDocuments, log: PairLog, scratch: Scratch) -> None:
-    """Append pairs of ids to the log, by place; a pair of a document that takes no part is left out.
-
-    Args:
-        pairs: PAIR_SCHEMA, of any methods and in any order.
-        ranked: the documents.
-        log: to append to.
-        scratch: memory, and where to spill.
-
-    Raises:
-        ConfigurationError: an unknown method.
-    """
+def refuse_unknown_methods(pairs: pl.LazyFrame) -> None:
+    """Raise ConfigurationError if pairs are of a method that is not one of `survivors.METHODS`."""
     methods = pairs.select(pl.col("method").unique()).collect().get_column("method").to_list()
     unknown = sorted(set(methods) - set(METHODS))
     if unknown:
         raise ConfigurationError(f"Pairs of unknown method {unknown[0]!r}. Known methods: {', '.join(METHODS)}.")
+
+
+def log_pairs(
+    pairs: pl.LazyFrame, methods: Sequence[str], ranked: RankedDocuments, log: PairLog, scratch: Scratch
+) -> None:
+    """Append pairs of ids to the log, by place; a pair of a document that takes no part is left out.
+
+    Args:
+        pairs: PAIR_SCHEMA, in any order.
+        methods: whose pairs to take.
+        ranked: the documents.
+        log: to append to.
+        scratch: memory, and where to spill.
+    """
+    taken = pairs.select(PAIR_SCHEMA.names()).filter(pl.col("method").is_in(methods))
     ranks = f"read_parquet({quote_path(ranked.file)}, file_row_number = true)"
     of_place = f"(SELECT doc_id, file_row_number AS place FROM {ranks})"
-    given = quote_path(write_rows(pairs.select(PAIR_SCHEMA.names()).cast(PAIR_SCHEMA), scratch, "pairs"))
+    given = quote_path(write_rows(taken.cast(PAIR_SCHEMA), scratch, "pairs"))
     file = scratch.name_file("placed.parquet")
     copy_query(
         scratch,

@@ -30,7 +30,7 @@ def list_pairs(keys: list[list[int]], settled: set[int], hubs: int) -> tuple[set
 
 
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(1, 5), st.sampled_from([2048, 1 << 20]), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_candidates_are_the_pairs_of_the_definition(
     tmp_path_factory: pytest.TempPathFactory, documents: int, bands: int, hubs: int, memory: int, data: st.DataObject
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from mmpipe.deduplication.duplicate_index import build_index
 from mmpipe.deduplication.duplicates import find_duplicates, removals_of, search_duplicates
 from mmpipe.deduplication.minhash import MinHashSettings, sign_documents
+from mmpipe.deduplication.ranked_documents import PAIR_SCHEMA
+from mmpipe.deduplication.survivors import KeepPolicy
 from mmpipe.deduplication.verification import measure_similarities
-from mmpipe.errors import InvariantBroken, SchemaError
+from mmpipe.errors import ConfigurationError, InvariantBroken, SchemaError
 from mmpipe.tables.keep import keep
 from mmpipe.tables.text import TEXT_DUPLICATES
 
@@ -257,3 +260,91 @@ def test_a_missing_text_names_the_document() -> None:
         measure_similarities(
             pl.Series(["a", "b"]), pl.Series([0]).to_numpy(), pl.Series([1]).to_numpy(), frame_of({"a": "x"}), 5
         )
+
+
+def test_pairs_of_all_methods_join_one_clustering_and_the_first_method_is_named() -> None:
+    words = [write_text(seed) for seed in range(6)]
+    texts = {
+        "a": " ".join([*words[0], "a", "b", "c"]),
+        "b": " ".join([*words[0], "a", "b"]),  # near a
+        "c": " ".join(words[1][:100]),  # its address is a's
+        "d": " ".join(words[1][:100]).upper(),  # c's text, not its address
+        "e": " ".join(words[2][:100]),  # a's in other words
+        "f": " ".join(words[2][:100]) + " ",  # its copy
+        "g": " ".join(words[4][:90]),
+    }
+    rows = [("c", "a", 1.0, "url"), ("a", "e", 0.9, "semantic"), ("b", "a", 0.97, "simhash"), ("g", "zz", 1.0, "url")]
+    pairs = pl.DataFrame(rows, schema=PAIR_SCHEMA, orient="row")
+    frame = frame_of(texts)
+    found = find_duplicates(sign_documents(frame, SETTINGS), None, frame, SETTINGS, pairs=pairs)
+    described = found.select("doc_id", "cluster_id", "kept_doc_id", "method")
+    assert described.rows() == [
+        ("a", "a", "a", "url"),
+        ("b", "a", "a", "minhash"),
+        ("c", "a", "a", "url"),
+        ("d", "a", "d", "exact"),  # nothing that stays has its text or its address
+        ("e", "a", "a", "semantic"),
+        ("f", "a", "a", "semantic"),
+    ]
+    rules = removals_of(found, SETTINGS).select("doc_id", "rule", "high")
+    assert rules.rows() == [
+        ("b", "near_duplicate", 0.7),
+        ("c", "url_duplicate", 1.0),
+        ("e", "semantic_duplicate", None),
+        ("f", "semantic_duplicate", None),
+    ]
+    for shuffled in (pairs[::-1], pairs.rename({"better": "worse", "worse": "better"})):
+        again = find_duplicates(sign_documents(frame[::-1], SETTINGS), None, frame, SETTINGS, pairs=shuffled)
+        assert again.equals(found)
+    guessed = pairs.with_columns(method=pl.lit("guess"))
+    signatures = sign_documents(frame, SETTINGS)
+    with pytest.raises(ConfigurationError, match="guess"):
+        find_duplicates(signatures, None, frame, SETTINGS, pairs=guessed)
+
+
+def test_a_pair_of_another_method_reaches_into_an_earlier_dump() -> None:
+    published, arriving = frame_of({"zz": " ".join(write_text(1))}, "first"), frame_of({"aa": " ".join(write_text(2))})
+    earlier = sign_documents(published, SETTINGS).with_columns(dump_sequence=pl.lit(0))
+    pairs = pl.DataFrame([("aa", "zz", 1.0, "url")], schema=PAIR_SCHEMA, orient="row")
+    signatures = sign_documents(arriving, SETTINGS)
+    found = find_duplicates(signatures, earlier, texts_never_read, SETTINGS, pairs=pairs)
+    assert found.select("doc_id", "kept_doc_id", "kept_dump", "method").rows() == [("aa", "zz", "first", "url")]
+    alone = KeepPolicy(scope="within_dump")
+    assert find_duplicates(signatures, earlier, texts_never_read, SETTINGS, pairs=pairs, policy=alone).is_empty()
+
+
+def test_star_clusters_are_never_wider_than_a_document_kept_and_its_own(tmp_path: Path) -> None:
+    words = write_text(7, 200)
+    chain = {f"link{step}": " ".join(words[step * 12 : step * 12 + 140]) for step in range(5)}
+    frame = frame_of(chain)
+    index = build_index(tmp_path / "index", sign_documents(frame, SETTINGS).lazy(), SETTINGS)
+    chained = search_duplicates(index, [], frame, SETTINGS, tmp_path / "chained")
+    assert chained.clusters.collect().rows() == [("link0", 5, 2, 2, 2)]  # two steps apart is still a pair
+    policy = KeepPolicy(clusters="stars")
+    stars = search_duplicates(index, [], frame, SETTINGS, tmp_path / "stars", policy=policy)
+    rows = stars.duplicates.collect()
+    # the other document that stays is kept for none, so it is in no star
+    assert rows.height == 4
+    assert rows.get_column("kept_doc_id").n_unique() == rows.get_column("cluster_id").n_unique() == 1
+    assert stars.clusters.select(pl.col("diameter_at_most").max()).collect().item() <= 2
+
+
+def test_copies_of_one_page_cost_as_many_comparisons_as_there_are_copies() -> None:
+    words = write_text(3, 80)
+    copies = {f"{number:05d}": " ".join([*words, f"visitor{number}x"]) for number in range(10_000)}
+    frame = frame_of(copies)
+    settings = MinHashSettings(bands=10, rows=4, verify_jaccard=0.7)
+    asked = 0
+    texts = dict(frame.select("doc_id", "text").iter_rows())
+
+    def read_texts(ids: list[str]) -> dict[str, str]:
+        nonlocal asked
+        asked += len(ids)
+        return {doc_id: texts[doc_id] for doc_id in ids}
+
+    begin = time.process_time()
+    duplicates = find_duplicates(sign_documents(frame, settings), None, read_texts, settings)
+    assert time.process_time() - begin < 15
+    assert asked < 32 * 10_000
+    assert duplicates.get_column("kept_doc_id").n_unique() == 1
+    assert duplicates.height == 10_000
