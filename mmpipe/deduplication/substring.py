@@ -25,7 +25,7 @@ What stands on both sides of a cut becomes neighbours, so text that remains may 
 not looked for. Under `keep: none` every window that repeats goes.
 
 **Bounds.** Memory is `memory_bytes`, about 250 bytes per document, the spans that are found, and the group of one
-fingerprint if that is larger (a run of n equal characters has n: 64 bytes each). Scratch files take a byte per byte of
+fingerprint if that is larger (n equal characters in a row are one of n, of 160 bytes each). Scratch files take a byte per byte of
 text, or 25 per token, and 16 bytes per fingerprint. The text of groups is read through a mapped file in no order, so
 that a corpus larger than the page cache wants a fast disk. Places reach to 2^48 units.
 """
@@ -47,7 +47,7 @@ from mmpipe.deduplication.substring_fingerprints import (
 )
 from mmpipe.deduplication.substring_index import SubstringIndex, read_matched
 from mmpipe.deduplication.substring_spans import RunFiles, describe_spans
-from mmpipe.deduplication.substring_store import DocumentOrder, UnitStore, batch_documents, read_units
+from mmpipe.deduplication.substring_store import DocumentOrder, UnitStore, batch_documents, map_values, read_units
 from mmpipe.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def find_repeats(
         SchemaError: a document has no text, no rank, or the id of another.
     """
     store = UnitStore(scratch, settings)
-    files = FingerprintFiles(scratch, memory_bytes // WORKING_BYTES // workers)
+    most = max(1, memory_bytes // WORKING_BYTES // workers)
+    files = FingerprintFiles(scratch, most)
     with ThreadPoolExecutor(workers) as pool:
         for batch in batch_documents(documents, memory_bytes // 16):
             units = read_units(batch, settings)
@@ -96,7 +97,7 @@ def find_repeats(
             store.add(batch, units, sequence=len(earlier))
         current = store.total
         for sequence, (index, texts) in enumerate(earlier):
-            _add_earlier(store, files, index, texts, settings, sequence)
+            _add_earlier(store, files, index, texts, settings, sequence, scratch, most)
         order = DocumentOrder(store.list_documents())
         if order.doc_ids.head(order.current_documents(len(earlier))).is_duplicated().any():
             raise SchemaError("Documents to search for repeats share an id: every document needs its own.")
@@ -117,31 +118,43 @@ def _add_earlier(
     texts: Texts | Callable[[list[str]], pl.DataFrame],
     settings: SubstringSettings,
     sequence: int,
+    scratch: Path,
+    most: int,
 ) -> None:
-    """Add the documents of an index that share a fingerprint with what is there, and those fingerprints."""
+    """Add the documents of an index that share a fingerprint with what is there, and those fingerprints.
+
+    At most `most` fingerprints of the index are in memory at once.
+    """
     starts = index.list_starts()
-    matched: list[Fingerprints] = []
-    indexed = index.keys
-    for keyed in files.list_ranges():
-        within = keyed.slice_sorted(indexed)
-        keys = indexed[within]
-        known = np.unique(keyed.read()[:, 0])
-        is_known = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
-        matched.append(np.stack([keys[is_known], index.places[within][is_known]], axis=1))
-    if not matched:
-        return
-    found = np.concatenate(matched)
-    places = (found[:, 1] >> np.uint64(16)).astype(np.int64)
-    owners = np.searchsorted(starts, places, side="right") - 1
-    wanted = np.unique(owners)
-    moved = np.zeros(len(starts), dtype=np.int64)
-    at = store.total
+    is_wanted = np.zeros(len(starts) - 1, dtype=np.bool_)
+    path = scratch / f"matched-{sequence}.scratch"
+    with path.open("wb") as matched:
+        for keyed in files.list_ranges():
+            within = keyed.slice_sorted(index.keys)
+            known = np.unique(keyed.read()[:, 0])
+            for begin in range(within.start, within.stop, most):
+                part = slice(begin, min(begin + most, within.stop))
+                keys = index.keys[part]
+                is_known = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+                found = np.stack([keys[is_known], index.places[part][is_known]], axis=1)
+                is_wanted[_find_owners(found, starts)] = True
+                matched.write(found.data)
+    wanted = np.flatnonzero(is_wanted)
+    lengths = np.diff(starts)[wanted]
+    moves = np.zeros(len(starts) - 1, dtype=np.int64)
+    moves[wanted] = store.total + np.cumsum(lengths) - lengths - starts[wanted]
     for batch, units in read_matched(index, wanted, texts, settings):
         store.add(batch, units, sequence)
-    lengths = index.documents.get_column("units").to_numpy()[wanted]
-    moved[wanted] = at + np.cumsum(lengths) - lengths - starts[wanted]
-    found[:, 1] += moved[owners].astype(np.uint64) << np.uint64(16)
-    files.add(found)
+    stored = map_values(path, np.uint64).reshape(-1, 2)
+    for begin in range(0, len(stored), most):
+        found = np.array(stored[begin : begin + most])
+        found[:, 1] += moves[_find_owners(found, starts)].astype(np.uint64) << np.uint64(16)
+        files.add(found)
+
+
+def _find_owners(found: Fingerprints, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    places = (found[:, 1] >> np.uint64(16)).astype(np.int64)
+    return np.searchsorted(starts[:-1], places, side="right") - 1
 
 
 def _match_range(

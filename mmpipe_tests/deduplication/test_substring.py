@@ -130,6 +130,15 @@ def test_spans_are_those_that_a_look_at_every_window_finds(texts: Corpus, length
         assert spans["kept_doc_id"].null_count() == spans.height
 
 
+@pytest.mark.parametrize("length", [100, 510, 512, 700])
+def test_lengths_and_documents_beyond_a_byte_and_a_block(length: int) -> None:
+    chance = random.Random(length)
+    texts = ["".join(chance.choices("ab", k=20_000)), "c" + "".join(chance.choices("ab", k=30))]
+    texts += [texts[0][9000:9900] + "d" + texts[0][8100:8800], texts[0][8500 : 8500 + length], texts[0][:length][:-1]]
+    spans = find([frame_of(texts)], SubstringSettings(least_length=length))
+    assert characters_of(spans, texts) == look_at_every_window(texts, length)
+
+
 @given(
     corpora,
     st.integers(2, 12),
@@ -186,9 +195,9 @@ def read_as(texts: Corpus, prefix: str) -> Any:
     return lambda ids: {doc_id: texts[int(doc_id.removeprefix(f"{prefix}-"))] for doc_id in ids}
 
 
-@given(corpora, corpora, corpora, st.integers(2, 12), st.sampled_from(["first", "none"]))
+@given(corpora, corpora, corpora, st.integers(2, 12), st.sampled_from(["first", "none"]), st.sampled_from([1, 1 << 28]))
 def test_earlier_dumps_come_first_and_are_not_cut(
-    oldest: Corpus, older: Corpus, texts: Corpus, length: int, keep: Any
+    oldest: Corpus, older: Corpus, texts: Corpus, length: int, keep: Any, memory_bytes: int
 ) -> None:
     settings = SubstringSettings(least_length=length, keep=keep)
     with tempfile.TemporaryDirectory() as made:
@@ -197,7 +206,7 @@ def test_earlier_dumps_come_first_and_are_not_cut(
         for name, published in (("oldest", oldest), ("older", older)):
             write_substring_index([frame_of(published, name)], settings, folder / name, memory_bytes=3000)
             earlier.append((SubstringIndex.open(folder / name, settings), read_as(published, name)))
-        spans = find([frame_of(texts)], settings, earlier=earlier)
+        spans = find([frame_of(texts)], settings, earlier=earlier, memory_bytes=memory_bytes)
     every = look_at_every_window([*oldest, *older, *texts], length, keep)[len(oldest) + len(older) :]
     if keep == "first":
         assert characters_of(spans, texts) == every
