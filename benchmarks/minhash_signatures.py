@@ -1,28 +1,35 @@
-"""Documents signed per second by mmpipe and by datasketch, same texts, same permutations, same cores.
+"""Documents signed per CPU second, from text, by mmpipe and by datatrove, datasketch and rensa: same texts, one core.
 
-    python benchmarks/minhash_signatures.py [--quick] [--cores 0]
+    python benchmarks/minhash_signatures.py [--quick] [--texts FILE.jsonl.gz:FIELD]
 
-Both sides go from text to a MinHash signature of word 5-grams. datasketch is given the fastest settings it has for
-this: batched updates, one prototype copied per document, and xxh32 instead of its default SHA-1. Ours also computes
-the exact hash and the band keys. Seconds are CPU seconds; compilation and permutation tables are made beforehand.
+The shape is FineWeb's: 112 hashes of word 5-grams in 14 bands of 8. Ours goes from Python strings to band keys: in
+FineWeb's own preset (datatrove's normalization), in the mode that gives datatrove's signatures bit for bit, with the
+plain words that datasketch and rensa are given, with our own normalization, with RefinedWeb's 9,000 hashes, and with
+NeMo's 24-character shingles; `sign_documents` adds the exact hash and the table. How the peers run is said in
+minhash_peer.py. Seconds are CPU seconds; compilation, spaCy's start and permutation tables come before.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
-import os
 import random
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import datasketch
 import polars as pl
-import xxhash
+from side_by_side import find_peer_python, pin_cores, print_result, print_table, run_side
 
-from mmpipe.deduplication.minhash import MinHashSettings, sign_documents
+from mmpipe.deduplication.minhash import MinHashSettings, compute_band_keys, sign_documents
+from mmpipe.deduplication.minhash_presets import PRESETS
 
-SHAPES = ((14, 8), (450, 20))  # FineWeb's; RefinedWeb's, which is the one reported
+PEER_SIDE = Path(__file__).with_name("minhash_peer.py")
+TIMES = 3  # the best of so many runs of ours, each a fraction of a second
 
 
 def write_texts(count: int) -> list[str]:
@@ -34,14 +41,11 @@ def write_texts(count: int) -> list[str]:
     return [" ".join(chooser.choices(vocabulary, weights, k=chooser.randint(300, 1200))) for _ in range(count)]
 
 
-def sign_with_datasketch(texts: list[str], bands: int, rows: int) -> None:
-    def list_shingles(text: str) -> list[bytes]:
-        words = text.lower().split()
-        return [" ".join(words[first : first + 5]).encode() for first in range(max(1, len(words) - 4))]
-
-    shingled = (list_shingles(text) for text in texts)
-    for _ in datasketch.MinHash.generator(shingled, num_perm=bands * rows, hashfunc=xxhash.xxh32_intdigest):
-        pass
+def read_texts(source: str) -> list[str]:
+    """Return the texts of a field of a gzipped file of JSON lines."""
+    path, _, field = source.rpartition(":")
+    with gzip.open(path, "rt") as lines:
+        return [text for text in (json.loads(line)[field] for line in lines) if text]
 
 
 def count_per_second(work: Callable[[], object], documents: int) -> float:
@@ -50,42 +54,61 @@ def count_per_second(work: Callable[[], object], documents: int) -> float:
     return documents / (time.process_time() - begin)
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--quick", action="store_true", help="fewer documents; ends within 50 seconds")
-    arguments.add_argument("--cores", type=int, nargs="+", help="cores to pin both sides to (default: the last one)")
-    options = arguments.parse_args()
-    cores = options.cores or [max(os.sched_getaffinity(0))]
-    os.sched_setaffinity(0, cores)
-
-    texts = write_texts(400 if options.quick else 3000)
-    frame = pl.DataFrame({"doc_id": [str(i) for i in range(len(texts))], "text": texts}).with_columns(
+def measure_ours(texts: list[str]) -> dict[str, float]:
+    """Return documents per CPU second of each mode of ours."""
+    modes: dict[str, MinHashSettings] = {
+        "mmpipe, fineweb": PRESETS["fineweb"],
+        "mmpipe, datatrove bit for bit": PRESETS["datatrove"],
+        # what datasketch and rensa are given: lower-cased words between white space
+        "mmpipe, plain words 14x8": replace(PRESETS["fineweb"], normalization="nemo", short_texts="whole"),
+        "mmpipe, own normalization 14x8": replace(PRESETS["refinedweb"], bands=14, rows=8),
+        "mmpipe, refinedweb 450x20": PRESETS["refinedweb"],
+        "mmpipe, nemo 20x13": PRESETS["nemo"],
+    }
+    found = {}
+    for name, settings in modes.items():
+        compute_band_keys(texts[:50], settings)
+        found[name] = max(
+            count_per_second(lambda chosen=settings: compute_band_keys(texts, chosen), len(texts))  # type: ignore[misc]
+            for _ in range(TIMES)
+        )
+    frame = pl.DataFrame({"doc_id": [str(number) for number in range(len(texts))], "text": texts}).with_columns(
         pl.lit("bench").alias("dump"), pl.lit(None, dtype=pl.String).alias("date")
     )
-    for bands, rows in SHAPES:
-        settings = MinHashSettings(bands=bands, rows=rows)
-        sign_documents(frame.head(2), settings)
-        peer_texts = texts if bands * rows < 1000 else texts[: len(texts) // 4]  # its seconds grow with the hashes
-        sign_with_datasketch(texts[:2], bands, rows)
-        ours = count_per_second(lambda settings=settings: sign_documents(frame, settings), len(texts))
-        peer = count_per_second(
-            lambda taken=peer_texts, shape=(bands, rows): sign_with_datasketch(taken, *shape), len(peer_texts)
-        )
-        characters = sum(map(len, texts)) // len(texts)
-        print(
-            json.dumps(
-                {
-                    "name": f"minhash_signatures_{bands}x{rows}",
-                    "ours": round(ours, 1),
-                    "peer": round(peer, 1),
-                    "unit": "documents per CPU second",
-                    "ratio": round(ours / peer, 2),
-                    "input": f"{len(texts)} generated texts, {characters} characters on average; peer: datasketch "
-                    f"{datasketch.__version__} on {len(peer_texts)} of them",
-                    "cores": cores,
-                }
-            )
-        )
+    found["mmpipe, fineweb, sign_documents"] = max(
+        count_per_second(lambda: sign_documents(frame, PRESETS["fineweb"]), len(texts)) for _ in range(TIMES)
+    )
+    return found
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--quick", action="store_true", help="fewer documents")
+    arguments.add_argument("--texts", help="real texts instead of generated ones: FILE.jsonl.gz:FIELD")
+    options = arguments.parse_args()
+    cores = pin_cores(1)
+    texts = read_texts(options.texts) if options.texts else write_texts(500 if options.quick else 3000)
+    slow = 60 if options.quick else min(300, len(texts))
+    with tempfile.TemporaryDirectory(prefix="mmpipe-bench-") as folder:
+        shared = Path(folder) / "texts.json"
+        shared.write_text(json.dumps(texts))
+        peers: dict[str, Any] = run_side(find_peer_python(), PEER_SIDE, "speed", str(shared), str(slow), folder)
+    rates = measure_ours(texts) | peers
+    ours = rates["mmpipe, fineweb"]
+    print_table(
+        ["side", "documents per CPU second", "times datatrove", "times datasketch", "times rensa"],
+        [[name, f"{rate:.0f}", *(f"{rate / peers[peer]:.1f}" for peer in peers)] for name, rate in rates.items()],
+    )
+    print_result(
+        "minhash_signatures",
+        ours,
+        peers["datatrove"],
+        "documents per CPU second, fineweb preset, text to band keys",
+        f"{len(texts)} {'real' if options.texts else 'generated'} texts of {sum(map(len, texts)) // len(texts)} "
+        f"characters on average; datatrove and datasketch on {slow} of them",
+        cores,
+        rates={name: round(rate, 1) for name, rate in rates.items()},
+    )
 
 
 if __name__ == "__main__":

@@ -142,7 +142,8 @@ def _shingle_simplified(
 
     chunks = open_spacy_chunks()
     table = build_simplification_table()
-    ready = [text.lower() for text in texts]
+    # the table lower-cases ASCII on the way
+    ready = [text if text.isascii() else text.lower() for text in texts]
     is_ready = np.zeros(len(texts), dtype=np.bool_)
     cut = simplification_kernels.simplify_batch(*_encode(ready), table, is_ready, chunks.cases, chunks.longest_case)
     is_unsure = cut[-1]

@@ -62,7 +62,10 @@ def simplify(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def build_simplification_table() -> NDArray[np.uint32]:
-    """Return for each code point of lower-cased text `action << 24 | replacement`. Shape: (1114112,), uint32."""
+    """Return for each code point of text `action << 24 | replacement`, shape (1114112,), uint32.
+
+    Text beyond ASCII must be lower-cased before: it is not done character by character.
+    """
     import numpy as np
 
     # what lies beyond is Han or nothing; spaCy is asked what is not known for a letter
@@ -70,6 +73,8 @@ def build_simplification_table() -> NDArray[np.uint32]:
     for first, end in ((0, _NEAR_END), *_FAR_RANGES):
         for code in range(first, end):
             table[code] = _describe(chr(code))
+    # ASCII text comes as it is: Python would copy it to lower-case it
+    table[ord("A") : ord("Z") + 1] = table[ord("a") : ord("z") + 1]
     return table
 
 

@@ -149,7 +149,7 @@ def simplify_batch(
     """Return the simplified texts, cut into chunks.
 
     Args:
-        data: UTF-8 of all lower-cased texts, end to end, and SLACK bytes more.
+        data: UTF-8 of all texts, lower-cased unless ASCII, end to end, and SLACK bytes more.
         offsets: (texts + 1,) first byte of each.
         table: `simplification.build_simplification_table()`.
         is_ready: (texts,) which texts are simplified already and only have to be cut at their spaces.
