@@ -9,6 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from mmpipe.deduplication.url_part_kernels import CLASSES, lower_byte, write_encoded, write_query
 from mmpipe.light_imports import start_numba
 
 start_numba()
@@ -16,11 +17,8 @@ start_numba()
 #: What became of a URL: rewritten; left as it is because it is none of http; or its host must be looked at first.
 NORMALIZED, LEFT_ALONE, HAS_ODD_HOST = range(3)
 
-_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-_DELIMITERS = b"!$&'()*+,;=:@/?"
-_SLASH, _BACKSLASH, _COLON, _AT, _DOT, _PERCENT = (ord(mark) for mark in "/\\:@.%")
-_QUESTION, _HASH, _BANG, _AND, _EQUALS, _OPEN, _CLOSE = (ord(mark) for mark in "?#!&=[]")
-_HEX = np.frombuffer(b"0123456789ABCDEF", dtype=np.uint8)
+_SLASH, _BACKSLASH, _COLON, _AT, _DOT = (ord(mark) for mark in "/\\:@.")
+_QUESTION, _HASH, _BANG, _OPEN, _CLOSE = (ord(mark) for mark in "?#![]")
 _SHORT_SCHEME = np.frombuffer(b"http://", dtype=np.uint8)
 _LONG_SCHEME = np.frombuffer(b"https://", dtype=np.uint8)
 _WWW = np.frombuffer(b"www.", dtype=np.uint8)
@@ -30,34 +28,6 @@ _NO_PORT, _BAD_PORT = -1, -2
 SPARE_BYTES = 8
 #: Longer ones are left alone: no server reads them, and working arrays are as long as the longest.
 MOST_BYTES = 65_536
-
-
-def _build_classes() -> NDArray[np.uint8]:
-    """Bit 0: unreserved; bit 1: may stand in a path or query as it is; bit 2: may stand in a host."""
-    classes = np.zeros(256, dtype=np.uint8)
-    for byte in _UNRESERVED:
-        classes[byte] |= 3
-    for byte in _DELIMITERS:
-        classes[byte] |= 2
-    for byte in b"abcdefghijklmnopqrstuvwxyz0123456789-._":
-        classes[byte] |= 4
-    return classes
-
-
-_CLASSES = _build_classes()
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _lower(byte: int) -> int:
-    return byte + 32 if 65 <= byte <= 90 else byte
-
-
-@numba.njit(cache=True, nogil=True)
-def _read_hex(byte: int) -> int:
-    if 48 <= byte <= 57:
-        return byte - 48
-    byte = _lower(byte)
-    return byte - 87 if 97 <= byte <= 102 else -1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -74,36 +44,6 @@ def _clean(data: NDArray[np.uint8], begin: int, end: int, url: NDArray[np.uint8]
             url[length] = byte
             length += 1
     return length
-
-
-@numba.njit(cache=True, nogil=True)
-def _write_encoded(url: NDArray[np.uint8], begin: int, end: int, out: NDArray[np.uint8], at: int, is_path: bool) -> int:
-    """Write one part with its percent-encoding normalised (RFC 3986, 6.2.2.1 and 6.2.2.2) and return the new end."""
-    place = begin
-    while place < end:
-        byte = url[place]
-        code = int(byte)
-        place += 1
-        if byte == _PERCENT and place + 1 < end and _read_hex(url[place]) >= 0 and _read_hex(url[place + 1]) >= 0:
-            code = _read_hex(url[place]) * 16 + _read_hex(url[place + 1])
-            place += 2
-            if _CLASSES[code] & 1:
-                out[at] = code
-                at += 1
-                continue
-        elif is_path and byte == _BACKSLASH:
-            out[at] = _SLASH
-            at += 1
-            continue
-        elif _CLASSES[byte] & 2:
-            out[at] = byte
-            at += 1
-            continue
-        out[at] = _PERCENT
-        out[at + 1] = _HEX[code >> 4]
-        out[at + 2] = _HEX[code & 15]
-        at += 3
-    return at
 
 
 @numba.njit(cache=True, nogil=True)
@@ -130,107 +70,6 @@ def _remove_dots(out: NDArray[np.uint8], begin: int, end: int) -> int:
             out[at] = _SLASH
             at += 1
         place = stop
-    return at
-
-
-@numba.njit(cache=True, nogil=True)
-def _has_dropped_name(
-    out: NDArray[np.uint8], begin: int, end: int, names: NDArray[np.uint8], bounds: NDArray[np.int64], prefixes: int
-) -> bool:
-    """Whether the parameter is one of the sorted names, or begins with one of the first `prefixes`, in any case."""
-    stop = begin
-    while stop < end and out[stop] != _EQUALS:
-        stop += 1
-    length = stop - begin
-    for name in range(len(bounds) - 1):
-        width = bounds[name + 1] - bounds[name]
-        if length < width or (name >= prefixes and length != width):
-            continue
-        offset = bounds[name] - begin
-        is_same = True
-        for place in range(begin, begin + width):
-            if _lower(out[place]) != names[offset + place]:
-                is_same = False
-                break
-        if is_same:
-            return True
-    return False
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_after(out: NDArray[np.uint8], one: int, one_end: int, other: int, other_end: int) -> bool:
-    """Whether the name of one parameter comes after that of another."""
-    while True:
-        one_byte = out[one] if one < one_end and out[one] != _EQUALS else -1
-        other_byte = out[other] if other < other_end and out[other] != _EQUALS else -1
-        if one_byte != other_byte or one_byte < 0:
-            return one_byte > other_byte
-        one += 1
-        other += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _sort_pieces(out: NDArray[np.uint8], pieces: NDArray[np.int64], spare: NDArray[np.int64], count: int) -> None:
-    """Sort parameters by name; those of one name keep their order (as URLSearchParams.sort, WHATWG 6.2)."""
-    width = 1
-    while width < count:
-        for begin in range(0, count, 2 * width):
-            middle, end = min(begin + width, count), min(begin + 2 * width, count)
-            left, right = begin, middle
-            for place in range(begin, end):
-                takes_right = right < end and (
-                    left >= middle
-                    or _is_after(out, pieces[left, 0], pieces[left, 1], pieces[right, 0], pieces[right, 1])
-                )
-                source = right if takes_right else left
-                spare[place, 0], spare[place, 1] = pieces[source, 0], pieces[source, 1]
-                if takes_right:
-                    right += 1
-                else:
-                    left += 1
-        pieces[:count] = spare[:count]
-        width *= 2
-
-
-@numba.njit(cache=True, nogil=True)
-def _write_query(
-    url: NDArray[np.uint8],
-    begin: int,
-    end: int,
-    out: NDArray[np.uint8],
-    at: int,
-    names: NDArray[np.uint8],
-    bounds: NDArray[np.int64],
-    prefixes: int,
-    is_sorted: bool,
-    pieces: NDArray[np.int64],
-    spare: NDArray[np.int64],
-    copy: NDArray[np.uint8],
-) -> int:
-    first = at
-    count = 0
-    place = begin
-    while place <= end:
-        stop = place
-        while stop < end and url[stop] != _AND:
-            stop += 1
-        written = _write_encoded(url, place, stop, out, at + 1, False)
-        if stop > place and not _has_dropped_name(out, at + 1, written, names, bounds, prefixes):
-            out[at] = _AND if count else _QUESTION
-            pieces[count, 0], pieces[count, 1] = at + 1, written
-            count += 1
-            at = written
-        place = stop + 1
-    if is_sorted and count > 1:
-        _sort_pieces(out, pieces, spare, count)
-        copy[: at - first] = out[first:at]
-        at = first
-        for piece in range(count):
-            out[at] = _AND if piece else _QUESTION
-            at += 1
-            for source in range(pieces[piece, 0] - first, pieces[piece, 1] - first):
-                out[at] = copy[source]
-                at += 1
     return at
 
 
@@ -270,9 +109,9 @@ def _check_host(url: NDArray[np.uint8], begin: int, end: int, is_prepared: bool)
     """Lower the case of a host in place and say whether it can be used."""
     is_address = url[begin] == _OPEN
     for place in range(begin, end):
-        url[place] = _lower(url[place])
-        is_part = is_address and is_prepared and (url[place] in (_OPEN, _CLOSE, _COLON) or _CLASSES[url[place]] & 4)
-        if not is_part and not _CLASSES[url[place]] & 4:
+        url[place] = lower_byte(url[place])
+        is_part = is_address and is_prepared and (url[place] in (_OPEN, _CLOSE, _COLON) or CLASSES[url[place]] & 4)
+        if not is_part and not CLASSES[url[place]] & 4:
             return LEFT_ALONE if is_prepared else HAS_ODD_HOST
         if url[place] == _DOT and (place == begin or url[place - 1] == _DOT):
             return LEFT_ALONE
@@ -289,12 +128,12 @@ def _skip_www(url: NDArray[np.uint8], begin: int, end: int) -> int:
 @numba.njit(cache=True, nogil=True)
 def _count_scheme(url: NDArray[np.uint8], length: int) -> int:
     """Return the length of `http://` or `https://` at the front of a URL, 0 if it has neither."""
-    is_long = length > 4 and _lower(url[4]) == _LONG_SCHEME[4]
+    is_long = length > 4 and lower_byte(url[4]) == _LONG_SCHEME[4]
     scheme = _LONG_SCHEME if is_long else _SHORT_SCHEME
     if length <= len(scheme):
         return 0
     for place in range(len(scheme)):
-        byte = _SLASH if url[place] == _BACKSLASH else _lower(url[place])
+        byte = _SLASH if url[place] == _BACKSLASH else lower_byte(url[place])
         if byte != scheme[place]:
             return 0
     return len(scheme)
@@ -338,7 +177,7 @@ def _write_authority(
     at += len(scheme)
     user_end = host - 1
     if user_end > begin and not (user_end == begin + 1 and url[begin] == _COLON):
-        at = _write_encoded(url, begin, user_end, out, at, False)
+        at = write_encoded(url, begin, user_end, out, at, False)
         out[at] = _AT
         at += 1
     if not keeps_www:
@@ -364,7 +203,7 @@ def _write_path(
     url: NDArray[np.uint8], begin: int, end: int, out: NDArray[np.uint8], at: int, keeps_slash: bool
 ) -> int:
     first = at
-    at = _remove_dots(out, first, _write_encoded(url, begin, end, out, at, True))
+    at = _remove_dots(out, first, write_encoded(url, begin, end, out, at, True))
     while not keeps_slash and at > first and out[at - 1] == _SLASH:
         at -= 1
     if at == first:
@@ -435,12 +274,12 @@ def normalize_many(
             at = _write_path(url, path, query, out, at, keeps_slash)
             fragment = _find(url, query, length, _HASH, _HASH)
             if fragment > query:
-                at = _write_query(
+                at = write_query(
                     url, query + 1, fragment, out, at, names, bounds, prefixes, is_sorted, pieces, spare, copy
                 )
             if keeps_hashbang and fragment + 1 < length and url[fragment + 1] == _BANG:
                 out[at] = _HASH
-                at = _write_encoded(url, fragment + 1, length, out, at + 1, False)
+                at = write_encoded(url, fragment + 1, length, out, at + 1, False)
         else:
             out[at : at + last - first] = data[first:last]
             at += last - first

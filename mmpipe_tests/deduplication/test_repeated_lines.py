@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import unicodedata
 from collections import defaultdict
@@ -16,16 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpipe.deduplication.line_normalization import LINE_DIALECTS, LineDialect
-from mmpipe.deduplication.repeated_lines import (
-    C4_SPANS,
-    CCNET,
-    LINE_SPANS,
-    ROOTS_TEMPLATES,
-    LineSettings,
-    cut_spans_of,
-    find_repeated_lines,
-    write_line_hashes,
-)
+from mmpipe.deduplication.line_spans import C4_SPANS, CCNET, ROOTS_TEMPLATES, LineSettings, cut_into_spans
+from mmpipe.deduplication.repeated_lines import LINE_SPANS, find_repeated_lines, write_line_hashes
 from mmpipe.errors import ConfigurationError, SchemaError
 
 MARKS = re.compile("[，。、„”“«»」「《》´∶：？！（）；–—．～’…━〈〉【】％►\x00-\x1f\x7f-\x9f]")
@@ -110,7 +104,7 @@ def test_of_every_repeated_span_of_sentences_one_stays_whole(
     assert found.equals(find_repeated_lines(shuffled.lazy(), options, scratch=scratch, memory_bytes=500))
     places = defaultdict(list)
     for number, text in enumerate(texts):
-        spans = cut_spans_of([text], options)
+        spans = cut_into_spans([text], options)
         for start, end, key in zip(spans.starts, spans.ends, spans.hashes.tolist(), strict=True):
             places[tuple(key)].append((f"d{number:03d}", int(start), int(end)))
     gone = {name: set() for name in frame["doc_id"]}
@@ -138,7 +132,7 @@ def test_of_every_repeated_span_of_sentences_one_stays_whole(
     ],
 )  # fmt: skip
 def test_units(unit: str, text: str, pieces: list[str]) -> None:
-    spans = cut_spans_of([text], LineSettings(unit=unit))  # type: ignore[arg-type]
+    spans = cut_into_spans([text], LineSettings(unit=unit))  # type: ignore[arg-type]
     assert [text[start:end] for start, end in zip(spans.starts, spans.ends, strict=True)] == pieces
 
 
@@ -178,9 +172,9 @@ def test_sentences_found_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_hash_that_lies_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmpipe.deduplication import repeated_lines
+    from mmpipe.deduplication import line_spans
 
-    monkeypatch.setattr(repeated_lines.xxhash, "xxh3_128_digest", lambda _: b"0" * 16)
+    monkeypatch.setattr(line_spans.xxhash, "xxh3_128_digest", lambda _: b"0" * 16)
     frame = frame_of(["a\nb", "B", "c"])
     assert find_repeated_lines(frame, scratch=tmp_path).height == 3
     assert find_repeated_lines(frame, scratch=tmp_path, texts=frame).is_empty()
@@ -193,7 +187,7 @@ def test_hostile_texts(tmp_path: Path) -> None:
         ("d003", 0, 10_000_001, "d002", 0, 10_000_000), ("d007", 0, 2, "d006", 0, 3), ("d007", 2, 3, "d006", 3, 4)
     ]  # fmt: skip
     assert find_repeated_lines(frame_of([]), scratch=tmp_path).is_empty()
-    lone = cut_spans_of(["\ud800 a\n\udfff", "\ud800  A"], LineSettings())
+    lone = cut_into_spans(["\ud800 a\n\udfff", "\ud800  A"], LineSettings())
     assert lone.hashes[0].tolist() == lone.hashes[2].tolist() != lone.hashes[1].tolist()
 
 
@@ -212,3 +206,19 @@ def test_presets_and_settings() -> None:
 def test_equal_ranks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="rank 1 is given to d000 and to d001"):
         find_repeated_lines(frame_of(["a", "a", "a"], [1, 1, 2]), scratch=tmp_path)
+
+
+@pytest.mark.real_data
+def test_real_texts_lose_lines_that_stand_elsewhere(shared_data: Path, tmp_path: Path) -> None:
+    with gzip.open(shared_data / "web" / "gold.jsonl.gz") as lines:
+        texts = [text for line in lines if (text := json.loads(line)["gold_text"])]
+    frame = frame_of(texts)
+    found = find_repeated_lines(frame.lazy(), scratch=tmp_path, texts=frame)
+    assert found.equals(find_repeated_lines(frame.lazy(), scratch=tmp_path, memory_bytes=1 << 18))
+    cut_texts = cut(frame, found)
+    before = {normalize(line, "ccnet_paper") for text in texts for line in text.split("\n")}
+    after = [normal for text in cut_texts.values() for line in text.split("\n")
+             if (normal := normalize(line, "ccnet_paper"))]  # fmt: skip
+    assert found.height > 1000
+    assert len(set(after)) == len(after)
+    assert set(after) == before - {""}

@@ -178,6 +178,12 @@ def test_earlier_dumps_win_and_only_their_matches_are_named(tmp_path: Path) -> N
     assert found.select("doc_id", "kept_doc_id", "kept_rank").rows() == [
         ("d001", "e1", None), ("d002", "d000", 0), ("d003", "e1", None)
     ]  # fmt: skip
+    # one that is alone in its own dump goes too, and one partition or many say the same
+    alone = frame_of([f"http://h/{number}" for number in range(200)])
+    some = pl.DataFrame({"doc_id": ["x", "y"], "url_hash": hash_urls(pl.Series(["http://h/7", "http://h/190"]))})
+    for memory in (1 << 20, 64):
+        found = find_url_duplicates(alone, scratch=tmp_path, earlier=some, memory_bytes=memory)
+        assert found.select("doc_id", "kept_doc_id").rows() == [("d007", "x"), ("d190", "y")]
     assert find_url_duplicates(frame[:0], scratch=tmp_path, earlier=earlier).is_empty()
 
 
