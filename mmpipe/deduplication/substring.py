@@ -17,7 +17,8 @@ equal the first in that order is *the first*; under `keep: first` a unit is remo
 the first covers it and none that is the first does. Therefore
 
 * every window that repeats stands whole in what remains, at least where its first is: no text is lost;
-* every removed span equals, unit by unit, a span that remains (`kept_doc_id`, `kept_start`);
+* every removed span equals, unit by unit, a span that remains (`kept_doc_id`, `kept_start`); where one source ends
+  and another goes on, as in text of a short period, the next span begins;
 * a second occurrence stays only where it overlaps the only occurrence of something else, by less than a window at
   each end of a repeat, or wholly if such ends meet.
 
@@ -25,9 +26,9 @@ What stands on both sides of a cut becomes neighbours, so text that remains may 
 not looked for. Under `keep: none` every window that repeats goes.
 
 **Bounds.** Memory is `memory_bytes`, about 250 bytes per document, the spans that are found, and the group of one
-fingerprint if that is larger (n equal characters in a row are one of n, of 160 bytes each). Scratch files take a byte per byte of
-text, or 25 per token, and 16 bytes per fingerprint. The text of groups is read through a mapped file in no order, so
-that a corpus larger than the page cache wants a fast disk. Places reach to 2^48 units.
+fingerprint if that is larger (n equal characters in a row are one of n, of about 250 bytes each). Scratch files take a
+byte per byte of text, or 25 per token, and 16 bytes per fingerprint. The text of groups is read through a mapped file
+in no order, so that a corpus larger than the page cache wants a fast disk. Places reach to 2^48 units.
 """
 
 from __future__ import annotations

@@ -84,6 +84,37 @@ def join_runs(records: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def thin_runs(runs: NDArray[np.int64], length: int, state: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the fewest runs, in order, that hold every whole character that all of them hold.
+
+    In text of a short period, such as a line of dashes, every window is a run of its own; one in `length` will do.
+
+    Args:
+        runs: (runs, 3) first window, windows, first window of what they repeat; sorted, of windows of their own.
+        length: units of a window.
+        state: (2, 3) zeros at first, then what the call before left: the last run returned, and one that may follow
+            it. The second is to be returned when all runs have been given.
+    """
+    thinned = np.empty((len(runs) + 1, 3), dtype=np.int64)
+    count = 0
+    for index in range(len(runs)):
+        begin = runs[index, 0]
+        # the character that the end of a run cuts in two must lie whole in the next: it has four units at most
+        if state[1, 1] and begin > state[0, 0] + state[0, 1] - 1 + length - 3:
+            state[0] = state[1]
+            state[1, 1] = 0
+            thinned[count] = state[0]
+            count += 1
+        if state[0, 1] and begin <= state[0, 0] + state[0, 1] - 1 + length - 3:
+            state[1] = runs[index]
+        else:
+            state[0] = runs[index]
+            thinned[count] = runs[index]
+            count += 1
+    return thinned[:count].copy()
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _fit_characters(joined: NDArray[np.uint8], left: int, right: int) -> tuple[int, int]:
     """Return the whole characters from `left` to `right`; nothing is left if the first is not below the second."""
     while left < right and joined[left] & _UPPER == GOES_ON:
@@ -95,7 +126,7 @@ def _fit_characters(joined: NDArray[np.uint8], left: int, right: int) -> tuple[i
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def cut_runs(
-    runs: NDArray[np.int64], is_first: NDArray[np.bool_], joined: NDArray[np.uint8], length: int
+    runs: NDArray[np.int64], stays: NDArray[np.int64], joined: NDArray[np.uint8], length: int
 ) -> NDArray[np.int64]:
     """Return (spans, 3): first place, place after the last, and where the same text stays (in the order of documents).
 
@@ -103,39 +134,33 @@ def cut_runs(
 
     Args:
         runs: (runs, 3) first window, windows, first window of what they repeat; sorted.
-        is_first: for each run, whether it stays.
+        stays: (runs, 3) runs of windows that stay; sorted.
         joined: what `GOES_ON` is read from.
         length: units of a window.
     """
     spans = np.empty((max(16, len(runs)), 3), dtype=np.int64)
     count = 0
     done = 0
-    stays = 0
+    passed = 0
     for run in range(len(runs)):
-        if is_first[run]:
-            continue
         begin = runs[run, 0]
         end = begin + runs[run, 1] - 1 + length
         cursor = max(begin, done)
-        while stays < len(runs) and (not is_first[stays] or runs[stays, 0] + runs[stays, 1] - 1 + length <= cursor):
-            stays += 1
-        guard = stays
+        while passed < len(stays) and stays[passed, 0] + stays[passed, 1] - 1 + length <= cursor:
+            passed += 1
+        guard = passed
         while cursor < end:
-            while guard < len(runs) and not is_first[guard]:
-                guard += 1
-            stop = min(end, runs[guard, 0]) if guard < len(runs) else end
+            stop = min(end, stays[guard, 0]) if guard < len(stays) else end
             left, right = _fit_characters(joined, cursor, stop)
             if left < right:
                 if count == len(spans):
                     spans = np.concatenate((spans, np.empty_like(spans)))
-                spans[count, 0] = left
-                spans[count, 1] = right
-                spans[count, 2] = runs[run, 2] + left - begin
+                spans[count] = left, right, runs[run, 2] + left - begin
                 count += 1
                 done = right
-            if guard == len(runs):
+            if guard == len(stays):
                 break
-            cursor = max(cursor, runs[guard, 0] + runs[guard, 1] - 1 + length)
+            cursor = max(cursor, stays[guard, 0] + stays[guard, 1] - 1 + length)
             guard += 1
     return spans[:count].copy()
 

@@ -10,7 +10,7 @@ import polars as pl
 from mmpipe.tables.removals import describe_removals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,21 +53,26 @@ class RunFiles:
         if self._held_count > self._most:
             self._spill()
 
-    def read_joined(self) -> NDArray[np.int64]:
-        """Return all runs, sorted, each as long as it goes on."""
+    def read(self) -> Iterator[NDArray[np.int64]]:
+        """Yield all runs in order, each as long as it goes on."""
         from mmpipe.deduplication.substring_span_kernels import join_runs
 
-        if self._blocks:
-            self._spill()
-        nothing = np.empty((0, 3), dtype=np.int64)
-        joined = [nothing]
+        last = np.empty((0, 3), dtype=np.int64)
+        for part in self._read_blocks():
+            runs = np.concatenate([last, part])
+            runs = join_runs(runs[np.argsort(runs[:, 0])])
+            # the last may go on in the next block
+            yield runs[:-1]
+            last = runs[-1:].copy()
+        yield last
+
+    def _read_blocks(self) -> Iterator[NDArray[np.int64]]:
         if not self._blocks:
-            runs = np.concatenate([nothing, *self._held])
-            joined.append(join_runs(runs[np.argsort(runs[:, 0])]))
+            yield from [np.concatenate(self._held)] if self._held else []
+            return
+        self._spill()
         for block in sorted(self._blocks):
-            runs = np.fromfile(self._name(block), dtype=np.int64).reshape(-1, 3)
-            joined.append(join_runs(runs[np.argsort(runs[:, 0])]).copy())
-        return join_runs(np.concatenate(joined))
+            yield np.fromfile(self._name(block), dtype=np.int64).reshape(-1, 3)
 
     def _name(self, block: int) -> Path:
         return self._folder / f"runs-{block}.scratch"
@@ -100,13 +105,20 @@ def describe_spans(
         settings: what a repeat is.
         is_cut_everywhere: whether the first occurrence goes too, if it is not of an earlier corpus.
     """
-    from mmpipe.deduplication.substring_span_kernels import cut_runs
+    from mmpipe.deduplication.substring_span_kernels import cut_runs, thin_runs
 
-    runs = files.read_joined()
-    is_first = runs[:, 2] == runs[:, 0] + order.find_moves(runs[:, 0])
-    stays = np.zeros(len(runs), dtype=np.bool_) if is_cut_everywhere else is_first
-    spans = cut_runs(runs, stays, store.map_joined(), settings.length)
-    del runs
+    nothing = np.empty((0, 3), dtype=np.int64)
+    repeats, stays = [nothing], [nothing]
+    state = np.zeros((2, 3), dtype=np.int64)
+    for runs in files.read():
+        is_first = runs[:, 2] == runs[:, 0] + order.find_moves(runs[:, 0])
+        if is_cut_everywhere:
+            is_first[:] = False
+        stays.append(runs[is_first])
+        repeats.append(thin_runs(runs[~is_first], settings.length, state))
+    repeats.append(state[1:][state[1:, 1] > 0])
+    spans = cut_runs(np.concatenate(repeats), np.concatenate(stays), store.map_joined(), settings.length)
+    del repeats, stays
     begins, ends, sources = spans.T
     owners = order.find_documents(begins)
     kept_owners = order.find_documents_in_order(sources)
