@@ -194,7 +194,7 @@ def _collapse(rows: pl.LazyFrame, file: Path, scratch: Path, memory_bytes: int) 
             records["rank"] = batch.get_column("rank").to_numpy()
             records["is_published"] = batch.get_column("is_published").to_numpy()
             partitions.append(records)
-        for records in partitions.read_sorted():
+        for records in partitions.read_sorted("rank"):
             is_best = np.ones(len(records), dtype=np.bool_)
             is_best[1:] = records["key"][1:] != records["key"][:-1]
             best = np.flatnonzero(is_best)[np.cumsum(is_best) - 1] if len(records) else np.empty(0, dtype=np.int64)
@@ -262,13 +262,13 @@ def _search(
 
     own = signatures[members]
     keys = own & mask
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     # with few free bits there are few distinct signatures, and nothing left to cut
     is_cut_further = int(free).bit_count() >= 2 * settings.blocks
     limit = _MOST_MEMBERS if is_cut_further else len(members)
-    pairs, large = pair_equal_keys(own, keys, order, earlier, settings.most_bits, limit)
+    pairs, large = pair_equal_keys(own[order], keys[order], earlier, settings.most_bits, limit)
     if len(pairs):
-        yield members[pairs]
+        yield members[order[pairs]]
     if not len(large):
         return
     masks = _choose_masks(free, settings)

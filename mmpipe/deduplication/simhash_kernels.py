@@ -149,7 +149,6 @@ def _matches_any(difference: np.uint64, masks: NDArray[np.uint64]) -> bool:
 def pair_equal_keys(
     signatures: NDArray[np.uint64],
     keys: NDArray[np.uint64],
-    order: NDArray[np.int64],
     earlier_masks: NDArray[np.uint64],
     most_bits: int,
     most_members: int,
@@ -160,19 +159,18 @@ def pair_equal_keys(
 
     Args:
         signatures: (n,) distinct.
-        keys: (n,) what they are compared by.
-        order: sorts the keys.
+        keys: (n,) what they are compared by, sorted.
         earlier_masks: see above.
         most_bits: bits that a pair may differ in.
-        most_members: of a bucket; larger ones are left to the caller, by their bounds in `order`.
+        most_members: of a bucket; larger ones are left to the caller, by their bounds.
     """
     pairs = np.empty((1024, 2), dtype=np.int64)
     large = np.empty((16, 2), dtype=np.int64)
     found, large_found = 0, 0
     begin = 0
-    while begin < len(order):
+    while begin < len(keys):
         end = begin + 1
-        while end < len(order) and keys[order[end]] == keys[order[begin]]:
+        while end < len(keys) and keys[end] == keys[begin]:
             end += 1
         if end - begin > most_members:
             if large_found == len(large):
@@ -182,14 +180,14 @@ def pair_equal_keys(
             begin = end
             continue
         for one in range(begin, end):
-            signature = signatures[order[one]]
+            signature = signatures[one]
             for other in range(one + 1, end):
-                difference = signature ^ signatures[order[other]]
+                difference = signature ^ signatures[other]
                 if _count_bits(difference) > most_bits or _matches_any(difference, earlier_masks):
                     continue
                 if found == len(pairs):
                     pairs = np.concatenate((pairs, np.empty_like(pairs)))
-                pairs[found, 0], pairs[found, 1] = order[one], order[other]
+                pairs[found, 0], pairs[found, 1] = one, other
                 found += 1
         begin = end
     return pairs[:found].copy(), large[:large_found].copy()
