@@ -9,7 +9,7 @@ import logging
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,7 @@ def build_index(
             "signed_rows": arrivals.signed_rows,
             "rank_columns": list(rank_columns),
             "fingerprint": fingerprint,
-            "settings": asdict(settings),
+            "settings": settings.describe_signature(),
             "signature_digest": settings.signature_digest,
             "files": {file.name: [file.stat().st_size, _digest_file(file)] for file in sorted(target.iterdir())},
         }
@@ -187,10 +187,10 @@ def open_index(folder: Path, settings: MinHashSettings, *, is_checked: bool = Tr
             f"Duplicate index {folder}: {_META} cannot be read ({error}). Build the index again."
         ) from error
     if meta.get("version") != _VERSION or meta["signature_digest"] != settings.signature_digest:
+        built, asked = (_list_settings(of) for of in (meta.get("settings", {}), settings.describe_signature()))
         raise SchemaError(
-            f"Duplicate index {folder} was built with {_list_settings(meta.get('settings', {}))}, and this search asks "
-            f"for {_list_settings(asdict(settings))}: their band keys never match. Build the index again, or search "
-            f"with its settings."
+            f"Duplicate index {folder} was built with {built}, and this search asks for {asked}: their band keys never "
+            f"match. Build the index again, or search with its settings."
         )
     for name, (size, digest) in meta["files"].items():
         file = folder / name
@@ -407,4 +407,4 @@ def _digest_file(file: Path) -> str:
 
 
 def _list_settings(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items() if name != "verify_jaccard")
+    return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))

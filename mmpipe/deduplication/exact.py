@@ -17,14 +17,3 @@ def hash_exactly(texts: Iterable[str]) -> pl.Series:
     """Return the 128-bit xxh3 of each normalised text, 32 hex digits. Empty texts have a hash too, one for all."""
     hashes = [xxhash.xxh3_128_hexdigest(normalize_exactly(text).encode()) for text in texts]
     return pl.Series("exact_hash", hashes, dtype=pl.String)
-
-
-def find_representatives(ranked: pl.DataFrame) -> pl.Series:
-    """Return for each row the row index of the first row with the same `exact_hash`.
-
-    Args:
-        ranked: documents, best first; needs `exact_hash`.
-    """
-    numbered = ranked.select("exact_hash").with_row_index("representative")
-    first = pl.col("representative").min().over("exact_hash").cast(pl.Int64)
-    return numbered.select(first).get_column("representative")

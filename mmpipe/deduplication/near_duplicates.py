@@ -104,7 +104,7 @@ def _verify(
     def measure(batch: tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float64]:
         needed, places = np.unique(np.concatenate(batch), return_inverse=True)
         left, right = np.split(places.astype(np.int64), 2)
-        return measure_similarities(ranked.ids.gather(needed), left, right, texts, settings.shingle_words)
+        return measure_similarities(ranked.ids.gather(needed), left, right, texts, settings.shingling)
 
     news = 0
     with ThreadPoolExecutor(scratch.workers) as pool:

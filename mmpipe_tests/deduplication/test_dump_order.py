@@ -83,7 +83,7 @@ class Corpus:
 
 
 @given(st.lists(DOCUMENT, min_size=2, max_size=14), st.integers(0, 2**32), st.sampled_from([1, 16]))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_under_the_canonical_policy_the_kept_set_depends_on_the_documents_alone(
     tmp_path_factory: pytest.TempPathFactory,
     documents: list[tuple[int, int, int, str | None]],
@@ -105,7 +105,7 @@ def test_under_the_canonical_policy_the_kept_set_depends_on_the_documents_alone(
 
 
 @given(st.lists(DOCUMENT, min_size=2, max_size=14), st.integers(0, 2**32))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_under_the_stable_policy_nothing_published_changes(
     tmp_path_factory: pytest.TempPathFactory, documents: list[tuple[int, int, int, str | None]], seed: int
 ) -> None:

@@ -217,7 +217,7 @@ def test_little_memory_and_many_workers_give_the_same_answer(tmp_path: Path) -> 
     assert expected.height == 24
     rest.write_parquet(tmp_path / "signatures.parquet", row_group_size=5)
     scan = pl.scan_parquet(tmp_path / "signatures.parquet")
-    for workers in (1, 2, 5):
+    for workers in (1, 3):
         # keys come in ranges of a few, and pairs in runs of a few
         found = find_duplicates(scan, half.lazy(), frame, SETTINGS, memory_bytes=4096, workers=workers)
         assert found.equals(expected)
