@@ -15,7 +15,6 @@ import argparse
 import json
 import random
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -147,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

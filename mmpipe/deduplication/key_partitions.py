@@ -19,6 +19,8 @@ MOST_PARTITIONS = 512
 def count_partitions(records: int, bytes_per_record: int, memory_bytes: int) -> int:
     """Return into how many partitions to cut, so that one of them can be sorted within the memory.
 
+    Never more than MOST_PARTITIONS: beyond so many times the memory, a partition takes more than is given.
+
     Args:
         records: in all.
         bytes_per_record: while one partition is sorted, all copies counted.
