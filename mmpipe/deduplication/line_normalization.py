@@ -1,4 +1,4 @@
-"""Says which differences between two lines do not count when repeated lines are looked for, in three dialects."""
+"""Says which differences between two lines do not count when repeated lines are looked for, in four dialects."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 #: `ccnet_paper`: case, digits, accents, punctuation and the width of white space do not count (Wenzek et al. 2020,
 #: section 3.1). `ccnet_code`: what the published code does instead (cc_net, text_normalizer.py, normalize_for_dedup):
 #: accents count, and so does all punctuation but the marks below; controls do not. `lowercase`: only case and white
-#: space at the ends do not count (C4's code, tensorflow_datasets).
-LineDialect = Literal["ccnet_paper", "ccnet_code", "lowercase"]
-LINE_DIALECTS: tuple[LineDialect, ...] = ("ccnet_paper", "ccnet_code", "lowercase")
+#: ends do not count (C4's code, tensorflow_datasets). `exact`: only white space at the ends does not (ROOTS's).
+LineDialect = Literal["ccnet_paper", "ccnet_code", "lowercase", "exact"]
+LINE_DIALECTS: tuple[LineDialect, ...] = ("ccnet_paper", "ccnet_code", "lowercase", "exact")
 
 #: Set beside the action of a character that str.strip takes away.
 IS_SPACE = 4
@@ -34,7 +34,8 @@ def build_line_table(dialect: LineDialect) -> NDArray[np.uint32]:
     A character becomes one character: a capital that is two in lower case (I with a dot) becomes the first of them.
     Characters that vanish go, those that separate become one space between others, those that continue stay.
     """
-    fold = {"ccnet_paper": _fold_as_paper, "ccnet_code": _fold_as_code, "lowercase": _fold_case}[dialect]
+    folds = {"ccnet_paper": _fold_as_paper, "ccnet_code": _fold_as_code, "lowercase": _fold_case, "exact": _keep}
+    fold = folds[dialect]
     table = np.empty(TABLE_SIZE, dtype=np.uint32)
     for code in range(TABLE_SIZE):
         character = chr(code)
@@ -42,6 +43,10 @@ def build_line_table(dialect: LineDialect) -> NDArray[np.uint32]:
         space = IS_SPACE if character.isspace() else 0
         table[code] = (action | space) << 24 | ord(folded)
     return table
+
+
+def _keep(character: str) -> tuple[int, str]:
+    return CONTINUES, character
 
 
 def _fold_case(character: str) -> tuple[int, str]:

@@ -54,8 +54,10 @@ class LineSettings:
 CCNET = LineSettings(keep="none")
 #: Raffel et al. 2020, section 2.2: all but one of any span of three sentences that occurs more than once go.
 C4_SPANS = LineSettings(unit="sentence", units_per_span=3, dialect="lowercase")
+#: What C4's code does instead (tensorflow_datasets, c4_utils.remove_duplicate_text): all but one of equal lines go.
+C4_LINES = LineSettings(dialect="lowercase")
 #: Template lines of ROOTS's catalogue part (BigScience data-preparation, clean_helpers/deduplication.py).
-ROOTS_TEMPLATES = LineSettings(dialect="lowercase", keep="none", least_characters=15, least_occurrences=10)
+ROOTS_TEMPLATES = LineSettings(dialect="exact", keep="none", least_characters=15, least_occurrences=10)
 
 
 @dataclass(frozen=True, slots=True)

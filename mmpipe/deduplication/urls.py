@@ -60,7 +60,8 @@ class UrlSettings:
     """Which differences between two URLs do not count.
 
     Attributes:
-        dropped_parameters: names of query parameters that do not count, in any case; `*` ends a beginning of names.
+        dropped_parameters: names of query parameters that do not count, in any case; `*` ends a beginning of names. `*`
+            alone drops the query (ROOTS's catalogue part compares host and path).
         keeps_scheme: whether http and https differ. Where a port is named they always do.
         keeps_www: whether `www.` at the front of a host counts.
         keeps_trailing_slash: whether slashes at the end of a path count.

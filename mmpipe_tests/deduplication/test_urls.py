@@ -91,6 +91,7 @@ def test_options() -> None:
     assert normalize("http://h/?b=2&a=2&b=1&a=1&aa=0&a", sorts_query=True) == "http://h/?a=2&a=1&a&aa=0&b=2&b=1"
     assert normalize("http://h/?sid=4&a=1&PHPSESSID=2", dropped_parameters=SESSION_PARAMETERS) == "http://h/?a=1"
     assert normalize("http://h/?utm_source=4", dropped_parameters=()) == "http://h/?utm_source=4"
+    assert normalize("http://h/a?x=4&&y#z", dropped_parameters=("*",)) == "http://h/a"
     names = [f"p{random.Random(number).randrange(10**6)}={number}" for number in range(1500)]
     expected = "&".join(sorted(names, key=lambda piece: piece.split("=")[0]))
     assert normalize("http://h/?" + "&".join(names), sorts_query=True) == "http://h/?" + expected
