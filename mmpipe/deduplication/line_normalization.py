@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: `ccnet_paper`: case, digits, accents, punctuation and the width of white space do not count (Wenzek et al. 2020,
 #: section 3.1). `ccnet_code`: what the published code does instead (cc_net, text_normalizer.py, normalize_for_dedup):
 #: accents count, and so does all punctuation but the marks below; controls do not. `lowercase`: only case and white
-#: ends do not count (C4's code, tensorflow_datasets). `exact`: only white space at the ends does not (ROOTS's).
+#: space at the ends do not count (C4's code, tensorflow_datasets). `exact`: case counts too (ROOTS's template lines).
 LineDialect = Literal["ccnet_paper", "ccnet_code", "lowercase", "exact"]
 LINE_DIALECTS: tuple[LineDialect, ...] = ("ccnet_paper", "ccnet_code", "lowercase", "exact")
 
