@@ -13,14 +13,21 @@ on a hash. Each window belongs to one fingerprint, and within a group windows ar
 compared pair by pair: the work is linear in the windows, whether a paragraph stands in 2 documents or in 100,000.
 
 **Which occurrence stays.** Documents are ordered by corpus (earlier dumps first), rank and id. Of windows that are
-equal the first in that order is *the first*; under `keep: first` a unit is removed if and only if a window that is not
-the first covers it and none that is the first does. Therefore
+equal the first in that order is *the first*. Under `keep: first, overlaps: keep` a unit is removed if and only if a
+window that is not the first covers it and none that repeats and is the first does. Therefore
 
 * every window that repeats stands whole in what remains, at least where its first is: no text is lost;
 * every removed span equals, unit by unit, a span that remains (`kept_doc_id`, `kept_start`); where one source ends
   and another goes on, as in text of a short period, the next span begins;
-* a second occurrence stays only where it overlaps the only occurrence of something else, by less than a window at
-  each end of a repeat, or wholly if such ends meet.
+* a second occurrence stays only where it overlaps the first of something else, by less than a window at each end. That
+  is not rare: where a notice of fewer than two windows stands behind a number that is found elsewhere too, "7 All
+  rights ..." is a repeat of its own, whose first keeps most of the notice.
+
+Under `overlaps: cut` a unit is removed if a window that is not the first covers it, whatever else does. Then
+
+* every removed unit equals one that remains, to which `kept_doc_id` and `kept_start` lead, perhaps in several steps,
+  each to an earlier place in the order: no unit is lost, and of the notice one occurrence stays;
+* a repeat across the border of two others may stand whole nowhere: "7 " stays here and "All rights ..." there.
 
 What stands on both sides of a cut becomes neighbours, so text that remains may hold new repeats across cuts; those are
 not looked for. Under `keep: none` every window that repeats goes.
@@ -109,7 +116,7 @@ def find_repeats(
 
         for found_runs in pool.map(match, files.list_ranges()):
             runs.add(found_runs)
-    return describe_spans(runs, store, order, settings, is_cut_everywhere=settings.keep == "none")
+    return describe_spans(runs, store, order, settings)
 
 
 def _add_earlier(

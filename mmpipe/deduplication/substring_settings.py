@@ -9,6 +9,7 @@ from mmpipe.errors import ConfigurationError, name_nearest
 
 Unit = Literal["bytes", "tokens"]
 Keep = Literal["first", "none"]
+Overlaps = Literal["keep", "cut"]
 
 #: RefinedWeb (arXiv 2306.01116, §3.3 and G.3) and Lee et al. (arXiv 2107.06499, §4.1): 50 tokens, 100 bytes of them.
 DEFAULT_LENGTHS = {"bytes": 100, "tokens": 50}
@@ -26,16 +27,19 @@ class SubstringSettings:
         least_length: units of the shortest repeat; null for 100 bytes or 50 tokens.
         keep: `first` leaves the first occurrence of each repeat, in the order of the documents' ranks; `none` leaves
             none.
+        overlaps: where the first occurrence of one repeat runs into a later one of another, `keep` leaves it whole and
+            `cut` takes what is of the other; see `substring`.
         least_characters: a document that lost a repeat and has fewer left is removed (RefinedWeb, G.3: 20).
     """
 
     unit: Unit = "bytes"
     least_length: int | None = None
     keep: Keep = "first"
+    overlaps: Overlaps = "keep"
     least_characters: int = 20
 
     def __post_init__(self) -> None:
-        for name, known in (("unit", get_args(Unit)), ("keep", get_args(Keep))):
+        for name, known in (("unit", get_args(Unit)), ("keep", get_args(Keep)), ("overlaps", get_args(Overlaps))):
             value = getattr(self, name)
             if value not in known:
                 raise ConfigurationError(f"Substring settings: unknown {name} {value!r}.{name_nearest(value, known)}")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mmpipe.deduplication.substring_store import DocumentOrder, UnitStore
 
 #: A row is a span to be cut. Offsets are characters of the text, as Python counts them; spans of a document are
-#: disjoint, and where one ends another may begin that stays elsewhere. The kept text is null where none is kept.
+#: disjoint, and where one ends another may begin that stays elsewhere. The kept text is null where none is kept; with
+#: `overlaps: cut` it is the first occurrence, of which parts may be cut in turn for ones that come before it.
 SPANS = {
     "doc_id": pl.String,
     "start": pl.Int64,
@@ -94,7 +95,7 @@ class RunFiles:
 
 
 def describe_spans(
-    files: RunFiles, store: UnitStore, order: DocumentOrder, settings: SubstringSettings, *, is_cut_everywhere: bool
+    files: RunFiles, store: UnitStore, order: DocumentOrder, settings: SubstringSettings
 ) -> pl.DataFrame:
     """Return SPANS from runs of windows that repeat.
 
@@ -102,8 +103,7 @@ def describe_spans(
         files: the runs; each window in one of them.
         store: the units.
         order: of the documents.
-        settings: what a repeat is.
-        is_cut_everywhere: whether the first occurrence goes too, if it is not of an earlier corpus.
+        settings: what a repeat is, and which occurrence stays.
     """
     from mmpipe.deduplication.substring_span_kernels import cut_runs, thin_runs
 
@@ -112,9 +112,9 @@ def describe_spans(
     state = np.zeros((2, 3), dtype=np.int64)
     for runs in files.read():
         is_first = runs[:, 2] == runs[:, 0] + order.find_moves(runs[:, 0])
-        if is_cut_everywhere:
+        if settings.keep == "none":
             is_first[:] = False
-        stays.append(runs[is_first])
+        stays.append(runs[is_first & (settings.overlaps == "keep")])
         repeats.append(thin_runs(runs[~is_first], settings.length, state))
     repeats.append(state[1:][state[1:, 1] > 0])
     spans = cut_runs(np.concatenate(repeats), np.concatenate(stays), store.map_joined(), settings.length)
@@ -139,7 +139,7 @@ def describe_spans(
         },
         schema=SPANS,
     )
-    if is_cut_everywhere:
+    if settings.keep == "none":
         is_kept = pl.Series(order.sequences[kept_owners] < order.sequences[owners])
         kept = ("kept_doc_id", "kept_start", "kept_end")
         frame = frame.with_columns(pl.when(is_kept).then(pl.col(name)).alias(name) for name in kept)
