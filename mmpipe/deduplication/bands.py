@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Each document is paired with at most this many best documents of each of its buckets in one search, so that a
 #: bucket of n documents costs n times this and not n squared.
-DEFAULT_HUBS = 16
+DEFAULT_HUBS = 4
 
 # bytes held per key of a range, beside the pairs
 _KEY_BYTES = 96

@@ -33,6 +33,7 @@ PAIR_SCHEMA = pl.Schema({"better": pl.String, "worse": pl.String, "similarity": 
 # rows of which the arrays of one block are held
 BLOCK_ROWS = 1 << 18
 _HASH_BYTES = 160
+_MOST_DOCUMENTS = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ def rank_together(
         policy: the order of preference.
         scratch: for 20 bytes per document of the search and 8 per document of the dumps, and the ids.
         is_compared: whether the kept documents of earlier dumps have been compared with one another.
+
+    Raises:
+        SchemaError: an index lacks a column of the policy, or there are 2^32 documents or more.
     """
     indexes = [*earlier, current]
     for index in indexes:
@@ -109,6 +113,11 @@ def rank_together(
     file = scratch.name_file("ranked.parquet")
     copy_query(scratch, query, file)
     count = pl.scan_parquet(file).select(pl.len()).collect().item()
+    if count >= _MOST_DOCUMENTS:
+        raise SchemaError(
+            f"A search of {count} documents: a pair is told by one 64-bit code, enough for {_MOST_DOCUMENTS} of them. "
+            f"Cut the dump into parts, or search it under the stable policy."
+        )
     ids = StoredIds(stream_rows(pl.scan_parquet(file).select("doc_id", "dump"), scratch), count, scratch)
     nodes = [scratch.make_array("nodes.i64", index.rows, np.int64) for index in indexes]
     is_published, is_settled = (scratch.make_array("flags.bool", count, np.bool_) for _ in range(2))
