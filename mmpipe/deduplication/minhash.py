@@ -41,6 +41,11 @@ _BATCH_KEY_BYTES = 1 << 28
 # changes with the hashes themselves: keys made by another version never match
 _HASH_VERSION = 2
 
+#: Columns of TEXT_SIGNATURES that are made here.
+_SIGNED = (
+    "doc_id", "dump", "exact_hash", "band_keys", "signature_settings", "shingle_count", "text_chars", "date",
+)  # fmt: skip
+
 _DATATROVE_PRIME = (1 << 61) - 1
 
 
@@ -177,7 +182,7 @@ def compute_band_keys(texts: Sequence[str], settings: MinHashSettings) -> tuple[
 
 
 def sign_documents(frame: pl.DataFrame, settings: MinHashSettings) -> pl.DataFrame:
-    """Return TEXT_SIGNATURES rows for documents, in their order.
+    """Return the columns of TEXT_SIGNATURES that MinHash, exact comparison and ranking need, in the rows' order.
 
     Every row depends on its own text and the settings alone, so shards may be cut anywhere.
 
@@ -186,7 +191,7 @@ def sign_documents(frame: pl.DataFrame, settings: MinHashSettings) -> pl.DataFra
         settings: of the whole corpus; the digest is stored in each row.
     """
     parts = [_sign_batch(batch, settings) for batch in _cut_batches(frame, _BATCH_KEY_BYTES // (8 * settings.bands))]
-    return TEXT_SIGNATURES.conform(pl.concat(parts) if parts else TEXT_SIGNATURES.make_empty())
+    return pl.concat([TEXT_SIGNATURES.make_empty().select(_SIGNED), *parts])
 
 
 def _sign_batch(batch: pl.DataFrame, settings: MinHashSettings) -> pl.DataFrame:

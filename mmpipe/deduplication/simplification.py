@@ -32,7 +32,7 @@ LETTER = 1 << 23
 DECIMAL_SEPARATORS = ".,،٫⎖⎗⎘"
 
 #: Chunks of more bytes count as one word: spaCy would take minutes for a row of ten thousand emoji.
-LONGEST_CHUNK_BYTES = 4_000
+LONGEST_CHUNK_BYTES = 1_000
 
 #: Places of `SpacyChunks.cases`, a power of two.
 CASE_SLOTS = 1 << 15

@@ -134,7 +134,7 @@ def test_unnormalized_words_and_characters_are_those_of_python(text: str, size: 
     assert hash_shingles_of([text], characters)[0].tolist() == expect(list_slices(list(text), size, ""))
 
 
-@given(HARD)
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map(" ".join) | HARD)
 @settings(max_examples=100, deadline=None)
 def test_nemo_and_redpajama_are_what_their_sources_say(text: str) -> None:
     nemo = Shingling(unit="characters", size=24, normalization="nemo", hash="xxh64")
