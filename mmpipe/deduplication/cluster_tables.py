@@ -37,6 +37,14 @@ CLUSTER_SCHEMA = pl.Schema(
     }
 )
 
+#: One row per document of a cluster of two or more: TEXT_DUPLICATES without what holds of the cluster.
+DUPLICATE_SCHEMA = pl.Schema(
+    {
+        name: TEXT_DUPLICATES.schema[name]
+        for name in ("doc_id", "dump", "cluster_id", "kept_doc_id", "kept_dump", "method", "similarity")
+    }
+)
+
 _EXACT, _NO_METHOD = METHODS.index("exact"), 255
 
 
@@ -64,7 +72,7 @@ def write_tables(
     """
     sizes = _count_members(labels, scratch)
     members = _quote_parts(_write_members(ranked, survivors, neighbours, labels, sizes, scratch))
-    columns = ", ".join(TEXT_DUPLICATES.column_names)
+    columns = ", ".join(DUPLICATE_SCHEMA.names())
     copy_query(
         scratch,
         f"SELECT {columns} FROM (SELECT *, min(doc_id) OVER (PARTITION BY cluster) AS cluster_id FROM {members}) "
