@@ -180,12 +180,7 @@ def open_index(folder: Path, settings: MinHashSettings, *, is_checked: bool = Tr
         SchemaError: it was built with other settings; both are named.
         BrokenIndex: a file is missing, cut or changed; it is named.
     """
-    try:
-        meta = json.loads((folder / _META).read_text())
-    except (OSError, ValueError) as error:
-        raise BrokenIndex(
-            f"Duplicate index {folder}: {_META} cannot be read ({error}). Build the index again."
-        ) from error
+    meta = _read_meta(folder)
     if meta.get("version") != _VERSION or meta["signature_digest"] != settings.signature_digest:
         built, asked = (_list_settings(of) for of in (meta.get("settings", {}), settings.describe_signature()))
         raise SchemaError(
@@ -238,12 +233,13 @@ def open_or_build_index(
     """
     if (folder / _META).exists():
         try:
-            index = open_index(folder, settings)
+            # what was made from something else is replaced, whatever its settings
+            if _read_meta(folder).get("fingerprint") == fingerprint:
+                index = open_index(folder, settings)
+                if set(rank_columns) <= set(index.rank_columns):
+                    return index
         except BrokenIndex as error:
             _log.warning("%s It is built again.", error)
-        else:
-            if index.fingerprint == fingerprint and set(rank_columns) <= set(index.rank_columns):
-                return index
     return build_index(
         folder,
         read_signatures(),
@@ -253,6 +249,16 @@ def open_or_build_index(
         memory_bytes=memory_bytes,
         workers=workers,
     )
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta: dict[str, Any] = json.loads((folder / _META).read_text())
+    except (OSError, ValueError) as error:
+        raise BrokenIndex(
+            f"Duplicate index {folder}: {_META} cannot be read ({error}). Build the index again."
+        ) from error
+    return meta
 
 
 def _digest_file(file: Path) -> str:

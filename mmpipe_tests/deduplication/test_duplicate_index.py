@@ -98,6 +98,12 @@ def test_an_index_of_other_settings_is_refused_with_both_named(tmp_path: Path) -
     with pytest.raises(SchemaError, match=r"bands 6, .*rows 4, .*asks for bands 14, .*rows 8"):
         open_index(tmp_path / "index", MinHashSettings(bands=14, rows=8))
     open_index(tmp_path / "index", MinHashSettings(bands=6, rows=4, verify_jaccard=None))
+    # the same signatures cannot have other settings; those of another run can
+    other = MinHashSettings(bands=14, rows=8)
+    signatures = sign_documents(make_frame(5), other).lazy()
+    with pytest.raises(SchemaError, match="built with bands 6"):
+        open_or_build_index(tmp_path / "index", lambda: signatures, other, fingerprint="")
+    assert open_or_build_index(tmp_path / "index", lambda: signatures, other, fingerprint="new").bands == 14
 
 
 def test_columns_to_rank_by_are_kept_and_asked_for(tmp_path: Path) -> None:
