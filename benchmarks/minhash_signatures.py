@@ -29,6 +29,7 @@ from mmpipe.deduplication.minhash import MinHashSettings, compute_band_keys, sig
 from mmpipe.deduplication.minhash_presets import PRESETS
 
 PEER_SIDE = Path(__file__).with_name("minhash_peer.py")
+LEAST_WORDS = 20  # datatrove's signature step cannot take a text without a shingle
 TIMES = 3  # the best of so many runs of ours, each a fraction of a second
 
 
@@ -45,7 +46,8 @@ def read_texts(source: str) -> list[str]:
     """Return the texts of a field of a gzipped file of JSON lines."""
     path, _, field = source.rpartition(":")
     with gzip.open(path, "rt") as lines:
-        return [text for text in (json.loads(line)[field] for line in lines) if text]
+        texts = [json.loads(line)[field] or "" for line in lines]
+    return [text for text in texts if len(text.split()) >= LEAST_WORDS]
 
 
 def count_per_second(work: Callable[[], object], documents: int) -> float:
