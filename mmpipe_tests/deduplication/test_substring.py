@@ -116,7 +116,10 @@ def check_kept(spans: pl.DataFrame, texts: dict[str, str]) -> None:
 few_letters = st.text(alphabet="ab", max_size=40)
 wide_letters = st.text(alphabet="aé€😀", max_size=20)
 periodic = st.builds(
-    lambda part, times, tail: part * times + tail, st.text("ab", max_size=6), st.integers(0, 12), few_letters
+    lambda part, times, tail: part * times + tail,
+    st.text("ab", max_size=6) | st.text("a€😀", max_size=4),
+    st.integers(0, 12),
+    few_letters,
 )
 corpora = st.lists(few_letters | wide_letters | periodic, max_size=6)
 
