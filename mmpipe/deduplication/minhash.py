@@ -32,8 +32,9 @@ __all__ = [
 
 Permutations = Literal["affine32", "affine64", "datatrove"]
 
-# characters handled at once: about 200 MB of working arrays
-_BATCH_CHARACTERS = 8_000_000
+# characters handled at once: about 30 MB of working arrays, which the allocator gives again to the next batch; larger
+# ones come fresh from the system each time, which halves the speed
+_BATCH_CHARACTERS = 1_000_000
 
 # bytes of band keys of a batch, however short its texts are
 _BATCH_KEY_BYTES = 1 << 28
