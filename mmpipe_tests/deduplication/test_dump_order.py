@@ -44,15 +44,17 @@ class Corpus:
     removed: dict[str, set[str]] = field(default_factory=dict)
     known: pl.DataFrame | None = None
     runs: int = 0
+    is_one_bucket: bool = False
 
     def arrive(self, dump: str) -> None:
         """Compare a dump with the others (canonical), or with those that came before it."""
         self.runs += 1
         rows = self.frame.filter(pl.col("dump") == dump)
         names = list(self.indexes)
-        self.indexes[dump] = build_index(
-            self.folder / dump, sign_documents(rows, SETTINGS).lazy(), SETTINGS, rank_columns=self.policy.columns
-        )
+        signatures = sign_documents(rows, SETTINGS).lazy()
+        if self.is_one_bucket:
+            signatures = signatures.with_columns(band_keys=pl.lit(bytes(8 * SETTINGS.bands)))
+        self.indexes[dump] = build_index(self.folder / dump, signatures, SETTINGS, rank_columns=self.policy.columns)
         if self.policy.across == "canonical":
             before = [name for name in names if name != dump]
         else:
@@ -136,3 +138,15 @@ def test_a_document_comes_back_when_what_it_went_for_goes(tmp_path: Path) -> Non
     assert corpus.kept == {"01", "02"}  # the last has not come yet
     corpus.arrive("second")
     assert corpus.kept == {"00", "02"}
+
+
+def test_two_documents_that_come_back_together_are_compared_with_each_other(tmp_path: Path) -> None:
+    # one hub: the first two are compared with the third alone, which goes for the fourth
+    frame = write_corpus([(0, 0, 5, None), (0, 0, 6, None), (0, 0, 8, None), (0, 0, 11, None)]).with_columns(
+        dump=pl.Series(["first", "first", "first", "second"])
+    )
+    corpus = Corpus(frame, tmp_path, CANONICAL, 1, is_one_bucket=True)
+    corpus.arrive("first")
+    assert corpus.kept == {"02", "03"}  # the last has not come yet
+    corpus.arrive("second")
+    assert corpus.kept == {"01", "03"}
