@@ -150,3 +150,18 @@ def test_two_documents_that_come_back_together_are_compared_with_each_other(tmp_
     assert corpus.kept == {"02", "03"}  # the last has not come yet
     corpus.arrive("second")
     assert corpus.kept == {"01", "03"}
+
+
+def test_a_dump_that_comes_again_with_another_text_gives_back_what_it_took(tmp_path: Path) -> None:
+    # both of the second dump go for the first one's, and are never compared with each other until it is another
+    frame = write_corpus([(0, 0, 5, None), (0, 0, 6, None), (0, 0, 8, None)]).with_columns(
+        dump=pl.Series(["second", "second", "first"])
+    )
+    corpus = Corpus(frame, tmp_path, CANONICAL, 1, is_one_bucket=True)
+    corpus.arrive("first")
+    corpus.arrive("second")
+    assert corpus.kept == {"02"}
+    is_first = pl.col("dump") == "first"
+    corpus.frame = frame.with_columns(text=pl.when(is_first).then(pl.lit("bz by bx bw bv bu bt")).otherwise("text"))
+    corpus.arrive("first")
+    assert corpus.kept == {"01", "02"}
