@@ -32,6 +32,7 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as a
 
     workers: int = Field(default=0, description="Processes on this machine; 0 means one per usable core.")
     backend: str = Field(default="local", description="local, or ray for a Ray cluster.")
+    memory_mebibytes: int = Field(default=1024, description="What a search for duplicates holds at once, about.")
 
     def open(self) -> Engine:
         """Return the engine, with the number of workers settled."""
@@ -52,6 +53,7 @@ class ModelsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as a
     quality_weights: str = Field(default="", description="fastText quality classifier; empty: none.")
     perplexity_weights: str = Field(default="", description="Language model that perplexity is measured by.")
     encoder_weights: str = Field(default="", description="Encoder with a classification head, as FineWeb-Edu's.")
+    embedder_weights: str = Field(default="", description="Sentence encoder; empty: hashed n-grams of characters.")
     clip_weights: str = Field(default="", description="open_clip folder or hub name; empty: no CLIP similarity.")
     tokenizer: str = Field(default="", description="Hub name, folder or GGUF file; empty: the embedded teacher's.")
 
@@ -111,13 +113,18 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
         )
     return {
         "lake": LakeResource(root=lake),
-        "engine": EngineResource(workers=read.whole("WORKERS", 0, least=0), backend=read.text("ENGINE", "local")),
+        "engine": EngineResource(
+            workers=read.whole("WORKERS", 0, least=0),
+            backend=read.text("ENGINE", "local"),
+            memory_mebibytes=read.whole("MEMORY_MEBIBYTES", 1024, least=64),
+        ),
         "device": DeviceResource(device=read.text("DEVICE", "auto"), batch_size=read.whole("BATCH_SIZE", 32, least=1)),
         "models": ModelsResource(
             language_weights=read.text("LANGUAGE", ""),
             quality_weights=read.text("QUALITY", ""),
             perplexity_weights=read.text("PERPLEXITY", ""),
             encoder_weights=read.text("ENCODER", ""),
+            embedder_weights=read.text("EMBEDDER", ""),
             clip_weights=read.text("CLIP", ""),
             tokenizer=read.text("TOKENIZER", ""),
         ),
@@ -150,6 +157,8 @@ def collect_knobs(resources: Any) -> Knobs:
         quality_weights=resources.models.quality_weights,
         perplexity_weights=resources.models.perplexity_weights,
         encoder_weights=resources.models.encoder_weights,
+        embedder_weights=resources.models.embedder_weights,
+        memory_bytes=resources.engine.memory_mebibytes * 2**20,
         clip_weights=resources.models.clip_weights,
         tokenizer=resources.models.tokenizer,
         teacher=resources.teacher.list_settings(),

@@ -17,6 +17,7 @@ TEXT_DRESSING = {
     "text_signatures": Dressing("text", ("parquet", "numpy")),
     # the order of dumps has one writer at a time
     "text_duplicates": Dressing("text", ("parquet", "duckdb"), pool="dedup_index"),
+    "text_repeats": Dressing("text", ("parquet", "numpy"), pool="dedup_index"),
     "text_contamination": Dressing("text", ("parquet", "numpy")),
     "deduped_corpus": Dressing("text"),
 }

@@ -31,6 +31,7 @@ from mmpipe.tables.text import (
     TEXT_CONTAMINATION,
     TEXT_CORRECTIONS,
     TEXT_DUPLICATES,
+    TEXT_REPEATS,
     TEXT_SCORES,
 )
 from mmpipe.tables.text_signals import TEXT_SIGNALS
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 #: What a stage did with a row that was removed before it.
 _NOT_REACHED = "not reached"
+_REPEAT = ("method", "start", "end", "kept_doc_id", "kept_start")
 _SPAN = ("evaluation_set", "item", "start", "end", "matched_text")
 #: Characters of a long value that are shown.
 SHOWN_CHARS = 300
@@ -131,6 +133,7 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
         look.at_removals(TEXT_REMOVALS),
         filtered,
         look.at(TEXT_DUPLICATES, _describe_duplicate, absent="no near-duplicate found" if is_past else _NOT_REACHED),
+        look.at_all(TEXT_REPEATS, _REPEAT, "repeated spans, cut") if is_past else Step(TEXT_REPEATS.name, _NOT_REACHED),
         look.at_all(TEXT_CONTAMINATION, _SPAN, "contaminated spans")
         if is_past
         else Step(TEXT_CONTAMINATION.name, _NOT_REACHED),
@@ -234,7 +237,8 @@ def _describe_scores(row: dict[str, Any]) -> str:
 def _describe_duplicate(row: dict[str, Any]) -> str:
     if row["kept_doc_id"] == row["doc_id"]:
         return f"kept for its cluster {row['cluster_id']}"
-    return f"repeats {row['kept_doc_id']} of {row['kept_dump']} ({row['method']}, similarity {row['similarity']:.3f})"
+    found = f"{row['method']}, similarity {row['similarity']:.3f}; cluster of {row['cluster_documents']}"
+    return f"repeats {row['kept_doc_id']} of {row['kept_dump']} ({found})"
 
 
 def _measured(row: dict[str, Any]) -> float | str | None:

@@ -54,7 +54,7 @@ def read_mapping(node: yaml.Node, file: str, known: Iterable[str] | None = None)
     Raises:
         RecipeError: not a mapping, or a key is unknown or stands twice.
     """
-    if _is_null(node):
+    if is_null(node):
         return {}
     if not isinstance(node, yaml.MappingNode):
         fail(node, file, f"expected `key: value` lines, found {_show(node)}.")
@@ -76,7 +76,7 @@ def read_list(node: yaml.Node, file: str) -> list[yaml.Node]:
     Raises:
         RecipeError: not a list.
     """
-    if _is_null(node):
+    if is_null(node):
         return []
     if not isinstance(node, yaml.SequenceNode):
         fail(node, file, f"expected a list (`- item` lines), found {_show(node)}.")
@@ -126,14 +126,14 @@ def read_value(node: yaml.Node, file: str, wanted: Any) -> Any:
     """
     origin, arguments = get_origin(wanted), get_args(wanted)
     if origin in (Union, types.UnionType):
-        if _is_null(node) and type(None) in arguments:
+        if is_null(node) and type(None) in arguments:
             return None
         return read_value(node, file, next(argument for argument in arguments if argument is not type(None)))
     if origin is tuple:
         return tuple(read_value(item, file, arguments[0]) for item in read_list(node, file))
     if origin is Mapping:
         return {key: read_value(item, file, arguments[1]) for key, item in read_mapping(node, file).items()}
-    if not isinstance(node, yaml.ScalarNode) or (_is_null(node) and wanted is not str):
+    if not isinstance(node, yaml.ScalarNode) or (is_null(node) and wanted is not str):
         fail(node, file, f"expected {_name(wanted)}, found {_show(node)}.")
     return _read_scalar(node, file, wanted)
 
@@ -157,7 +157,8 @@ def _read_scalar(node: yaml.ScalarNode, file: str, wanted: Any) -> Any:
         fail(node, file, f"expected {_name(wanted)}, found {word!r}.")
 
 
-def _is_null(node: yaml.Node) -> bool:
+def is_null(node: yaml.Node) -> bool:
+    """Return whether a value is written as null or not at all."""
     return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
 
 

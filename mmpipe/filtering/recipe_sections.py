@@ -312,29 +312,6 @@ class TextSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeduplicationSettings:
-    """When two documents are near-duplicates (RefinedWeb G.3).
-
-    Attributes:
-        shingle_words: words per shingle.
-        bands: bands of the MinHash signature; two documents that agree on one band are compared.
-        rows: hashes per band.
-        seed: seed of the permutations.
-        verify_jaccard: lowest measured Jaccard similarity of two near-duplicates; null trusts the bands.
-    """
-
-    shingle_words: int = 5
-    bands: int = 450
-    rows: int = 20
-    seed: int = 1
-    verify_jaccard: float | None = 0.8
-
-    def __post_init__(self) -> None:
-        _require(min(self.shingle_words, self.bands, self.rows) >= 1, "shingle_words, bands and rows must be 1 or more")
-        _require(self.verify_jaccard is None or 0 < self.verify_jaccard <= 1, "verify_jaccard must be in (0, 1]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
     """The rules of the image lane, in order.
 

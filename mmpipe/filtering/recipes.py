@@ -13,15 +13,15 @@ from typing import Any
 import yaml
 
 from mmpipe.errors import RecipeError, name_nearest
+from mmpipe.filtering.duplicate_sections import DUPLICATE_SECTIONS, DUPLICATE_STEPS, DeduplicationSettings
 from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
 from mmpipe.filtering.recipe_lists import find_folder, find_list
-from mmpipe.filtering.recipe_nodes import compose, fail, read_list, read_mapping, read_settings, read_value
+from mmpipe.filtering.recipe_nodes import compose, fail, is_null, read_list, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_sections import (
     ContaminationSettings,
     CorrectionSettings,
     CorrectionStep,
-    DeduplicationSettings,
     EvaluationSet,
     ExtractionSettings,
     FirstPassSettings,
@@ -50,6 +50,9 @@ DIGESTED = (
     "scores",
     "text",
     "contamination",
+    "signatures",
+    "duplicates",
+    "repeats",
     "deduplication",
     "image_signals",
     "images",
@@ -162,6 +165,8 @@ class Recipe:
                 words = _identify(self.words) if _SEARCHING.intersection(families) else []
                 words = [words, _identify(text.sentence_model)]
                 settings = [text.dialect, families, dict(text.measured_before), _identify(self.url), words]
+            case "signatures" | "duplicates" | "repeats":
+                settings = _pick(self.deduplication, DUPLICATE_STEPS[section])
             case "text":
                 settings = _identify(self.text.rules)
             case "image_signals":
@@ -169,7 +174,7 @@ class Recipe:
             case "images":
                 settings = _identify(self.images.rules)
             case "instructions" | "responses" | "judgements":
-                settings = _pick(self.instructions, section)
+                settings = _pick(self.instructions, _INSTRUCTION_STEPS[section])
             case "instruction_rules":
                 settings = _identify(self.instructions.rules)
             case _:
@@ -297,6 +302,8 @@ def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
         readers = {name: partial(_read_word_lists, folder=folder) for name in ("flagged", "stop")}
     if section == "corrections":
         readers["steps"] = _read_steps
+    if section == "deduplication":
+        readers = {name: partial(_read_part, cls=cls) for name, cls in DUPLICATE_SECTIONS.items()}
     if section == "contamination":
         readers["sets"] = partial(_read_sets, folder=folder)
     return readers
@@ -363,6 +370,11 @@ def _read_word_lists(node: yaml.Node, file: str, folder: Path | None) -> dict[st
         return find_folder(given["folder"], given.get("licence", ""), folder)
     except RecipeError as error:
         fail(node, file, str(error))
+
+
+def _read_part(node: yaml.Node, file: str, cls: type) -> Any:
+    """Return the settings of a part that is off where it is null."""
+    return None if is_null(node) else read_settings(cls, node, file, {})
 
 
 def _read_steps(node: yaml.Node, file: str) -> tuple[CorrectionStep, ...]:
@@ -448,8 +460,8 @@ _INSTRUCTION_STEPS = {
 }
 
 
-def _pick(settings: InstructionSettings, step: str) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in _INSTRUCTION_STEPS[step]}
+def _pick(settings: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: _identify(getattr(settings, name)) for name in names}
 
 
 def _identify(value: Any) -> Any:

@@ -33,6 +33,8 @@ class Knobs:
         clip_weights: open_clip folder or hub name, or empty for no CLIP similarity.
         tokenizer: hub name, folder or GGUF file, or empty for the embedded teacher's.
         teacher: settings of the teacher, as `models.teachers.open_teacher` takes them.
+        embedder_weights: sentence encoder by hub name or folder; empty for hashed n-grams of characters.
+        memory_bytes: what a search for duplicates holds at once, about.
         cache_folder: where replies and block lists are cached, shared by all runs.
         fetch_images: whether images that the dump lacks are fetched over HTTP.
         contact: whom the user agent of a fetch names; required for a fetch.
@@ -45,6 +47,8 @@ class Knobs:
     quality_weights: str = ""
     perplexity_weights: str = ""
     encoder_weights: str = ""
+    embedder_weights: str = ""
+    memory_bytes: int = 2**30
     clip_weights: str = ""
     tokenizer: str = ""
     teacher: Mapping[str, Any] = field(default_factory=dict)

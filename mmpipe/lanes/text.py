@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from mmpipe.lanes.duplicates import find_text_duplicates, sign_text
 from mmpipe.lanes.pages import correct_texts, extract_text, index_crawl, read_corrected
 from mmpipe.lanes.quality_classifier import find_quality_weights
-from mmpipe.lanes.repeats import dedupe_text, find_text_contamination, find_text_duplicates, sign_text
+from mmpipe.lanes.repeated_text import find_text_repeats
+from mmpipe.lanes.repeats import dedupe_text, find_text_contamination
 from mmpipe.lanes.stage import Knobs, Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.crawl import RAW_CRAWL
@@ -23,6 +25,7 @@ from mmpipe.tables.text import (
     TEXT_CONTAMINATION,
     TEXT_CORRECTIONS,
     TEXT_DUPLICATES,
+    TEXT_REPEATS,
     TEXT_SCORES,
     TEXT_SIGNATURES,
 )
@@ -151,12 +154,13 @@ TEXT_LANE = (
     Stage(TEXT_SCORES, (EXTRACTED_TEXT, TEXT_CORRECTIONS), score_texts, ("scores",)),
     Stage(TEXT_REMOVALS, (TEXT_SIGNALS, TEXT_SCORES), judge_text, ("text",)),
     Stage(FILTERED_TEXT, (EXTRACTED_TEXT, TEXT_CORRECTIONS, TEXT_REMOVALS), filter_text),
-    Stage(TEXT_SIGNATURES, (FILTERED_TEXT,), sign_text, ("deduplication",)),
-    Stage(TEXT_DUPLICATES, (TEXT_SIGNATURES, FILTERED_TEXT), find_text_duplicates, ("deduplication",)),
+    Stage(TEXT_SIGNATURES, (FILTERED_TEXT, TEXT_SCORES), sign_text, ("signatures",)),
+    Stage(TEXT_DUPLICATES, (TEXT_SIGNATURES, FILTERED_TEXT), find_text_duplicates, ("duplicates",)),
+    Stage(TEXT_REPEATS, (FILTERED_TEXT, TEXT_SIGNATURES, TEXT_DUPLICATES), find_text_repeats, ("repeats",)),
     Stage(TEXT_CONTAMINATION, (FILTERED_TEXT,), find_text_contamination, ("contamination",)),
     Stage(
         DEDUPED_CORPUS,
-        (FILTERED_TEXT, TEXT_DUPLICATES, TEXT_CONTAMINATION),
+        (FILTERED_TEXT, TEXT_DUPLICATES, TEXT_REPEATS, TEXT_CONTAMINATION),
         dedupe_text,
         ("deduplication", "contamination"),
     ),

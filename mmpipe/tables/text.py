@@ -198,7 +198,7 @@ DEDUPED_CORPUS = Table(
 
 TEXT_SIGNATURES = Table(
     name="text_signatures",
-    description="What deduplication compares: exact hash and MinHash band keys of each document, and what ranks it.",
+    description="What deduplication compares: hashes of text, shingles and URL of each document, and what ranks it.",
     key=("doc_id",),
     columns=(
         Column("doc_id", pl.String, "Id of the document.", parents=("filtered_text.doc_id",)),
@@ -221,23 +221,44 @@ TEXT_SIGNATURES = Table(
             "Digest of shingle, bands, rows and seed: only band keys made with equal settings compare.",
         ),
         Column(
+            "url_hash",
+            pl.UInt64,
+            "64-bit xxh3 of the normalised URL; null if the recipe does not compare URLs.",
+            nullable=True,
+            parents=("filtered_text.url",),
+        ),
+        Column(
+            "simhash",
+            pl.UInt64,
+            "64-bit SimHash; null if the recipe does not ask for it or the text has none.",
+            nullable=True,
+            parents=("filtered_text.text",),
+        ),
+        Column(
             "shingle_count",
             pl.Int64,
-            "Distinct word shingles (a text shorter than one counts as one); 0 if it has no word.",
+            "Distinct shingles; 0 if the text has none.",
             parents=("filtered_text.text",),
         ),
         Column(
             "text_chars",
             pl.Int64,
-            "Characters of text: the longest document of a cluster is kept.",
+            "Characters of text, by which a recipe may prefer the longer of several alike.",
             parents=("filtered_text.text",),
         ),
         Column(
             "date",
             pl.String,
-            "Publication date: the earlier of two equally long documents is kept.",
+            "Publication date, by which a recipe may prefer the earlier of several alike.",
             nullable=True,
             parents=("filtered_text.date",),
+        ),
+        Column(
+            "quality",
+            pl.Float64,
+            "Score of the quality classifier, by which a recipe may prefer one of several alike; null if not scored.",
+            nullable=True,
+            parents=("text_scores.quality_score",),
         ),
     ),
 )
@@ -254,12 +275,43 @@ TEXT_DUPLICATES = Table(
             "kept_doc_id", pl.String, "Id of the document kept for the cluster.", parents=("text_signatures.doc_id",)
         ),
         Column("kept_dump", pl.String, "Dump of the kept document.", parents=("text_signatures.dump",)),
-        Column("method", pl.String, "exact or minhash: how it was tied to the cluster."),
+        Column("method", pl.String, "How it was tied to the kept document: url, exact, minhash, simhash or semantic."),
         Column(
             "similarity",
             pl.Float64,
-            "Measured Jaccard similarity of word shingles to the kept document.",
+            "Similarity to the kept document: Jaccard of shingles (exact, minhash), share of equal bits (simhash), "
+            "cosine (semantic), 1 for url.",
             parents=("filtered_text.text", "text_signatures.band_keys"),
         ),
+        Column("cluster_documents", pl.Int64, "Documents of the cluster, in all dumps compared."),
+        Column("cluster_kept", pl.Int64, "How many of them stay."),
+        Column(
+            "cluster_diameter",
+            pl.Int64,
+            "Pairs on the longest of the shortest ways between two texts of the cluster: 1 where all are alike, more "
+            "in a chain; where it was not measured exactly, at least this.",
+        ),
+        Column("cluster_diameter_at_most", pl.Int64, "The diameter, or what it is at most."),
+    ),
+)
+
+TEXT_REPEATS = Table(
+    name="text_repeats",
+    description="Every span of a document that repeats text standing elsewhere, and where that stands; they are cut.",
+    key=("doc_id", "method", "start"),
+    columns=(
+        Column("doc_id", pl.String, "Id of the document.", parents=("filtered_text.doc_id",)),
+        Column("dump", pl.String, "Its dump.", parents=("filtered_text.dump",)),
+        Column("method", pl.String, "substring (any text of some length), or lines (lines, paragraphs, sentences)."),
+        Column("start", pl.Int64, "First character of the span in filtered_text.", parents=("filtered_text.text",)),
+        Column("end", pl.Int64, "Character after its last."),
+        Column(
+            "kept_doc_id",
+            pl.String,
+            "Document in which the same text stays; null if none does, or if an earlier dump's line is known by hash.",
+            nullable=True,
+            parents=("filtered_text.doc_id",),
+        ),
+        Column("kept_start", pl.Int64, "Where it begins there.", nullable=True),
     ),
 )

@@ -89,6 +89,7 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         "instruction_removals",
         "image_removals",
         "text_duplicates",
+        "text_repeats",
         "text_contamination",
     }
 

@@ -23,7 +23,7 @@ from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.images import IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.instructions import PREFERENCE_DATASET, PRETRAINING_DATASET, SFT_DATASET
 from mmpipe.tables.removals import TEXT_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES
+from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES, TEXT_REPEATS
 from mmpipe_tests.assets.published import publish
 
 CONTRACTS = load_contracts(find_contract_folder())
@@ -93,6 +93,22 @@ GOOD: dict[str, tuple[Table, dict[str, Any]]] = {
             "kept_dump": "d",
             "method": "exact",
             "similarity": 1.0,
+            "cluster_documents": 2,
+            "cluster_kept": 1,
+            "cluster_diameter": 1,
+            "cluster_diameter_at_most": 1,
+        },
+    ),
+    "text_repeats": (
+        TEXT_REPEATS,
+        {
+            "doc_id": ID,
+            "dump": "d",
+            "method": "substring",
+            "start": 4,
+            "end": 120,
+            "kept_doc_id": OTHER,
+            "kept_start": 0,
         },
     ),
     "deduped_corpus": (DEDUPED_CORPUS, DOCUMENT),
@@ -199,6 +215,7 @@ BAD = [
     ("filtered_text", {"text": ""}, "text__length"),
     ("text_duplicates", {"kept_doc_id": f"{1:032x}"}, "kept_documents_stay"),
     ("text_duplicates", {"kept_doc_id": OTHER}, "kept_documents_stay"),
+    ("text_repeats", {"end": 4}, "spans_hold_text"),
     ("text_removals", {"value": 60.0}, "breaks_its_limit"),
     ("image_signals", {"clip_similarity": -1.5}, "clip_similarity__range"),
     ("image_signals", {"image_min_side": 30.0}, "shorter_side"),

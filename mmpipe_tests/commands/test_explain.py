@@ -61,9 +61,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     publish(lake, FILTERED_TEXT, "d1", [{"doc_id": doc, "dump": "d1"} for doc in (KEPT, COPY)])
     publish(lake, TEXT_DUPLICATES, "d1", [
         {"doc_id": COPY, "dump": "d1", "kept_doc_id": KEPT, "kept_dump": "d1", "method": "minhash", "similarity": 0.91,
-         "cluster_id": KEPT},
+         "cluster_id": KEPT, "cluster_documents": 2},
         {"doc_id": KEPT, "dump": "d1", "kept_doc_id": KEPT, "kept_dump": "d1", "method": "minhash", "similarity": 1.0,
-         "cluster_id": KEPT},
+         "cluster_id": KEPT, "cluster_documents": 2},
     ])  # fmt: skip
     publish(lake, DEDUPED_CORPUS, "d1", [{"doc_id": KEPT, "dump": "d1"}])
     pair = {"pair_id": "pair-1", "doc_id": KEPT, "dump": "d1", "image_url": "https://x.example/cat.png",
@@ -115,7 +115,7 @@ def test_a_removed_document_shows_every_rule_with_value_and_limit(lake: Lake) ->
 
 def test_a_duplicate_names_the_document_kept_for_it(lake: Lake) -> None:
     fate, steps = fate_of(lake, COPY)
-    assert fate.verdict == "removed as a duplicate: repeats doc-kept of d1 (minhash, similarity 0.910)"
+    assert fate.verdict == "removed as a duplicate: repeats doc-kept of d1 (minhash, similarity 0.910; cluster of 2)"
     assert steps["filtered_text"].fate == "kept"
 
 

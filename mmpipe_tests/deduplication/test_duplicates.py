@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mmpipe.deduplication.cluster_tables import DUPLICATE_SCHEMA
 from mmpipe.deduplication.duplicate_index import build_index
 from mmpipe.deduplication.duplicates import find_duplicates, removals_of, search_duplicates
 from mmpipe.deduplication.minhash import MinHashSettings, sign_documents
@@ -18,7 +19,6 @@ from mmpipe.deduplication.survivors import KeepPolicy
 from mmpipe.deduplication.verification import measure_similarities
 from mmpipe.errors import ConfigurationError, InvariantBroken, SchemaError
 from mmpipe.tables.keep import keep
-from mmpipe.tables.text import TEXT_DUPLICATES
 
 SETTINGS = MinHashSettings(bands=40, rows=6, verify_jaccard=0.7)
 
@@ -71,7 +71,7 @@ def test_rows_in_are_rows_kept_plus_removed_and_the_right_ones_stay() -> None:
     assert kept.rows_in == kept.frame.height + kept.rows_removed == 150
     assert kept.removed_by_rule == {"near_duplicate": 60, "exact_duplicate": 30}
     assert {doc_id[4:] for doc_id in kept.frame["doc_id"]} == {"twin", "far"}  # the twin has more characters
-    TEXT_DUPLICATES.conform(duplicates)
+    assert duplicates.schema == DUPLICATE_SCHEMA
 
 
 def test_every_removed_document_is_as_alike_as_the_limit_to_a_document_that_stays() -> None:

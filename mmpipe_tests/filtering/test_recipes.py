@@ -98,9 +98,15 @@ def test_a_changed_limit_moves_the_digest_of_the_judged_section_and_no_other(wri
     assert find_changed(recipe, apply_overrides(recipe, ["laion_clip_similarity.low=0.28"])) == ["images"]
     own = load_recipe(write("extends: refinedweb\nextraction: {extractor: resiliparse}"))
     assert find_changed(recipe, own) == ["extraction"]
-    assert find_changed(recipe, load_recipe(write("extends: refinedweb\ndeduplication: {rows: 8}"))) == [
-        "deduplication"
-    ]
+    for section, changed in {
+        "rows: 8": ["signatures", "duplicates", "deduplication"],
+        "verify_jaccard: 0.9": ["duplicates", "deduplication"],
+        "keep: [date]": ["duplicates", "repeats", "deduplication"],
+        "substring: {least_length: 90}": ["repeats", "deduplication"],
+        "least_characters: 9": ["deduplication"],
+    }.items():
+        own = load_recipe(write(f"extends: refinedweb\ndeduplication: {{{section}}}"))
+        assert find_changed(recipe, own) == changed
 
 
 def test_a_changed_list_moves_the_digest_of_the_signals_by_content_and_not_by_name(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
