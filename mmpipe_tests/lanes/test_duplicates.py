@@ -18,6 +18,7 @@ from mmpipe.filtering.duplicate_sections import (
     UrlDuplicates,
 )
 from mmpipe.filtering.recipes import Recipe, load_recipe
+from mmpipe.lanes.repeated_text import merge_spans
 from mmpipe.lanes.text import TEXT_LANE
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.text import (
@@ -266,3 +267,27 @@ def test_a_broken_index_is_made_again(lake: Lake, tmp_path: Path) -> None:
             manifest.unlink()
     run(lake, recipe, "a", "b")
     assert list_kept(lake, "b") == before
+
+
+def test_text_that_was_cut_from_an_earlier_dump_is_not_published_there(lake: Lake) -> None:
+    put(lake, "a", one=f"{words(0, 90)} {NOTICE}", two=f"{words(1000, 80)} {NOTICE}")
+    put(lake, "b", three=f"{words(2000, 85)} {NOTICE}")
+    run(lake, make_recipe(substring=RepeatedText(keep="none")), "a", "b")
+    assert not any(NOTICE in text for text in list_kept(lake, "a").values())
+    assert NOTICE in list_kept(lake, "b")["three"]
+
+
+def test_a_document_does_not_go_for_one_that_an_earlier_dump_removed(lake: Lake) -> None:
+    # shingles shared: best and middle .89, middle and last .85, best and last .76
+    put(lake, "a", best=words(0, 206), middle=words(10, 200))
+    put(lake, "b", last=words(26, 200))
+    run(lake, make_recipe(bands=60), "a")
+    assert set(list_kept(lake, "a")) == {"best"}
+    run(lake, make_recipe(bands=60), "b")
+    assert set(list_kept(lake, "b")) == {"last"}
+
+
+def test_spans_that_overlap_or_touch_become_one() -> None:
+    spans = [("a", 20, 30), ("a", 10, 50), ("a", 50, 60), ("a", 70, 80), ("b", 0, 5), ("b", 3, 9), ("c", 55, 56)]
+    merged = merge_spans(pl.DataFrame(spans, schema=["doc_id", "start", "end"], orient="row"))
+    assert merged.rows() == [("a", 10, 60), ("a", 70, 80), ("b", 0, 9), ("c", 55, 56)]
