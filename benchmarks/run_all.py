@@ -16,6 +16,8 @@ PARTS = {
     "run_all.py",
     "side_by_side.py",
     "contamination_peer.py",
+    "fuzzy_dedup_peer.py",
+    "minhash_peer.py",
     "text_rules_peer.py",
     "text_lane_peer.py",
     "train_chooser.py",
