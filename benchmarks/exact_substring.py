@@ -170,6 +170,7 @@ def compare(folder: Path) -> tuple[int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="5 MB")
     parser.add_argument("--megabytes", type=int, default=50)
     parser.add_argument("--length", type=int, default=100)
     parser.add_argument("--memory-megabytes", type=int, default=256, help="the knob of ours")
@@ -185,7 +186,7 @@ def main() -> None:
     cores = pin_cores(1)
     with tempfile.TemporaryDirectory(prefix="exact-substring-") as made:
         folder = Path(made)
-        write_corpus(folder, asked.megabytes * 1_000_000)
+        write_corpus(folder, 5_000_000 if asked.quick else asked.megabytes * 1_000_000)
         arguments = ("--length", str(asked.length), "--folder", made)
         memory = ("--memory-megabytes", str(asked.memory_megabytes))
         ours = run_side(sys.executable, Path(__file__), "--side", "ours", *arguments, *memory)
