@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--pages", type=int, default=1795)
     parser.add_argument("--tiles", type=int, default=1, help="times the pages are read, their words in another order")
+    parser.add_argument("--only", choices=("fineweb", "first pass", "chooser"), help="one of our rows")
     options = parser.parse_args()
     shared = Path(os.environ.get("MMPIPE_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not (shared / "web" / "real_pages.warc.gz").is_file():
@@ -82,7 +83,8 @@ def main() -> None:
         rows: list[list[Any]] = [["datatrove", count / peer_cpu, count / peer_wall, 1.0, kept(fates)]]
         extra: dict[str, Any] = {}
         ours: dict[str, float] = {}
-        for name, recipe in recipes.items():
+        for name in [options.only] if options.only else recipes:
+            recipe = recipes[name]
             lake = Path(scratch) / f"lake-{name.replace(' ', '-')}"
             wall, cpu = run([sys.executable, "-c", OURS, str(folder), str(lake), str(recipe), str(options.workers)])
             ours[name] = count / cpu
@@ -91,10 +93,10 @@ def main() -> None:
             if name != "chooser":
                 extra[f"{name.replace(' ', '_')}_decided_otherwise"] = compare(mine, fates)
     print_table(["lane", "pages per CPU s", "pages per s", "ratio", "kept"], rows)
-    for name in ("first pass", "chooser"):
+    for name in ours.keys() - {"fineweb"}:
         extra[f"{name.replace(' ', '_')}_ratio"] = round(ours[name] / rows[0][1], 2)
     data = f"{count} real pages, {options.workers} worker(s); peer: datatrove 0.10.1, FineWeb pipeline"
-    print_result("text_lane", ours["fineweb"], rows[0][1], "pages per CPU s", data, cores, **extra)
+    print_result("text_lane", next(iter(ours.values())), rows[0][1], "pages per CPU s", data, cores, **extra)
 
 
 def cut_pages(web: Path, folder: Path, pages: int, files: int, tiles: int) -> int:

@@ -1,4 +1,4 @@
-"""Every recipe shown in docs/text_lane.md loads, and says something of its own."""
+"""Every recipe shown in docs/text_lane.md and docs/duplicates.md loads, and says something of its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import yaml
 
 from mmpipe.filtering.recipes import load_recipe
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "text_lane.md"
+PAGES = [Path(__file__).resolve().parents[2] / "docs" / name for name in ("text_lane.md", "duplicates.md")]
 #: A fenced block of YAML whose first line says that it is a whole recipe.
 _BLOCK = re.compile(r"^```yaml\n(# recipe\n.*?)^```$", re.DOTALL | re.MULTILINE)
-RECIPES = {str(yaml.safe_load(block)["name"]): block for block in _BLOCK.findall(PAGE.read_text(encoding="utf-8"))}
-#: Sections of a recipe that the lane reads, but for deduplication.
-SECTIONS = {"extraction", "first_pass", "language", "corrections", "url", "words", "text", "scores", "contamination"}
+RECIPES = {
+    str(yaml.safe_load(block)["name"]): block
+    for page in PAGES
+    for block in _BLOCK.findall(page.read_text(encoding="utf-8"))
+}
+#: Sections of a recipe that the lane reads.
+SECTIONS = {
+    *("extraction", "first_pass", "language", "corrections", "url", "words", "text", "scores", "contamination"),
+    "deduplication",
+}
 #: What `mmpipe lists fetch` would have brought beside the recipe.
 LISTS = ("ut1-domains/domains.txt", "ut1/blacklists.tar.gz", "ldnoobw/ldnoobw/en", "gsm8k/gsm8k.jsonl", "ours.jsonl")
 
