@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import resource
 import time
 import traceback
@@ -174,7 +175,8 @@ def map_shards(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], e
         register_ray()
     settings = {"backend": "ray"} if engine.backend == "ray" else {"backend": "loky", "inner_max_num_threads": 1}
     is_step = multiprocessing.parent_process() is not None
-    with parallel_config(**settings, n_jobs=min(engine.workers, len(tasks)) if engine.backend == "local" else -1):
+    n_jobs = min(engine.workers, len(tasks)) if engine.backend == "local" else -1
+    with _start_single_threaded(), parallel_config(**settings, n_jobs=n_jobs):
         pool = Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
         # a worker that grew is replaced between two shards; nothing is lost, so nobody needs to be told
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
@@ -189,6 +191,20 @@ def map_shards(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], e
             if is_step and engine.backend == "local":
                 # a child of a run waits for its own children before joblib lets them go, after 300 idle seconds
                 get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+@contextlib.contextmanager
+def _start_single_threaded() -> Iterator[None]:
+    """Let processes that start meanwhile have one polars thread each; joblib limits the other pools."""
+    name = "POLARS_MAX_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 def _list_causes(failures: list[str]) -> str:
