@@ -132,7 +132,7 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
         look.at(TEXT_SCORES, _describe_scores),
         look.at_removals(TEXT_REMOVALS),
         filtered,
-        look.at(TEXT_DUPLICATES, _describe_duplicate, absent="no near-duplicate found" if is_past else _NOT_REACHED),
+        look.at(TEXT_DUPLICATES, _describe_duplicate, absent="no duplicate found" if is_past else _NOT_REACHED),
         look.at_all(TEXT_REPEATS, _REPEAT, "repeated spans, cut") if is_past else Step(TEXT_REPEATS.name, _NOT_REACHED),
         look.at_all(TEXT_CONTAMINATION, _SPAN, "contaminated spans")
         if is_past
