@@ -312,22 +312,6 @@ class TextSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSettings:
-    """The rules of the image lane, in order.
-
-    Attributes:
-        preset: packaged recipe whose image rules come first; a rule named again in `rules` replaces its namesake.
-        max_image_bytes: files above this are `oversized_image`, unread.
-        max_pixels: pictures above this are `oversized_image`, undecoded.
-    """
-
-    preset: str | None = None
-    max_image_bytes: int = 50_000_000
-    max_pixels: int = 100_000_000
-    rules: tuple[Rule, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InstructionSettings:
     """How instructions, responses and judgements are made, and the rules for instructions.
 

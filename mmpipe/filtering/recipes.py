@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -15,7 +16,17 @@ import yaml
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.duplicate_sections import DUPLICATE_SECTIONS, DUPLICATE_STEPS, DeduplicationSettings
 from mmpipe.filtering.image_rules import IMAGE_RULES
+from mmpipe.filtering.image_sections import (
+    CaptionSettings,
+    GroundingSettings,
+    ImageBalance,
+    ImageDuplicates,
+    ImageReleaseSettings,
+    ImageSettings,
+    InterleavedSettings,
+)
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
+from mmpipe.filtering.interleaved_rules import INTERLEAVED_RULES
 from mmpipe.filtering.recipe_lists import find_folder, find_list
 from mmpipe.filtering.recipe_nodes import compose, fail, is_null, read_list, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_sections import (
@@ -25,7 +36,6 @@ from mmpipe.filtering.recipe_sections import (
     EvaluationSet,
     ExtractionSettings,
     FirstPassSettings,
-    ImageSettings,
     InstructionSettings,
     LanguageSettings,
     ListReference,
@@ -54,8 +64,16 @@ DIGESTED = (
     "duplicates",
     "repeats",
     "deduplication",
+    "image_candidates",
     "image_signals",
     "images",
+    "image_duplicates",
+    "image_balance",
+    "captions",
+    "grounding",
+    "interleaved",
+    "interleaved_rules",
+    "image_release",
     "instructions",
     "responses",
     "judgements",
@@ -63,7 +81,12 @@ DIGESTED = (
     "pretraining",
 )
 
-_RULES = {"text": TEXT_RULES, "images": IMAGE_RULES, "instructions": INSTRUCTION_RULES}
+_RULES = {
+    "text": TEXT_RULES,
+    "images": IMAGE_RULES,
+    "interleaved": INTERLEAVED_RULES,
+    "instructions": INSTRUCTION_RULES,
+}
 #: Column of text_scores to the key of `scores` that asks for it.
 SCORES = {"quality_score": "quality", "perplexity": "perplexity", "encoder_score": "encoder"}
 
@@ -95,6 +118,10 @@ class Recipe:
     contamination: ContaminationSettings = field(default_factory=ContaminationSettings)
     deduplication: DeduplicationSettings = field(default_factory=DeduplicationSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
+    captions: CaptionSettings = field(default_factory=CaptionSettings)
+    grounding: GroundingSettings = field(default_factory=GroundingSettings)
+    interleaved: InterleavedSettings = field(default_factory=InterleavedSettings)
+    image_release: ImageReleaseSettings = field(default_factory=ImageReleaseSettings)
     instructions: InstructionSettings = field(default_factory=InstructionSettings)
     pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
 
@@ -165,18 +192,15 @@ class Recipe:
                 words = _identify(self.words) if _SEARCHING.intersection(families) else []
                 words = [words, _identify(text.sentence_model)]
                 settings = [text.dialect, families, dict(text.measured_before), _identify(self.url), words]
-            case "signatures" | "duplicates" | "repeats":
-                settings = _pick(self.deduplication, DUPLICATE_STEPS[section])
             case "text":
                 settings = _identify(self.text.rules)
-            case "image_signals":
-                settings = _identify(replace(self.images, rules=(), preset=None))
             case "images":
                 settings = _identify(self.images.rules)
-            case "instructions" | "responses" | "judgements":
-                settings = _pick(self.instructions, _INSTRUCTION_STEPS[section])
             case "instruction_rules":
                 settings = _identify(self.instructions.rules)
+            case _ if section in _STEPS:
+                whole, names = _STEPS[section]
+                settings = _pick(getattr(self, whole), names)
             case _:
                 settings = _identify(getattr(self, section))
         return digest_settings(settings)
@@ -194,6 +218,10 @@ _SECTIONS: dict[str, type] = {
     "contamination": ContaminationSettings,
     "deduplication": DeduplicationSettings,
     "images": ImageSettings,
+    "captions": CaptionSettings,
+    "grounding": GroundingSettings,
+    "interleaved": InterleavedSettings,
+    "image_release": ImageReleaseSettings,
     "instructions": InstructionSettings,
     "pretraining": PretrainingSettings,
 }
@@ -293,6 +321,14 @@ def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
     readers: dict[str, Any] = {}
     if section in _RULES:
         readers["rules"] = partial(_read_rules, known=_RULES[section])
+    if section == "interleaved":
+        readers["node_rules"] = partial(_read_rules, known=INTERLEAVED_RULES)
+    if section == "images":
+        lists = partial(_read_lists, folder=folder)
+        readers |= {"toxic_texts": lists, "political_words": lists}
+        readers["flagged_words"] = partial(_read_word_lists, folder=folder)
+        readers["duplicates"] = partial(_read_part, cls=ImageDuplicates, readers={"evaluation_hashes": lists})
+        readers["balance"] = partial(_read_part, cls=ImageBalance, readers={"entries": lists})
     if section == "text":
         readers["sentence_model"] = partial(_read_lists, folder=folder)
     if section == "url":
@@ -372,9 +408,9 @@ def _read_word_lists(node: yaml.Node, file: str, folder: Path | None) -> dict[st
         fail(node, file, str(error))
 
 
-def _read_part(node: yaml.Node, file: str, cls: type) -> Any:
+def _read_part(node: yaml.Node, file: str, cls: type, readers: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """Return the settings of a part that is off where it is null."""
-    return None if is_null(node) else read_settings(cls, node, file, {})
+    return None if is_null(node) else read_settings(cls, node, file, readers)
 
 
 def _read_steps(node: yaml.Node, file: str) -> tuple[CorrectionStep, ...]:
@@ -452,11 +488,24 @@ def _resolve(value: Any) -> Any:
     return plain
 
 
-#: What of the instructions section each step of the lane depends on: a moved criterion asks no teacher again.
-_INSTRUCTION_STEPS = {
-    "instructions": ("methods", "documents_per_dump", "pairs_per_dump", "questions_per_document", "seed"),
-    "responses": ("answered_per_dump", "samples_per_prompt", "temperature", "max_tokens", "seed"),
-    "judgements": ("criterion", "seed"),
+#: Steps that depend on a part of a section: its name, and which of its keys. A moved criterion asks no teacher again.
+_STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{step: ("deduplication", names) for step, names in DUPLICATE_STEPS.items()},
+    "image_candidates": ("images", ("caption_sources",)),
+    "image_signals": (
+        "images",
+        ("max_image_bytes", "max_pixels", "scores", "codes", "toxic_texts", "flagged_words", "political_words"),
+    ),
+    "image_duplicates": ("images", ("duplicates",)),
+    "image_balance": ("images", ("balance",)),
+    "interleaved": ("interleaved", ("order", "node_rules")),
+    "interleaved_rules": ("interleaved", ("rules",)),
+    "instructions": (
+        "instructions",
+        ("methods", "documents_per_dump", "pairs_per_dump", "questions_per_document", "seed"),
+    ),
+    "responses": ("instructions", ("answered_per_dump", "samples_per_prompt", "temperature", "max_tokens", "seed")),
+    "judgements": ("instructions", ("criterion", "seed")),
 }
 
 
