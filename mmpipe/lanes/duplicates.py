@@ -218,9 +218,9 @@ def read_texts_of(lake: Lake, dumps: Sequence[str]):  # type: ignore[no-untyped-
     """Return a function from ids to texts of filtered_text."""
 
     def read_texts(doc_ids: list[str]) -> dict[str, str]:
-        wanted = pl.LazyFrame({"doc_id": doc_ids}, schema={"doc_id": pl.String})
-        texts = pl.concat(lake.dataset(FILTERED_TEXT, name).scan().select("doc_id", "text") for name in dumps)
-        return dict(texts.join(wanted, on="doc_id", how="semi").collect().iter_rows())
+        # of an earlier dump, only the files that hold one of the candidates are read
+        found = (lake.dataset(FILTERED_TEXT, name).read_rows(doc_ids, ("text",)) for name in dumps)
+        return {doc_id: text for rows in found for doc_id, text in rows.iter_rows()}
 
     return read_texts
 

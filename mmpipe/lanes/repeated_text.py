@@ -125,9 +125,13 @@ def collect_substring_settings(recipe: Recipe) -> SubstringSettings:
     return SubstringSettings(**given, least_characters=recipe.deduplication.least_characters)
 
 
-def scan_published(lake: Lake, dump: str, *, is_cut: bool = True) -> pl.LazyFrame:
-    """Return `doc_id` and `text` of the documents of a dump that stay; `is_cut`: without the text that is cut."""
-    text = lake.dataset(FILTERED_TEXT, dump).scan().select("doc_id", "text")
+def scan_published(lake: Lake, dump: str, *, is_cut: bool = True, of: Sequence[str] | None = None) -> pl.LazyFrame:
+    """Return `doc_id` and `text` of the documents of a dump that stay, or of those of them with certain ids.
+
+    `is_cut`: without the text that is cut.
+    """
+    filtered = lake.dataset(FILTERED_TEXT, dump)
+    text = filtered.scan().select("doc_id", "text") if of is None else filtered.read_rows(of, ("text",)).lazy()
     kept = text.join(list_removed(lake.dataset(TEXT_DUPLICATES, dump)), on="doc_id", how="anti")
     if not is_cut:
         return kept
@@ -160,8 +164,7 @@ def _identify_published(lake: Lake, dump: str, settings: Sequence[object]) -> st
 
 def _read_published(lake: Lake, dump: str):  # type: ignore[no-untyped-def]  # a closure
     def read_texts(doc_ids: list[str]) -> dict[str, str]:
-        wanted = pl.LazyFrame({"doc_id": doc_ids}, schema={"doc_id": pl.String})
-        return dict(scan_published(lake, dump).join(wanted, on="doc_id", how="semi").collect().iter_rows())
+        return dict(scan_published(lake, dump, of=doc_ids).collect().iter_rows())
 
     return read_texts
 

@@ -107,6 +107,27 @@ class Dataset:
                 return scan_files([self.folder.join(commit.file)], self.table).collect()
         raise DatasetNotReady(f"{self.label} has no shard {shard!r}. Materialize {self.table.name} again.")
 
+    def read_rows(self, ids: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
+        """Return the rows with these ids, in shard order; files without any are read no further than their ids.
+
+        Args:
+            ids: values of the table's first key column, in any order; those that no row has are left out.
+            columns: what of the rows is wanted beside the id, which comes first.
+
+        Raises:
+            DatasetNotReady: as `require_manifest`.
+        """
+        key = self.table.key[0]
+        wanted = pl.DataFrame({key: ids}, schema={key: self.table.schema[key]}).unique()
+        named = [key, *(name for name in columns if name != key)]
+        found = [self.table.make_empty().select(named)]
+        for place in self.list_files():
+            rows = scan_files([place], self.table)
+            here = rows.select(key).collect().join(wanted, on=key, how="semi")
+            if here.height:
+                found.append(rows.select(named).join(here.lazy(), on=key, how="semi", maintain_order="left").collect())
+        return pl.concat(found)
+
     def find_commits(self) -> dict[str, Commit]:
         """Return the commit records in the folder by key, those of unfinished runs included."""
         commits = {}

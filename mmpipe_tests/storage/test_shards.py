@@ -241,3 +241,26 @@ def test_an_object_store_holds_datasets_too(tmp_path: Path) -> None:
 
     assert dataset.scan().collect()["id"].to_list() == list(range(20))
     assert Lake(f"memory://{tmp_path.name}/lake").list_dumps(NUMBERS) == ["d1"]
+
+
+NAMED = Table("named", "Names.", ("id",), (Column("id", pl.Int64, "Number."), Column("name", pl.String, "Name.")))
+
+
+def name_numbers(start: int, stop: int) -> ShardResult:
+    frame = pl.DataFrame({"id": range(start, stop), "name": [f"n{number}" for number in range(start, stop)]})
+    return ShardResult(frame, stop - start)
+
+
+def test_rows_are_read_by_id_and_files_without_any_only_for_their_ids(tmp_path: Path) -> None:
+    dataset = Lake(str(tmp_path / "lake")).dataset(NAMED, "d1")
+    make(dataset, plan(3), name_numbers)
+    # the middle file loses its names: whoever read them there would fail
+    middle = dataset.list_files()[1]
+    pl.DataFrame({"id": range(10, 20)}).write_parquet(str(middle.local_path))
+
+    found = dataset.read_rows([25, 3, 99, 3], ("name",))
+
+    assert found.rows() == [(3, "n3"), (25, "n25")]
+    assert dataset.read_rows([], ("name",)).rows() == []
+    with pytest.raises(pl.exceptions.ColumnNotFoundError):
+        dataset.read_rows([15], ("name",))
