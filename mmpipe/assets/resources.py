@@ -55,6 +55,21 @@ class ModelsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as a
     encoder_weights: str = Field(default="", description="Encoder with a classification head, as FineWeb-Edu's.")
     embedder_weights: str = Field(default="", description="Sentence encoder; empty: hashed n-grams of characters.")
     clip_weights: str = Field(default="", description="open_clip folder or hub name; empty: no CLIP similarity.")
+    aesthetic_weights: str = Field(
+        default="",
+        description="Head that scores how pleasing a picture is, over the CLIP embedding; a file, folder or hub name.",
+    )
+    watermark_weights: str = Field(default="", description="Head that finds watermarks, over the CLIP embedding.")
+    nsfw_weights: str = Field(default="", description="Head that finds sexual content, over the CLIP embedding.")
+    q16_weights: str = Field(default="", description="The two vectors of a Q16 test, over the CLIP embedding.")
+    captioner_weights: str = Field(default="", description="Model that writes captions: hub name or folder.")
+    matcher_weights: str = Field(
+        default="", description="Model that says whether a caption matches its picture: hub name or folder."
+    )
+    detector_weights: str = Field(default="", description="Model that finds phrases in pictures: hub name or folder.")
+    noun_chunker: str = Field(
+        default="", description="spaCy pipeline with a parser that finds noun phrases: folder; empty: rules."
+    )
     tokenizer: str = Field(default="", description="Hub name, folder or GGUF file; empty: the embedded teacher's.")
 
 
@@ -126,6 +141,14 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
             encoder_weights=read.text("ENCODER", ""),
             embedder_weights=read.text("EMBEDDER", ""),
             clip_weights=read.text("CLIP", ""),
+            aesthetic_weights=read.text("AESTHETIC", ""),
+            watermark_weights=read.text("WATERMARK", ""),
+            nsfw_weights=read.text("NSFW", ""),
+            q16_weights=read.text("Q16", ""),
+            captioner_weights=read.text("CAPTIONER", ""),
+            matcher_weights=read.text("MATCHER", ""),
+            detector_weights=read.text("DETECTOR", ""),
+            noun_chunker=read.text("NOUN_CHUNKER", ""),
             tokenizer=read.text("TOKENIZER", ""),
         ),
         "teacher": TeacherResource(
@@ -160,6 +183,14 @@ def collect_knobs(resources: Any) -> Knobs:
         embedder_weights=resources.models.embedder_weights,
         memory_bytes=resources.engine.memory_mebibytes * 2**20,
         clip_weights=resources.models.clip_weights,
+        aesthetic_weights=resources.models.aesthetic_weights,
+        watermark_weights=resources.models.watermark_weights,
+        nsfw_weights=resources.models.nsfw_weights,
+        q16_weights=resources.models.q16_weights,
+        captioner_weights=resources.models.captioner_weights,
+        matcher_weights=resources.models.matcher_weights,
+        detector_weights=resources.models.detector_weights,
+        noun_chunker=resources.models.noun_chunker,
         tokenizer=resources.models.tokenizer,
         teacher=resources.teacher.list_settings(),
         cache_folder=resources.crawl.cache_folder,

@@ -31,6 +31,14 @@ class Knobs:
         perplexity_weights: language model by hub name, folder or file; empty for none.
         encoder_weights: encoder with a classification head, by hub name or folder; empty for none.
         clip_weights: open_clip folder or hub name, or empty for no CLIP similarity.
+        aesthetic_weights: aesthetic head: file, folder or hub name; empty for none.
+        watermark_weights: watermark head over the CLIP embedding; empty for none.
+        nsfw_weights: head for sexual content over the CLIP embedding; empty for none.
+        q16_weights: the two vectors of a Q16 test over the CLIP embedding; empty for none.
+        captioner_weights: model that writes captions, by hub name or folder; empty for none.
+        matcher_weights: model that says whether a caption matches, by hub name or folder; empty for none.
+        detector_weights: model that finds phrases in pictures, by hub name or folder; empty for none.
+        noun_chunker: folder of a spaCy pipeline that finds noun phrases; empty for the rules of sampling.noun_phrases.
         tokenizer: hub name, folder or GGUF file, or empty for the embedded teacher's.
         teacher: settings of the teacher, as `models.teachers.open_teacher` takes them.
         embedder_weights: sentence encoder by hub name or folder; empty for hashed n-grams of characters.
@@ -50,6 +58,14 @@ class Knobs:
     embedder_weights: str = ""
     memory_bytes: int = 2**30
     clip_weights: str = ""
+    aesthetic_weights: str = ""
+    watermark_weights: str = ""
+    nsfw_weights: str = ""
+    q16_weights: str = ""
+    captioner_weights: str = ""
+    matcher_weights: str = ""
+    detector_weights: str = ""
+    noun_chunker: str = ""
     tokenizer: str = ""
     teacher: Mapping[str, Any] = field(default_factory=dict)
     cache_folder: str = ""
