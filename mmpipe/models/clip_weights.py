@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from mmpipe.errors import WeightsNotFound, name_nearest
+from mmpipe.models.hub_files import fetch_repository
 
 CONFIG_NAME = "open_clip_config.json"
 # open_clip's own order of preference
@@ -15,7 +16,6 @@ _WEIGHTS_NAMES = (
     "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
 )  # fmt: skip
 _HUB_PATTERNS = ("open_clip_config.json", "open_clip_*", "*.json", "*.txt", "*.model")
-_PROBE_SECONDS = 5.0
 
 
 def find_clip_folder(name: str) -> Path:
@@ -45,6 +45,18 @@ def digest_weights(folder: Path) -> str:
     """Return the SHA-256 of the folder's weights file, 64 hex digits."""
     with _find_weights(folder).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_dimension(folder: Path) -> int:
+    """Return the numbers of an embedding, as the checkpoint's config says; no weights are read.
+
+    Raises:
+        WeightsNotFound: the config does not say.
+    """
+    dimension = json.loads((folder / CONFIG_NAME).read_text())["model_cfg"].get("embed_dim")
+    if not isinstance(dimension, int):
+        raise WeightsNotFound(f"{folder / CONFIG_NAME} has no model_cfg.embed_dim. Copy it from the model's page.")
+    return dimension
 
 
 def _check_folder(folder: Path) -> Path:
@@ -101,42 +113,12 @@ def _name_repository(name: str) -> str:
 
 def _find_on_hub(repository: str, name: str) -> Path:
     """Return the repository's folder in the local cache, downloaded if it was not there."""
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    advice = (
-        f"On a machine with network: `hf download {repository} --local-dir FOLDER`; then name local-dir:FOLDER here."
+    return fetch_repository(
+        repository,
+        _HUB_PATTERNS,
+        what=f"CLIP weights {name!r}",
+        is_whole=lambda folder: (
+            (folder / CONFIG_NAME).is_file() and any((folder / weights).is_file() for weights in _WEIGHTS_NAMES)
+        ),
+        instead="local-dir:FOLDER",
     )
-    try:
-        folder = Path(snapshot_download(repository, allow_patterns=list(_HUB_PATTERNS), local_files_only=True))
-        if (folder / CONFIG_NAME).is_file() and any((folder / weights).is_file() for weights in _WEIGHTS_NAMES):
-            return folder
-    except HFValidationError as error:
-        raise WeightsNotFound(f"CLIP weights {name!r}: {error}") from error
-    except LocalEntryNotFoundError:
-        pass  # not in the cache: ask the hub
-    if constants.HF_HUB_OFFLINE:
-        raise WeightsNotFound(f"CLIP weights {name!r} are not in the local cache, and HF_HUB_OFFLINE is set. {advice}")
-    if not _answers(constants.ENDPOINT):
-        raise WeightsNotFound(
-            f"CLIP weights {name!r} are not in the local cache, and {constants.ENDPOINT} does not answer. {advice}"
-        )
-    try:
-        return Path(snapshot_download(repository, allow_patterns=list(_HUB_PATTERNS)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise WeightsNotFound(f"CLIP weights {name!r} could not be downloaded: {error}. {advice}") from error
-
-
-def _answers(endpoint: str) -> bool:
-    """Whether the hub answers at all, asked once: the hub's own client would try for most of a minute."""
-    import urllib.error
-    import urllib.request
-
-    request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310 - the endpoint is the user's setting
-    try:
-        with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):  # noqa: S310
-            return True
-    except urllib.error.HTTPError:
-        return True  # it spoke; whether it has the weights is the next question
-    except OSError:
-        return False
