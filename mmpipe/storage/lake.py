@@ -102,9 +102,13 @@ class Dataset:
         Raises:
             DatasetNotReady: the dataset may not be read, or has no such shard.
         """
+        return self.scan_shard(shard).collect()
+
+    def scan_shard(self, shard: str) -> pl.LazyFrame:
+        """Return the rows of one committed shard, read lazily; raises as `read_shard`."""
         for commit in self.require_manifest().commits:
             if commit.shard == shard:
-                return scan_files([self.folder.join(commit.file)], self.table).collect()
+                return scan_files([self.folder.join(commit.file)], self.table)
         raise DatasetNotReady(f"{self.label} has no shard {shard!r}. Materialize {self.table.name} again.")
 
     def read_rows(self, ids: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
