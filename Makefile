@@ -49,6 +49,9 @@ bench-setup: install  ## install the peers that benchmarks compare with, apart f
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/constraints.txt
 	@# the release that FineWeb was made with, beside the current one
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv-bench/datatrove_0_2 datatrove==0.2.0
+	@# the peers of the image lane, whose own dependencies contradict those above
+	@test -x .venv-bench-images/bin/python || $(PYTHON) -m venv .venv-bench-images
+	@.venv-bench-images/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/constraints_images.txt
 
 bench: install  ## run every benchmark and write docs/benchmarks.md
 	@$(BIN)/python benchmarks/run_all.py
