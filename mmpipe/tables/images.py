@@ -9,16 +9,35 @@ from mmpipe.tables.columns import Column, Table
 #: Where a pair's image bytes were found.
 IMAGE_ORIGINS = ("dump", "cache", "fetched", "missing")
 
-#: What became of the bytes when they were read. All but `ok` are removals of the same name.
+#: What became of the bytes when they were read. All but `ok` and `header_only` are removals of the same name.
+#: `header_only` says that the pixels were left alone because a rule on the header takes the pair already.
 DECODE_STATUSES = (
     "ok",
+    "header_only",
     "missing_image",
     "fetch_refused",
     "fetch_failed",
+    "empty_image",
     "not_an_image",
+    "vector_image",
+    "tracking_pixel",
     "oversized_image",
+    "truncated_image",
     "undecodable_image",
 )
+
+#: Score column of `image_signals` to the column that names the weights behind it.
+SCORE_WEIGHTS = {
+    "clip_similarity": "clip_weights",
+    "aesthetic_score": "aesthetic_weights",
+    "watermark_score": "watermark_weights",
+    "nsfw_score": "nsfw_weights",
+    "q16_score": "q16_weights",
+    "toxic_text_excess": "toxic_text_weights",
+}
+
+#: Embedding columns of `image_signals`; the weights are those of `clip_weights`.
+EMBEDDINGS = ("image_embedding", "caption_embedding")
 
 IMAGE_CANDIDATES = Table(
     name="image_candidates",
@@ -57,29 +76,103 @@ def _signal(name: str, description: str, parent: str = "image_candidates.image_w
     return Column(name, pl.Float64, description, nullable=True, parents=(parent,))
 
 
+def _of_caption(name: str, description: str) -> Column:
+    return _signal(name, description, "image_candidates.caption")
+
+
+def _word(name: str, description: str, parent: str = "image_candidates.image_warc_offset") -> Column:
+    return Column(name, pl.String, description, nullable=True, parents=(parent,))
+
+
+_HEADER = (
+    _word("image_format", "jpeg, png, webp, gif, … as sniffed from the bytes."),
+    _word("image_sha256", "SHA-256 of the bytes."),
+    _word("image_md5", "MD5 of the bytes, which lists of evaluation images use."),
+    _signal("image_bytes", "Bytes of the file."),
+    _signal("image_width", "Pixels, after EXIF orientation."),
+    _signal("image_height", "Pixels, after EXIF orientation."),
+    _signal("image_min_side", "Shorter side, pixels."),
+    _signal("image_max_side", "Longer side, pixels."),
+    _signal("image_aspect_ratio", "Longer side divided by shorter side."),
+    _signal("image_width_to_height", "Width divided by height."),
+    _signal("image_frames", "Frames of an animation; 1 for a still picture."),
+    _signal("image_orientation", "EXIF orientation, 1 to 8; 1 where the file tells none."),
+)
+
+_PIXELS = (
+    _signal("image_brightness", "Mean luma, 0 to 1."),
+    _signal("image_brightness_p99", "Luma that 99 in 100 pixels do not exceed, 0 to 1."),
+    _signal("image_contrast", "Standard deviation of luma, 0 to 0.5."),
+    _signal("image_entropy", "Entropy of the 256 levels of luma, bits, 0 to 8."),
+    _signal("image_blur_variance", "Variance of the Laplacian of luma in levels of 0 to 255; low is blurred."),
+    _signal("image_single_colour_ratio", "Share of pixels in the commonest colour of 32 levels a channel, 0 to 1."),
+    _signal("image_qr_area_ratio", "Share of the picture under QR codes, 0 to 1; null unless codes are looked for."),
+    _word("phash", "64-bit perceptual hash, 16 hex digits."),
+    _word("phash_orientations", "Hashes of the picture turned as EXIF orientations 1 to 8 say, joined by spaces."),
+    _word("phash_trimmed", "Hash of the picture without a border of one colour."),
+    _word("phash_algorithm", "Name of the algorithm behind the hashes."),
+)
+
+_CAPTIONS = (
+    _of_caption("caption_chars", "Characters of the caption."),
+    _of_caption("caption_words", "Words of the caption, Unicode word boundaries."),
+    _word("caption_language", "Language of the caption, ISO 639 code.", "image_candidates.caption"),
+    _of_caption("caption_language_score", "Probability of that language, 0 to 1."),
+    _of_caption("caption_repeated_char_ratio", "Share of characters in repeated character n-grams, 0 to 1."),
+    _of_caption("caption_repeated_word_ratio", "Share of words in repeated word n-grams, 0 to 1."),
+    _of_caption("caption_capital_ratio", "Share of letters that are capitals, 0 to 1."),
+    _of_caption("caption_alphanumeric_ratio", "Share of characters that are letters or digits, 0 to 1."),
+    _of_caption("caption_special_char_ratio", "Share of characters that are no letters, digits or spaces, 0 to 1."),
+    _of_caption("caption_stop_word_ratio", "Share of words that are stop words, 0 to 1."),
+    _of_caption("caption_flagged_words", "Flagged words of the caption's language."),
+    _of_caption("caption_political_words", "Words of political opinion."),
+    _of_caption("caption_is_file_name", "1 if the caption is the name of a file, else 0."),
+    _of_caption("caption_is_boilerplate", "1 if the caption is a phrase of templates, else 0."),
+    _of_caption("caption_has_noun", "1 if the caption holds a noun, else 0."),
+    _signal("image_url_words", "Words of page furniture and adult sites in the picture's URL.",
+            "image_candidates.image_url"),
+)  # fmt: skip
+
+_MODELS = (
+    _signal("clip_similarity", "Cosine of the CLIP embeddings of picture and caption, -1 to 1."),
+    _word("clip_weights", "Digest of the weights behind clip_similarity and the embeddings."),
+    _signal("aesthetic_score", "Score of the aesthetic head, about 1 to 10."),
+    _word("aesthetic_weights", "Digest of the weights behind aesthetic_score."),
+    _signal("watermark_score", "Probability of a watermark, 0 to 1."),
+    _word("watermark_weights", "Digest of the weights behind watermark_score."),
+    _signal("nsfw_score", "Probability of sexual content, 0 to 1."),
+    _word("nsfw_weights", "Digest of the weights behind nsfw_score."),
+    _signal("q16_score", "Probability of inappropriate content by the two vectors of Q16, 0 to 1."),
+    _word("q16_weights", "Digest of the weights behind q16_score."),
+    _signal("toxic_text_excess", "Greatest cosine to a toxic text above that text's limit; 0 or less passes."),
+    _word("toxic_text_weights", "Digest of the weights behind toxic_text_excess."),
+    Column("image_embedding", pl.Binary, "Embedding of the picture: float16, little endian, of length 1.",
+           nullable=True, parents=("image_candidates.image_warc_offset",)),
+    Column("caption_embedding", pl.Binary, "Embedding of the caption: float16, little endian, of length 1.",
+           nullable=True, parents=("image_candidates.caption",)),
+)  # fmt: skip
+
+#: Signals that the first bytes of a file tell, before any pixel is decoded.
+HEADER_SIGNALS = tuple(column.name for column in _HEADER)
+
+#: Signals of the caption and the URL, which need no picture.
+CAPTION_SIGNALS = tuple(column.name for column in _CAPTIONS)
+
 IMAGE_SIGNALS = Table(
     name="image_signals",
     description="One row per row of image_candidates: every measured value of the picture, its caption and their fit.",
     key=("pair_id",),
     columns=(
         Column("pair_id", pl.String, "Id of the pair.", parents=("image_candidates.pair_id",)),
-        Column("decode_status", pl.String, f"One of {', '.join(DECODE_STATUSES)}; all but ok are removals."),
+        Column("decode_status", pl.String, f"One of {', '.join(DECODE_STATUSES)}; all but ok and header_only are "
+               "removals."),
         Column("decode_detail", pl.String, "What the decoder said, if it failed.", nullable=True),
-        Column("image_format", pl.String, "jpeg, png, webp, gif, … as sniffed from the bytes.", nullable=True),
-        Column("image_sha256", pl.String, "SHA-256 of the bytes.", nullable=True),
-        Column("phash", pl.String, "64-bit perceptual hash, 16 hex digits.", nullable=True),
-        Column("phash_algorithm", pl.String, "Name of the algorithm behind phash.", nullable=True),
-        Column("clip_weights", pl.String, "Digest of the weights behind clip_similarity.", nullable=True),
-        _signal("image_bytes", "Bytes of the file."),
-        _signal("image_width", "Pixels, after EXIF orientation."),
-        _signal("image_height", "Pixels, after EXIF orientation."),
-        _signal("image_min_side", "Shorter side, pixels."),
-        _signal("image_aspect_ratio", "Longer side divided by shorter side."),
-        _signal("caption_chars", "Characters of the caption.", "image_candidates.caption"),
-        _signal("caption_words", "Words of the caption, Unicode word boundaries.", "image_candidates.caption"),
-        _signal("clip_similarity", "Cosine of the CLIP embeddings of picture and caption, -1 to 1."),
+        *_HEADER,
+        *_PIXELS,
+        *_CAPTIONS,
+        *_MODELS,
     ),
-)
+)  # fmt: skip
 
 FILTERED_IMAGE_PAIRS = Table(
     name="filtered_image_pairs",
