@@ -46,7 +46,7 @@ _FILE_NAMES = (
 )
 
 #: Words that MMC4 (§2.1) and OBELICS (Appendix A.1.3) look for anywhere in a picture's URL.
-DECORATION_WORDS = ("logo", "button", "icon", "plugin", "widget")
+FURNITURE_WORDS = ("logo", "button", "icon", "plugin", "widget")
 #: Words that OBELICS (Appendix A.1.3) looks for besides.
 ADULT_WORDS = ("porn", "xxx", "sex")
 
@@ -88,7 +88,7 @@ def _compile_boilerplate() -> str:
 
 
 def count_url_words(column: str = "image_url") -> dict[str, pl.Expr]:
-    """Return expressions for the words of decoration and of adult content in the URLs of pictures, by signal.
+    """Return expressions for the words of page furniture and of adult sites in the URLs of pictures, by signal.
 
     `image_url_words` counts them as tokens, what stands between characters that are no letters, also in the plural and
     where a capital begins a token (`siteLogo`). The two others count which of the words stand anywhere, as MMC4 and
@@ -100,14 +100,14 @@ def count_url_words(column: str = "image_url") -> dict[str, pl.Expr]:
     url = pl.col(column).str.replace(r"(?i)^(data:[^,]{0,256}),[\s\S]*$", "$1")
     tokens = url.str.replace_all(r"(\p{Ll})(\p{Lu})", "$1 $2").str.to_lowercase()
     lower = url.str.to_lowercase()
-    words = "|".join((*DECORATION_WORDS, *ADULT_WORDS))
+    words = "|".join((*FURNITURE_WORDS, *ADULT_WORDS))
     # a token begins and ends where no letter stands; digits are none
     plain = tokens.str.replace_all(r"[^\p{L}]+", "  ")
     return {
         "image_url_words": pl.concat_str(pl.lit(" "), plain, pl.lit(" "))
         .str.count_matches(rf" (?:{words})s? ")
         .cast(pl.Float64),
-        "image_url_decoration_substrings": _count_held(lower, DECORATION_WORDS),
+        "image_url_furniture_substrings": _count_held(lower, FURNITURE_WORDS),
         "image_url_adult_substrings": _count_held(lower, ADULT_WORDS),
     }
 

@@ -16,7 +16,7 @@ from mmpipe.filtering.captions import (
     normalise_spaces,
 )
 from mmpipe.filtering.listed_words import count_flagged_words, count_political_words
-from mmpipe.tables.caption_signals import CAPTION_SIGNALS
+from mmpipe.tables.images import CAPTION_SIGNALS, IMAGE_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def measure_captions(
             English and looks for the flagged words of all languages.
 
     Returns:
-        `pair_id` and the columns `tables.caption_signals.CAPTION_SIGNALS`, rows as in `candidates`. A null caption has
+        `pair_id` and the columns `tables.images.CAPTION_SIGNALS`, rows as in `candidates`. A null caption has
         nulls. Sources: ROOTS (Laurençon et al. 2023, arXiv 2303.03915), §3; OBELICS (Laurençon et al. 2023, arXiv
         2306.16527), Appendix A.2; COYO-700M, model card; CC3M (Sharma et al. 2018), §3; each function says which.
     """
@@ -68,7 +68,7 @@ def measure_captions(
     return (
         rows.join(pl.concat(parts), on="caption", how="left", maintain_order="left")
         .with_columns(**count_url_words("image_url"))
-        .select("pair_id", *(pl.col(column.name).cast(column.dtype) for column in CAPTION_SIGNALS))
+        .select("pair_id", *(pl.col(name).cast(IMAGE_SIGNALS.schema[name]) for name in CAPTION_SIGNALS))
     )
 
 
