@@ -209,11 +209,14 @@ class ImageReleaseSettings:
         formats: layouts of image-text pairs (`IMAGE_FORMATS`).
         interleaved_formats: layouts of interleaved documents (`INTERLEAVED_FORMATS`).
         pairs_per_file: of one tar or Parquet file (img2dataset: 10,000).
+        captions: `crawl` releases the crawl's caption; `matched` releases the best matching kept one of
+            image_captions where the matcher refused the crawl's.
     """
 
     formats: tuple[str, ...] = ("webdataset",)
     interleaved_formats: tuple[str, ...] = ("obelics",)
     pairs_per_file: int = 10_000
+    captions: Literal["crawl", "matched"] = "crawl"
 
     def __post_init__(self) -> None:
         _check_words("image_release.formats", self.formats, IMAGE_FORMATS)

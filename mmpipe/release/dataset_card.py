@@ -31,6 +31,9 @@ class Card:
         cost: money spent, with its currency, for example `1.20 USD`; None if none was.
         licence: SPDX id or `other`.
         licence_note: what the licence does not settle.
+        tasks: the hub's task categories.
+        tags: the hub's tags.
+        layouts: (layout, where it lies and how it is read), where the files come in several.
     """
 
     table: Table
@@ -49,6 +52,9 @@ class Card:
         "Pages and pictures belong to their authors; a crawl grants no licence to them. Text written by a teacher is "
         "also bound by that model's own terms. `mmpipe trace ID` names the pages that a row was made from."
     )
+    tasks: Sequence[str] = ("text-generation",)
+    tags: Sequence[str] = ("synthetic", "mmpipe")
+    layouts: Sequence[tuple[str, str]] = ()
 
 
 def render_card(card: Card) -> str:
@@ -56,8 +62,8 @@ def render_card(card: Card) -> str:
     total = sum(card.rows.values())
     header: dict[str, Any] = {
         "license": card.licence,
-        "task_categories": ["text-generation"],
-        "tags": ["synthetic", "mmpipe"],
+        "task_categories": list(card.tasks),
+        "tags": list(card.tags),
         "size_categories": [_name_size(total)],
         "configs": [
             {"config_name": name, "data_files": list(card.files[name]), **({"default": True} if place == 0 else {})}
@@ -68,6 +74,7 @@ def render_card(card: Card) -> str:
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n",
         f"# {card.table.name}\n\n{card.table.description}\n",
         _render_table("Rows", ("Configuration", "Rows"), [*card.rows.items(), ("all", total)]),
+        _render_table("Layouts", ("Layout", "Where and how"), card.layouts),
         _render_table("Columns", ("Column", "Meaning"), [(each.name, each.description) for each in card.table.columns]),
         _render_table("From plan to row", ("Step", "Rows"), card.funnel),
         _render_table("Why planned rows are missing", ("Reason", "Rows"), list(card.rejected.items())),
