@@ -86,6 +86,9 @@ class ImageBalance:
         floor: phrases of fewer pairs are left alone (LLaVA, 3).
         entries: lists of entries for `queries`, one per line; empty for the packaged one.
         clusters: concepts; null: one per 1,000 pairs.
+        lower_case: whether case makes no difference to `queries`; MetaCLIP's tells it.
+        keeps_unmatched: whether `queries` keep pairs whose caption holds no entry; CLIP and MetaCLIP drop them.
+        phrase_pipeline: folder of a spaCy pipeline that names the noun phrases; empty for the rules for English.
         seed: key of the hash that draws; the draw depends on it and the pair's id alone.
     """
 
@@ -94,6 +97,9 @@ class ImageBalance:
     floor: int = 3
     entries: tuple[ListReference, ...] = ()
     clusters: int | None = None
+    lower_case: bool = False
+    keeps_unmatched: bool = False
+    phrase_pipeline: str = ""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -192,11 +198,14 @@ class InterleavedSettings:
     Attributes:
         order: `page` leaves pictures where they stand (OBELICS), `similarity` gives each a sentence (MMC4), `none`
             makes no such documents.
+        surplus: where pictures outnumber sentences, each of the rest goes with its `best_sentence` (MMC4), which then
+            has several, or is `left_out`.
         rules: rules for such documents, in order.
         node_rules: rules for their paragraphs, in order; a paragraph that fails is left out.
     """
 
     order: Literal["none", "page", "similarity"] = "none"
+    surplus: Literal["best_sentence", "left_out"] = "best_sentence"
     rules: tuple[Rule, ...] = ()
     node_rules: tuple[Rule, ...] = ()
 
