@@ -11,6 +11,7 @@ from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
 from mmpipe.filtering.recipes import DIGESTED, Recipe, apply_overrides, list_recipes, load_recipe
 from mmpipe.filtering.text_rules import TEXT_RULES
+from mmpipe.tables.image_counts import IMAGE_COUNTS
 from mmpipe.tables.images import IMAGE_SIGNALS
 from mmpipe.tables.text import TEXT_SCORES
 from mmpipe.tables.text_signals import TEXT_SIGNALS
@@ -41,7 +42,8 @@ def test_every_packaged_recipe_loads_and_its_resolved_form_loads_again_as_the_sa
 
 def test_every_rule_limits_a_signal_that_is_measured() -> None:
     texts = (*TEXT_SIGNALS.column_names, *TEXT_SCORES.column_names)
-    for rules, columns in ((TEXT_RULES, texts), (IMAGE_RULES, IMAGE_SIGNALS.column_names)):
+    images = (*IMAGE_SIGNALS.column_names, *IMAGE_COUNTS.column_names)
+    for rules, columns in ((TEXT_RULES, texts), (IMAGE_RULES, images)):
         assert [rule.name for rule in rules.values() if rule.signal not in columns] == []
 
 
