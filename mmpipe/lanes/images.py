@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.lanes.image_candidates import find_candidates
 from mmpipe.lanes.pages import open_crawl
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.dumps import read_dump
 from mmpipe.storage.places import Place
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe.tables.identity import digest_settings, make_id
+from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.keep import count_removed_by_rule, keep
 from mmpipe.tables.removals import IMAGE_REMOVALS
@@ -24,121 +25,11 @@ if TYPE_CHECKING:
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Dataset, Lake
-    from mmpipe.storage.payloads import Payload
     from mmpipe.storage.shards import Production
 
 
 #: A kept picture was measured already, so it is read whole.
 _ANY_SIZE = 1 << 40
-
-
-# image_candidates -----------------------------------------------------------------------------------------------------
-
-
-def find_candidates(run: StageRun) -> Production:
-    """Find every captioned <img> of the dump's pages, and where its bytes are."""
-    assert run.dump is not None
-    crawl = run.read(RAW_CRAWL)
-    root = read_dump(run.lake, run.dump).root
-    # an image may stand in any file of the dump, so every shard depends on the whole index
-    fingerprint = [commit.key for commit in crawl.require_manifest().commits]
-    knobs = run.knobs
-    extra = digest_settings([fingerprint, knobs.fetch_images])
-    work = [
-        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, knobs))
-        for item in follow_shards(crawl, extra=extra)
-    ]
-    # a polite fetch keeps its per-host delays in one process
-    return run.write(work, candidates_shard, inputs=fingerprint_inputs(crawl), is_in_process=knobs.fetch_images)
-
-
-def candidates_shard(crawl: Dataset, shard: str, root: str, recipe: Recipe, knobs: Knobs) -> ShardResult:
-    """Find the candidates of one shard's pages."""
-    from mmpipe.storage.warc import read_payloads
-
-    index = crawl.read_shard(shard)
-    pages = index.filter((pl.col("kind") == "html") & (pl.col("record_status") == "ok"))
-    files = open_crawl(root, knobs.cache_folder)
-    found = pl.DataFrame(
-        list(_list_candidates(read_payloads(files, pages, recipe.extraction.max_page_bytes), pages)),
-        schema={
-            name: IMAGE_CANDIDATES.schema[name]
-            for name in ("pair_id", "doc_id", "page_url", "image_url", "position", "caption", "caption_source", "alt",
-                         "figcaption")
-        },
-    )  # fmt: skip
-    frame = locate_images(found, crawl)
-    if knobs.fetch_images:
-        frame = fetch_missing(frame, knobs)
-    frame = frame.with_columns(dump=pl.lit(crawl.dump)).select(IMAGE_CANDIDATES.column_names)
-    origins = frame.get_column("image_origin").value_counts()
-    return ShardResult(frame, pages.height, counts=dict(origins.iter_rows()), accounts_for_rows=False)
-
-
-def _list_candidates(payloads: Iterator[tuple[str, Payload]], pages: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    from mmpipe.extraction.decoding import decode_page
-    from mmpipe.extraction.images import find_image_candidates
-
-    urls = dict(pages.select("doc_id", "url").iter_rows())
-    for doc_id, payload in payloads:
-        html = decode_page(payload.body, payload.charset).text
-        for image in find_image_candidates(html, urls[doc_id]):
-            yield {
-                "pair_id": make_id("pair", doc_id, image.image_url, image.position),
-                "doc_id": doc_id,
-                "page_url": urls[doc_id],
-                "image_url": image.image_url,
-                "position": image.position,
-                "caption": image.caption,
-                "caption_source": image.caption_source,
-                "alt": image.alt,
-                "figcaption": image.figcaption,
-            }
-
-
-def locate_images(found: pl.DataFrame, crawl: Dataset) -> pl.DataFrame:
-    """Return the candidates with the record of the dump that holds each image, where one does."""
-    records = (
-        crawl.scan()
-        .filter((pl.col("kind") == "image") & (pl.col("record_status") == "ok"))
-        .select(image_url="url", image_doc_id="doc_id", image_warc_file="warc_file", image_warc_offset="warc_offset")
-        # a dump may hold an image twice; the smallest id is taken, whatever the order of files
-        .sort("image_doc_id")
-        .unique("image_url", keep="first", maintain_order=True)
-        .join(found.lazy().select("image_url").unique(), on="image_url", how="semi")
-        .collect()
-    )
-    is_found = pl.col("image_doc_id").is_not_null()
-    return found.join(records, on="image_url", how="left", maintain_order="left").with_columns(
-        image_origin=pl.when(is_found).then(pl.lit("dump")).otherwise(pl.lit("missing")),
-        image_detail=pl.when(is_found).then(None).otherwise(pl.lit("no record of the dump has this URL")),
-        image_sha256=pl.lit(None, dtype=pl.String),
-    )
-
-
-def fetch_missing(frame: pl.DataFrame, knobs: Knobs) -> pl.DataFrame:
-    """Return the candidates with the images that the dump lacks fetched into the cache, or why they were not."""
-    from mmpipe.storage.image_fetch import ImageFetcher
-
-    wanted = frame.filter(pl.col("image_origin") == "missing").get_column("image_url").unique(maintain_order=True)
-    fetcher = ImageFetcher(Place(knobs.cache_folder).join("images"), contact=knobs.contact)
-    outcomes = pl.DataFrame(
-        [
-            {"image_url": url, "origin": result.origin, "detail": result.detail, "sha256": result.sha256}
-            for url, result in fetcher.fetch(wanted.to_list())
-        ],
-        schema={"image_url": pl.String, "origin": pl.String, "detail": pl.String, "sha256": pl.String},
-    )
-    is_asked = pl.col("origin").is_not_null() & (pl.col("image_origin") == "missing")
-    return (
-        frame.join(outcomes, on="image_url", how="left", maintain_order="left")
-        .with_columns(
-            image_origin=pl.when(is_asked).then("origin").otherwise("image_origin"),
-            image_detail=pl.when(is_asked).then("detail").otherwise("image_detail"),
-            image_sha256=pl.when(is_asked).then("sha256").otherwise("image_sha256"),
-        )
-        .drop("origin", "detail", "sha256")
-    )
 
 
 # image_signals --------------------------------------------------------------------------------------------------------
@@ -189,6 +80,7 @@ def signals_shard(candidates: Dataset, shard: str, root: str, recipe: Recipe, kn
 def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -> Iterator[tuple[str, bytes | None]]:
     """Yield (pair_id, bytes) of every pair; None where the bytes are missing. A picture used twice is read once."""
     from mmpipe.storage.image_cache import ImageCache
+    from mmpipe.storage.pair_lists import read_image_file
     from mmpipe.storage.warc import read_payloads
 
     fetched = ImageCache(cache.join("images"))
@@ -203,8 +95,16 @@ def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -
     for doc_id, payload in read_payloads(root, records, max_bytes):
         for pair_id in pairs_of[doc_id]:
             yield pair_id, payload.body
-    for pair_id, sha256 in rows.filter(pl.col("image_origin") != "dump").select("pair_id", "image_sha256").iter_rows():
-        yield pair_id, fetched.read(sha256) if sha256 else None
+    elsewhere = rows.filter(pl.col("image_origin") != "dump")
+    for pair_id, url, origin, sha256, inline in elsewhere.select(
+        "pair_id", "image_url", "image_origin", "image_sha256", "image_inline"
+    ).iter_rows():
+        if origin == "inline":
+            yield pair_id, inline[:max_bytes]
+        elif origin == "file":
+            yield pair_id, read_image_file(root, url, max_bytes)
+        else:
+            yield pair_id, fetched.read(sha256) if sha256 and origin != "missing" else None
 
 
 # image_removals, filtered_image_pairs ---------------------------------------------------------------------------------
@@ -273,7 +173,7 @@ def read_pair_images(lake: Lake, pairs: pl.DataFrame, cache_folder: str) -> dict
 
 
 IMAGE_LANE = (
-    Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates, ("extraction",)),
+    Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates, ("extraction", "image_candidates"), revision=2),
     Stage(IMAGE_SIGNALS, (IMAGE_CANDIDATES,), measure_images, ("image_signals",)),
     Stage(IMAGE_REMOVALS, (IMAGE_CANDIDATES, IMAGE_SIGNALS), judge_images, ("images",)),
     Stage(FILTERED_IMAGE_PAIRS, (IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS), filter_pairs),

@@ -7,7 +7,10 @@ import polars as pl
 from mmpipe.tables.columns import Column, Table
 
 #: Where a pair's image bytes were found.
-IMAGE_ORIGINS = ("dump", "cache", "fetched", "missing")
+IMAGE_ORIGINS = ("dump", "cache", "fetched", "inline", "file", "missing")
+
+#: What of a page or a dump names a pair's image: an `<img>`, the `og:image` of its head, or a row of a list.
+IMAGE_ELEMENTS = ("img", "og_image", "list_row")
 
 #: What became of the bytes when they were read. All but `ok` and `header_only` are removals of the same name.
 #: `header_only` says that the pixels were left alone because a rule on the header takes the pair already.
@@ -41,19 +44,48 @@ EMBEDDINGS = ("image_embedding", "caption_embedding")
 
 IMAGE_CANDIDATES = Table(
     name="image_candidates",
-    description="One row per <img> of a page that has an alt text or a figcaption, with where its bytes are.",
+    description=(
+        "One row per image of a page that has a caption by the recipe's sources, and per captioned row of a list of "
+        "pairs, with all texts that may be its caption and where its bytes are."
+    ),
     key=("pair_id",),
     columns=(
-        Column("pair_id", pl.String, "Stable id of the pair: hash of page, image URL and position."),
-        Column("doc_id", pl.String, "Page the image stands on.", parents=("raw_crawl.doc_id",)),
+        Column("pair_id", pl.String, "Stable id of the pair: hash of page (or list and row), image URL and position."),
+        Column(
+            "doc_id",
+            pl.String,
+            "Page the image stands on; for a row of a list a hash of dump, list and row.",
+            parents=("raw_crawl.doc_id",),
+        ),
         Column("dump", pl.String, "Name of the dump.", parents=("raw_crawl.dump",)),
-        Column("page_url", pl.String, "URL of the page.", parents=("raw_crawl.url",)),
-        Column("image_url", pl.String, "Absolute URL of the image.", parents=("raw_crawl.warc_offset",)),
-        Column("position", pl.Int64, "Place among the page's images, from 0."),
-        Column("caption", pl.String, "Text of the pair.", parents=("raw_crawl.warc_offset",)),
-        Column("caption_source", pl.String, "alt or figcaption: where the caption comes from."),
-        Column("alt", pl.String, "alt attribute.", nullable=True),
+        Column("page_url", pl.String, "URL of the page, if known.", nullable=True, parents=("raw_crawl.url",)),
+        Column(
+            "image_url",
+            pl.String,
+            "Absolute URL of the image; data:TYPE;sha256=… for one that the page holds; a path inside the dump for a "
+            "file.",
+            parents=("raw_crawl.warc_offset",),
+        ),
+        Column("image_element", pl.String, f"What names the image: one of {', '.join(IMAGE_ELEMENTS)}."),
+        Column(
+            "position",
+            pl.Int64,
+            "Place among the page's <img> elements, from 0 (og_image: after the last); row of the list.",
+        ),
+        Column("caption", pl.String, "Text of the pair, cut to 5,000 characters.", parents=("raw_crawl.warc_offset",)),
+        Column("caption_source", pl.String, "Which text: alt, figcaption, title, surrounding, og_title or given."),
+        Column("caption_written_chars", pl.Int64, "Characters of the caption before it was cut."),
+        Column("alt", pl.String, "Alternative text: alt attribute, or og:image:alt.", nullable=True),
         Column("figcaption", pl.String, "Text of the enclosing figure's figcaption.", nullable=True),
+        Column("title", pl.String, "title attribute.", nullable=True),
+        Column("surrounding", pl.String, "Nearest block of text, cut to 300 characters.", nullable=True),
+        Column("og_title", pl.String, "og:title of the page, for the image that og:image names.", nullable=True),
+        Column("rendered_width", pl.Int64, "Pixels in which the page shows the image.", nullable=True),
+        Column("rendered_height", pl.Int64, "Pixels in which the page shows the image.", nullable=True),
+        Column("source_likes", pl.Float64, "Likes that the source reports.", nullable=True),
+        Column("source_shares", pl.Float64, "Shares that the source reports.", nullable=True),
+        Column("list_file", pl.String, "Path inside the dump of the list that gives the pair.", nullable=True),
+        Column("source_metadata", pl.String, "Other columns of that row, as a JSON object.", nullable=True),
         Column("image_origin", pl.String, f"One of {', '.join(IMAGE_ORIGINS)}."),
         Column("image_detail", pl.String, "Why the bytes are missing.", nullable=True),
         Column(
@@ -68,6 +100,13 @@ IMAGE_CANDIDATES = Table(
             "image_warc_offset", pl.Int64, "Offset of that record.", nullable=True, parents=("raw_crawl.warc_offset",)
         ),
         Column("image_sha256", pl.String, "SHA-256 of fetched bytes, their name in the image cache.", nullable=True),
+        Column(
+            "image_inline",
+            pl.Binary,
+            "The bytes that the page itself holds.",
+            nullable=True,
+            parents=("raw_crawl.warc_offset",),
+        ),
     ),
 )
 
