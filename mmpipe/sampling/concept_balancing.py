@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import polars as pl
 
-from mmpipe.sampling.capped_subjects import draw_by_ranks, hash_links, rank_links
+from mmpipe.sampling.capped_subjects import hash_links
 
-#: Pairs per concept where a recipe states none: LLaVA's cap. EMU (arXiv 2309.15807) balances by concepts of a
-#: classifier and publishes no number.
-CONCEPT_CAP = 100
+#: Pairs of one concept where a recipe states none: as many as a cluster has on average, so that only larger ones are
+#: cut. EMU (arXiv 2309.15807) balances by the concepts of a classifier and publishes no number.
+CONCEPT_CAP = 1_000
 
 
-def draw_by_concepts(pairs: pl.DataFrame, labels: pl.DataFrame, *, cap: int, seed: int) -> pl.DataFrame:
-    """Return how each pair fares: the columns `keyed_draws.DRAWN_COLUMNS`, rows as in `pairs`.
+def list_concept_links(labels: pl.DataFrame, *, seed: int) -> pl.DataFrame:
+    """Return a row per pair with its cluster, for `rank_links` and `draw_by_ranks` of capped_subjects.
 
-    Of a cluster with more pairs than the cap, those with the least hash of seed, pair and cluster stay. A pair without
-    a cluster (its picture has no embedding) has a concept that was not measured, and is not kept.
+    A pair without a cluster (its picture has no embedding) has no row: it was not measured, and is not kept.
 
     Args:
-        pairs: `pair_id`; any part of the dump's.
-        labels: `pair_id` and `cluster` (integer; null for none) of all pairs of the dump.
-        cap: pairs of one cluster.
+        labels: `pair_id` and `cluster` (integer, null for none).
         seed: key of the hash.
+
+    Returns:
+        `pair_id`, `subject` (`concept 17`), `subject_hash`, `link_hash`.
     """
-    links = labels.drop_nulls("cluster").select("pair_id", subject=pl.format("cluster {}", "cluster"))
-    return draw_by_ranks(pairs, rank_links(hash_links(links, seed), floor=1), cap=cap, seed=seed)
+    return hash_links(labels.drop_nulls("cluster").select("pair_id", subject=pl.format("concept {}", "cluster")), seed)

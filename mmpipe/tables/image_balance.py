@@ -1,4 +1,4 @@
-"""Says how each image-text pair fares where only so many pairs of one subject stay: its chance, its draw, its subject."""
+"""Says how an image-text pair fares where only so many pairs of a subject stay: its chance, its draw, its subject."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import polars as pl
 
 from mmpipe.tables.columns import Column, Table
 
-#: How subjects are told: entries found in the caption, noun phrases of the caption, clusters of the picture's embedding.
+#: How subjects are told: entries found in the caption, its noun phrases, clusters of the picture's embedding.
 BALANCE_METHODS = ("queries", "noun_phrases", "concepts")
 
 IMAGE_BALANCE = Table(
     name="image_balance",
-    description="One row per pair that passes the rules and repeats none: its chance to stay among its subject's pairs.",
+    description="One row per pair that passes the rules and repeats none: its chance to stay, and its draw.",
     key=("pair_id",),
     columns=(
         Column("pair_id", pl.String, "Id of the pair.", parents=("image_candidates.pair_id",)),
