@@ -68,11 +68,11 @@ def find_nodes(html: str, positions: Collection[int]) -> list[PageNode]:
     """Return the paragraphs of a page's main text and the pictures asked for, in the order of the DOM.
 
     What is main text the block chooser says (`chooser`). A picture is part of the document where the text next to it,
-    before or after, is, the caption of its own figure not counted; or where it stands in a small part, such as the head
-    of an article with byline and date, of an element that is main text for the most part. A line is never cut: a
-    picture inside one stands after it. Pictures in navigation, footers and the like, and those that stand among text
-    that is not chosen, follow with `OUTSIDE`; positions that no <img> of the page has (such as a picture of the head)
-    come last with `NO_PLACE`.
+    before or after, is, the caption of its own figure and its alternative text not counted; or where it stands in a
+    small part, such as the head of an article with byline and date, of an element that is main text for the most part.
+    A line is never cut: a picture inside one stands after it. Pictures in navigation, footers and the like, and those
+    that stand among text that is not chosen, follow with `OUTSIDE`; positions that no <img> of the page has (such as a
+    picture of the head) come last with `NO_PLACE`.
 
     Args:
         html: the decoded page.
@@ -129,6 +129,7 @@ class _Picture:
     figure_start: int
     figure_end: int
     around: Sequence[_Span]
+    alt_letters: str
 
 
 @dataclass(slots=True)
@@ -176,7 +177,10 @@ class _Outline:
     def _add_picture(self, element: Any) -> None:
         start = self._figures[0][0] if self._figures else self._at
         around = self._spans[: -2 - _MOST_LEVELS : -1]
-        picture = _Picture(self._count, self._at, _read_markup(element), bool(self._outside), start, self._at, around)
+        alt = _NO_LETTER.sub("", element.get("alt") or "")
+        picture = _Picture(
+            self._count, self._at, _read_markup(element), bool(self._outside), start, self._at, around, alt
+        )
         self.pictures.append(picture)
         if self._figures:
             self._figures[0][1].append(picture)
@@ -258,6 +262,10 @@ def _locate_lines(lines: Sequence[_Line], letters: str) -> list[int]:
 def _is_next_to_main(picture: _Picture, lines: Sequence[_Line], starts: Sequence[int]) -> bool:
     before = bisect_left(starts, picture.figure_start) - 1
     after = bisect_left(starts, picture.figure_end)
+    # many pages write the alternative text below the picture once more, in no figure
+    if picture.alt_letters:
+        before -= before >= 0 and lines[before].letters == picture.alt_letters
+        after += after < len(lines) and lines[after].letters == picture.alt_letters
     return (before >= 0 and lines[before].is_main) or (after < len(lines) and lines[after].is_main)
 
 
