@@ -100,7 +100,7 @@ def find_semantic_pairs(
     scratch.mkdir(parents=True, exist_ok=True)
     file = scratch / "unit_vectors.f32"
     try:
-        sources = _lay_by_rank(embeddings, ranks, file)
+        sources = lay_by_rank(embeddings, ranks, file)
         if not len(sources):
             return pl.DataFrame(schema=SEMANTIC_PAIRS)
         vectors = np.memmap(file, dtype=np.float32, mode="r", shape=(len(sources), embeddings.shape[1]))
@@ -127,7 +127,7 @@ def _refuse_unequal(embeddings: NDArray[np.float32], ranks: NDArray[np.int64], p
         raise SchemaError(f"Documents to compare: rank {twice[0]} is given to two of them. Rank each once, best first.")
 
 
-def _lay_by_rank(embeddings: NDArray[np.float32], ranks: NDArray[np.int64], file: Path) -> NDArray[np.int64]:
+def lay_by_rank(embeddings: NDArray[np.float32], ranks: NDArray[np.int64], file: Path) -> NDArray[np.int64]:
     """Write vectors of length 1, best first, and return the rows they came from; those without direction are not."""
     order = np.argsort(ranks)
     kept = [np.empty(0, dtype=np.int64)]
