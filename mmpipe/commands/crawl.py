@@ -1,4 +1,4 @@
-"""`mmpipe crawl add` and `crawl list`: makes a dump known from a folder, files, a URL prefix or a path list."""
+"""`mmpipe crawl add` and `crawl list`: makes a dump known from a folder, files, a URL prefix or a list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mmpipe.assets.partitions import DUMPS, validate_dump_name
 from mmpipe.errors import ConfigurationError
 from mmpipe.storage.arrivals import read_file_list
 from mmpipe.storage.dumps import Dump, find_shared_root, list_dumps, read_dump, record_dump
+from mmpipe.storage.pair_lists import LIST_SUFFIXES, find_pair_lists, is_pair_list, require_pair_list
 from mmpipe.storage.places import Place
 from mmpipe.storage.warc import CRAWL_SUFFIXES, list_crawl_files
 
@@ -39,12 +40,15 @@ def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, 
     Args:
         name: its name.
         sources: one folder or URL prefix to list; one path list (`warc.paths`, `warc.paths.gz`) of URLs, or of paths
-            relative to `base_url` or else to the list's own folder; or WARC files by path or URL.
+            relative to `base_url` or else to the list's own folder; or WARC files and lists of image-text pairs
+            (Parquet, JSONL, CSV, TSV) by path or URL. In a folder, Parquet files with an address and a caption are
+            such lists, and `metadata.jsonl` and `metadata.csv`.
         base_url: where the paths of a list begin.
         limit: take the first so many files only.
 
     Raises:
-        ConfigurationError: the name cannot be a partition, a source is not there, or no crawl file is in it.
+        ConfigurationError: the name cannot be a partition, a source is not there, no crawl file is in it, or a list
+            of pairs has no address or no caption.
     """
     validate_dump_name(name)
     is_list = len(sources) == 1 and sources[0].removesuffix(".gz").endswith(".paths")
@@ -58,18 +62,22 @@ def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, 
         root = _make_absolute(sources[0])
         files = _list_files(root)
     else:
-        unknown = [source for source in sources if not source.endswith(CRAWL_SUFFIXES)]
+        unknown = [source for source in sources if not source.endswith(CRAWL_SUFFIXES) and not is_pair_list(source)]
         if unknown:
             raise ConfigurationError(
-                f"{unknown[0]} is no crawl file: its name must end in {', '.join(CRAWL_SUFFIXES)}."
+                f"{unknown[0]} is no crawl file: its name must end in {', '.join(CRAWL_SUFFIXES)}, or for a list of "
+                f"image-text pairs in {', '.join(LIST_SUFFIXES)}."
             )
         root, files = _split_root([_make_absolute(source) for source in sources])
     files = files[:limit]
     if not files:
         raise ConfigurationError(
-            f"No crawl file in {', '.join(sources)}: mmpipe reads .warc, .wet and .arc, plain, .gz or .zst."
+            f"No crawl file in {', '.join(sources)}: mmpipe reads .warc, .wet and .arc, plain, .gz or .zst, and lists "
+            f"of image-text pairs: .parquet with an address and a caption, metadata.jsonl and metadata.csv."
         )
     _require_files(Place(root), files)
+    for path in (path for path in _sample(Place(root), files) if is_pair_list(path)):
+        require_pair_list(Place(root), path)
     return Dump(name, root, tuple(files))
 
 
@@ -88,7 +96,9 @@ def list_known_dumps(lake: Lake, instance: DagsterInstance) -> list[ListedDump]:
 
 def _list_files(root: str) -> list[str]:
     try:
-        return list_crawl_files(Place(root))
+        place = Place(root)
+        # a web host's folder is a page that lists it
+        return [*list_crawl_files(place), *(() if place.is_http else find_pair_lists(place))]
     except OSError as error:
         raise ConfigurationError(f"{root} cannot be listed: {error}. Give its path list or its files.") from error
 
@@ -116,10 +126,8 @@ def _split_root(sources: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _require_files(root: Place, files: Sequence[str]) -> None:
-    # a list of a whole crawl has 90,000 lines: on a remote store, the ends stand for the rest
-    sought = files if root.local_path is not None else (*files[:3], *files[-1:])
     try:
-        missing = [path for path in dict.fromkeys(sought) if not root.join(path).is_file()]
+        missing = [path for path in _sample(root, files) if not root.join(path).is_file()]
     except OSError as error:
         raise ConfigurationError(f"The files below {root.url} cannot be looked at: {error}") from error
     if missing:
@@ -132,11 +140,16 @@ def _require_files(root: Place, files: Sequence[str]) -> None:
         )
 
 
+def _sample(root: Place, files: Sequence[str]) -> list[str]:
+    # a list of a whole crawl has 90,000 lines: on a remote store, the ends stand for the rest
+    return list(dict.fromkeys(files if root.local_path is not None else (*files[:3], *files[-1:])))
+
+
 def _is_file(source: str) -> bool:
     place = Place(_make_absolute(source))
     if place.local_path is None:
         # a web host answers for a folder too, with a page that lists it
-        return source.endswith(CRAWL_SUFFIXES)
+        return source.endswith(CRAWL_SUFFIXES) or is_pair_list(source)
     if not place.exists():
         raise ConfigurationError(f"{source} is not there.")
     return place.is_file()

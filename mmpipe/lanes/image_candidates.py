@@ -137,7 +137,8 @@ def _list_given(dump: str, root: Place, listed: ListRange, counts: Counter[str])
 
     pictures = ImageFiles(root)
     for pair in read_list(root, listed):
-        counts["rows_with_metadata_left_out"] += pair.is_metadata_cut
+        if pair.is_metadata_cut:
+            counts["rows_with_metadata_left_out"] += 1
         caption = normalise_caption(pair.caption)
         if caption is None:
             counts["rows_without_caption"] += 1

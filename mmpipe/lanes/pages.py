@@ -41,7 +41,8 @@ def open_crawl(root: str, cache_folder: str) -> Place:
 
 
 def index_crawl(run: StageRun) -> Production:
-    """Index every record of the dump; one shard per range of a file."""
+    """Index every record of the dump; one shard per range of a file. Its lists of pairs hold no records."""
+    from mmpipe.storage.pair_lists import is_pair_list
     from mmpipe.storage.warc import WarcRange, cut_ranges
 
     assert run.dump is not None
@@ -49,7 +50,7 @@ def index_crawl(run: StageRun) -> Production:
     work = []
     cache = run.knobs.cache_folder
     root = open_crawl(dump.root, cache)
-    for number, file in enumerate(dump.files):
+    for number, file in enumerate(path for path in dump.files if not is_pair_list(path)):
         # one object: a web host is asked for its size and identity once
         place = root.join(file)
         if not place.is_file():

@@ -23,7 +23,8 @@ class Dump:
     Attributes:
         name: partition key.
         root: folder, URL or object-store prefix that the files' paths are relative to.
-        files: relative paths of its WARC, WET or ARC files, in order.
+        files: relative paths of its WARC, WET or ARC files, in order, and of its lists of image-text pairs
+            (`pair_lists.is_pair_list`).
     """
 
     name: str

@@ -81,6 +81,9 @@ def find_pair_lists(dump: Place) -> list[str]:
     """Return the lists of pairs in a folder, sorted: Parquet files with an address and a caption, and `metadata.*`.
 
     Other Parquet files, such as a crawl's columnar index, are no lists.
+
+    Raises:
+        ConfigurationError: such a file cannot be read; it may still be copied.
     """
     found = []
     for path in dump.list_files():
@@ -96,10 +99,7 @@ def require_pair_list(root: Place, path: str) -> None:
     Raises:
         ConfigurationError: it has not, or cannot be read; the message names its columns and the names looked for.
     """
-    try:
-        names = _read_names(root, path)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise ConfigurationError(f"{path} cannot be read as a list of pairs: {error}") from error
+    names = _read_names(root, path)
     lack = _find_lack(names)
     if lack:
         raise ConfigurationError(
@@ -116,7 +116,15 @@ def _find_lack(names: Iterable[str]) -> str:
 
 
 def _read_names(root: Place, path: str) -> list[str]:
-    place = root.join(path)
+    try:
+        return _read_columns(root.join(path), path)
+    except (OSError, EOFError, ValueError, csv.Error, pl.exceptions.PolarsError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read as a list of image-text pairs: {error}. It may still be copied."
+        ) from error
+
+
+def _read_columns(place: Place, path: str) -> list[str]:
     if path.lower().endswith(".parquet"):
         # an address that is no text, such as an embedded image, is none
         schema = _scan(place).collect_schema()

@@ -36,6 +36,16 @@ def test_a_folder_gives_its_crawl_files(crawl: Path, monkeypatch: pytest.MonkeyP
     assert find("dump") == dump  # a relative path is recorded as an absolute one
 
 
+def test_lists_of_image_text_pairs_are_files_of_a_dump(crawl: Path) -> None:
+    (crawl / "metadata.csv").write_text("file_name,text\n1/a.png,A boat\n")
+    (crawl / "1" / "captions.jsonl").write_text('{"url": "http://e.org/a.png", "caption": "A boat"}\n')
+    assert set(find(crawl).files) == {"1/a.warc.gz", "b.warc.gz", "c.warc", "metadata.csv"}
+    assert find(crawl / "1" / "captions.jsonl").files == ("captions.jsonl",)
+    (crawl / "metadata.csv").write_text("file_name,label\n1/a.png,boat\n")
+    with pytest.raises(ConfigurationError, match=r"file_name, label.* is a caption \(caption, text"):
+        find(crawl / "metadata.csv")
+
+
 def test_files_share_a_root(crawl: Path) -> None:
     dump = find(crawl / "1" / "a.warc.gz", crawl / "c.warc")
     assert (dump.root, dump.files) == (str(crawl), ("1/a.warc.gz", "c.warc"))
