@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mmpipe.filtering.recipes import Recipe
-    from mmpipe.lanes.text_report import Histogram
+    from mmpipe.lanes.report_figures import Histogram
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 import yaml
 
+from mmpipe.lanes.report_figures import (
+    LISTED,
+    SAMPLED_ROWS,
+    Histogram,
+    RuleCount,
+    StageCost,
+    count_overlaps,
+    count_rules,
+    draw_histogram,
+    is_sampled,
+    list_costs,
+)
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.removals import TEXT_REMOVALS
 from mmpipe.tables.text import (
@@ -28,7 +38,6 @@ from mmpipe.tables.text_signals import TEXT_SIGNALS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mmpipe.storage.commits import Manifest
     from mmpipe.storage.lake import Dataset, Lake
 
 #: The stages whose processor time a dump's text costs, in order.
@@ -48,54 +57,8 @@ STAGES = (
 )
 #: Name of the page in the corpus's folder.
 REPORT_FILE = "report.html"
-#: Rows that histograms and overlaps are drawn from; the choice is by hash of the id, so that it is the same each time.
-SAMPLED_ROWS = 200_000
-BINS = 48
 SAMPLES_PER_RULE = 4
-LISTED = 20
 SNIPPET_CHARS = 280
-
-
-@dataclass(frozen=True, slots=True)
-class StageCost:
-    """What one stage did and cost: rows, processor seconds, device seconds, bytes written."""
-
-    name: str
-    rows_in: int
-    rows_out: int
-    rows_removed: int
-    cpu_seconds: float
-    device_seconds: float
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class RuleCount:
-    """What one rule took: rows, and those that no other rule took."""
-
-    name: str
-    rows: int
-    alone: int
-    limit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """How a signal is spread, and where its rules cut.
-
-    Attributes:
-        signal: the column.
-        counts: rows per bin; the first and last bin also hold what lies beyond `edges`.
-        edges: one more than bins.
-        limits: (rule, low, high) of each rule on the signal.
-        unmeasured: rows without a value.
-    """
-
-    signal: str
-    counts: tuple[int, ...]
-    edges: tuple[float, ...]
-    limits: tuple[tuple[str, float | None, float | None], ...]
-    unmeasured: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +123,9 @@ def collect_text_report(lake: Lake, dump: str) -> TextReport:
         dump=dump,
         recipe=recipe["name"],
         recipe_yaml=recipe_yaml,
-        stages=tuple(_list_costs(lake, dump)),
-        rules=tuple(_count_rules(removals, manifest, recipe["text"]["rules"])),
-        overlaps=tuple(_count_overlaps(removals, share)),
+        stages=tuple(list_costs(lake, dump, STAGES)),
+        rules=tuple(count_rules(removals, manifest, recipe["text"]["rules"], "doc_id")),
+        overlaps=tuple(count_overlaps(removals, share, "doc_id")),
         histograms=tuple(_draw_histograms(lake, dump, recipe["text"]["rules"], share)),
         groups=_count_groups(lake, dump),
         samples=_pick_samples(lake, dump),
@@ -188,79 +151,7 @@ def describe_limits(lake: Lake, dump: str) -> tuple[list[Histogram], list[tuple[
     removals = lake.dataset(TEXT_REMOVALS, dump)
     recipe = yaml.safe_load(removals.folder.join("recipe.yaml").read_text())
     share = min(1.0, SAMPLED_ROWS / max(removals.require_manifest().rows_in, 1))
-    return _draw_histograms(lake, dump, recipe["text"]["rules"], share), _count_overlaps(removals, share)
-
-
-def _list_costs(lake: Lake, dump: str) -> list[StageCost]:
-    costs = []
-    for table in STAGES:
-        manifest = lake.dataset(table, dump).find_manifest()
-        if manifest is not None:
-            commits = manifest.commits
-            costs.append(
-                StageCost(
-                    table.name,
-                    manifest.rows_in,
-                    manifest.rows_out,
-                    manifest.rows_removed,
-                    sum(commit.cpu_seconds for commit in commits),
-                    sum(commit.device_seconds for commit in commits),
-                    sum(commit.bytes for commit in commits),
-                )
-            )
-    return costs
-
-
-def _count_rules(removals: Dataset, manifest: Manifest, rules: Sequence[Mapping[str, Any]]) -> list[RuleCount]:
-    """Count what each rule took; rules of the recipe that took nothing stand at the end."""
-    alone = (
-        removals.scan()
-        .group_by("doc_id")
-        .agg(pl.len().alias("rules"), pl.col("rule").first())
-        .filter(pl.col("rules") == 1)
-        .group_by("rule")
-        .len()
-        .collect(engine="streaming")
-    )
-    by_itself: dict[str, int] = dict(alone.iter_rows())
-    limits = {rule["rule"]: _write_limit(rule) for rule in rules}
-    taken = dict.fromkeys(limits, 0) | manifest.removed_by_rule
-    counts = [
-        RuleCount(name, rows, by_itself.get(name, 0), limits.get(name, "readable")) for name, rows in taken.items()
-    ]
-    return sorted(counts, key=lambda count: (-count.rows, count.name))
-
-
-def _write_limit(rule: Mapping[str, Any]) -> str:
-    if rule.get("allowed"):
-        return f"one of {', '.join(rule['allowed'])}"
-    low, high = rule.get("low"), rule.get("high")
-    parts = [f"at least {low:,g}"] if low is not None else []
-    return " and ".join([*parts, f"at most {high:,g}"] if high is not None else parts)
-
-
-def _is_sampled(share: float) -> pl.Expr:
-    """Return whether a row is in the sample: ids are digests, so that their own digits choose evenly."""
-    return pl.col("doc_id").str.slice(0, 8).str.to_integer(base=16) < math.ceil(share * 2**32)
-
-
-def _count_overlaps(removals: Dataset, share: float) -> list[tuple[str, str, int]]:
-    pairs = removals.scan().filter(_is_sampled(share)).select("doc_id", "rule").collect()
-    names = pairs.get_column("rule").unique().sort().to_list()
-    if not names:
-        return []
-    rows = pairs.get_column("doc_id").rank("dense").to_numpy().astype(np.int64) - 1
-    columns = pairs.get_column("rule").replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy()
-    taken = np.zeros((int(rows.max()) + 1, len(names)), np.float32)
-    taken[rows, columns] = 1
-    both = taken.T @ taken
-    found = [
-        (names[first], names[second], int(both[first, second]))
-        for first in range(len(names))
-        for second in range(first + 1, len(names))
-        if both[first, second]
-    ]
-    return sorted(found, key=lambda item: (-item[2], item[0], item[1]))[: 2 * LISTED]
+    return _draw_histograms(lake, dump, recipe["text"]["rules"], share), count_overlaps(removals, share, "doc_id")
 
 
 def _draw_histograms(lake: Lake, dump: str, rules: Sequence[Mapping[str, Any]], share: float) -> list[Histogram]:
@@ -272,13 +163,13 @@ def _draw_histograms(lake: Lake, dump: str, rules: Sequence[Mapping[str, Any]], 
     if scores.find_manifest() is not None:
         frame = frame.join(scores.scan(), on="doc_id", how="left")
     is_readable = pl.col("extraction_status") == "ok"
-    rows = frame.filter(is_readable & _is_sampled(share)).select(names).collect()
+    rows = frame.filter(is_readable & is_sampled("doc_id", share)).select(names).collect()
     histograms = []
     for name in names:
         limits = tuple(
             (rule["rule"], rule.get("low"), rule.get("high")) for rule in limited if signals[rule["rule"]] == name
         )
-        histograms.append(_draw_histogram(name, rows.get_column(name).cast(pl.Float64), limits))
+        histograms.append(draw_histogram(name, rows.get_column(name).cast(pl.Float64), limits))
     return histograms
 
 
@@ -287,22 +178,6 @@ def _find_signal(rule: str) -> str | None:
 
     known = TEXT_RULES.get(rule)
     return None if known is None or known.is_categorical else known.signal
-
-
-def _draw_histogram(
-    signal: str, values: pl.Series, limits: tuple[tuple[str, float | None, float | None], ...]
-) -> Histogram:
-    """Cut a signal into bins that show its middle 98 % and its limits; what lies beyond falls into the end bins."""
-    known = values.drop_nulls().drop_nans().to_numpy()
-    if not known.size:
-        return Histogram(signal, (0,), (0.0, 1.0), limits, len(values))
-    shown = [float(value) for value in np.quantile(known, [0.01, 0.99], method="nearest")]
-    shown += [limit for _, *ends in limits for limit in ends if limit is not None and limit <= 3 * max(shown[1], 1e-9)]
-    low, high = min(shown), max(shown)
-    if high <= low:
-        high = low + 1
-    counts, edges = np.histogram(np.clip(known, low, high), bins=BINS, range=(low, high))
-    return Histogram(signal, tuple(map(int, counts)), tuple(map(float, edges)), limits, len(values) - known.size)
 
 
 def _count_groups(lake: Lake, dump: str) -> dict[str, tuple[tuple[str, int, int, int], ...]]:

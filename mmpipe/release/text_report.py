@@ -22,15 +22,21 @@ def render_text_report(report: Mapping[str, Any], *, snippet_chars: int) -> str:
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": write_number, "share": write_share, "size": write_size}
-    page = (resources.files("mmpipe.release") / "pages" / "text_report.html").read_text(encoding="utf-8")
+    page = read_page("text_report.html")
     judged = max((stage["rows_in"] for stage in report["stages"] if stage["name"] == "text_removals"), default=0)
     return environment.from_string(page).render(
         {**report},
+        style=read_page("report_style.css"),
         judged=max(judged, 1),
         tiles=list_tiles(report),
         plots=[draw_plot(histogram) for histogram in report["histograms"]],
         snippet=snippet_chars,
     )
+
+
+def read_page(name: str) -> str:
+    """Return a file of `release/pages`: a template, or the style that all pages share."""
+    return (resources.files("mmpipe.release") / "pages" / name).read_text(encoding="utf-8")
 
 
 def list_tiles(report: Mapping[str, Any]) -> list[dict[str, str]]:
