@@ -22,8 +22,8 @@ from mmpipe.sampling.noun_phrase_words import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Words (with inner apostrophes, hyphens and points, as in `usa.gov`), or what stands between them.
-_TOKENS = re.compile(r"[^\W_]+(?:['’.\-][^\W_]+)*|[^\w\s]|_")
+#: Words (with inner apostrophes, hyphens and points, as in `usa.gov`, `u.s.`), or what stands between them.
+_TOKENS = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:['’.\-][^\W_]+)*|[^\w\s]|_")
 #: Scripts without spaces between words: what stands there are no words, and the rules find none.
 _UNSPACED = re.compile(
     "[\u0e00-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
