@@ -22,8 +22,9 @@ _PAIRS_PER_CLUSTER = 1000
 _MOST_CLUSTERS = 50_000
 _SAMPLE_PER_CLUSTER = 256
 _ITERATIONS = 20
-# rows compared with all others, to tell how many near pairs clusters part
-_SAMPLED_ROWS = 256
+# rows compared with all others, to tell how many near pairs clusters part: as many as so many products allow
+_SAMPLED_PRODUCTS = 1 << 28
+_LEAST_SAMPLED, _MOST_SAMPLED = 256, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,8 @@ def count_parted_pairs(
 ) -> dict[str, int]:
     """Return how many near pairs of a sample of vectors there are, and how many of them clusters part.
 
-    What is parted is not found. The sample are the 256 vectors whose place has the smallest hash, each compared with
-    all vectors.
+    What is parted is not found. The sample are the vectors whose place has the smallest hash, 256 or, where there are
+    fewer than a million, up to 4,096; each is compared with all vectors.
 
     Args:
         vectors: (n, dimensions) of length 1.
@@ -104,7 +105,8 @@ def count_parted_pairs(
         least_similarity: cosine from which two are near.
         seed: of the hash.
     """
-    sample = np.sort(np.argsort(hash_numbers(np.arange(len(vectors)), seed), kind="stable")[:_SAMPLED_ROWS])
+    rows = min(_MOST_SAMPLED, max(_LEAST_SAMPLED, _SAMPLED_PRODUCTS // len(vectors)))
+    sample = np.sort(np.argsort(hash_numbers(np.arange(len(vectors)), seed), kind="stable")[:rows])
     block = np.array(vectors[sample])
     near = parted = 0
     for begin in range(0, len(vectors), 1 << 15):
