@@ -5,24 +5,22 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mmpipe.filtering.image_headers import ImageHeader, is_vector, read_header, sniff_format
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from collections.abc import Callable, Mapping
 
-#: imagehash.phash with its defaults: 32 x 32 luminance, DCT-II, low 8 x 8, bit = above the median of all 64.
-PHASH_ALGORITHM = "imagehash_phash_64"
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
 
 # Pillow's names of what we read. Not EPS, PSD and the like, which are no formats of the web, and not ICO, which Pillow
 # decodes as soon as it is opened
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "JPEG2000")
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF87a", "gif"), (b"GIF89a", "gif"), (b"BM", "bmp"),
-    (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\0\0\0\x0cjP  ", "jpeg2000"),
-    (b"\xff\x4f\xff\x51", "jpeg2000"),
-)  # fmt: skip
 # what Pillow's readers raise on bytes that are broken (AVIF's: RuntimeError); a list, so that a mistake of ours is not
 # taken for one
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError,
@@ -31,80 +29,167 @@ _ORIENTATION_TAG = 0x0112
 _DETAIL_CHARS = 300
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelChoice:
+    """Which measurements of a picture are made beside those that every picture gets.
+
+    Attributes:
+        codes: the area of QR codes (`image_qr_area_ratio`); the dearest signal of all.
+        orientations: the hashes of the eight ways to turn the picture (`phash_orientations`).
+        trims_borders: the hash without a border of one colour (`phash_trimmed`).
+    """
+
+    codes: bool = False
+    orientations: bool = False
+    trims_borders: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ImageMeasurement:
     """What the bytes of one picture say.
 
-    `width` and `height` are pixels after EXIF orientation; null where the header could not be read. `picture` is the
-    first frame, upright, RGB (or L), transparency flattened on white: present only if `status` is ok and it was asked
-    for.
+    Attributes:
+        status: of `tables.images.DECODE_STATUSES`.
+        detail: what the decoder said, if it failed.
+        signals: columns of `image_signals` that could be measured; those of the header are there wherever it was read.
+        picture: the first frame, upright, RGB or L, transparency flattened on white; only if `status` is ok.
     """
 
     status: str
     detail: str | None
-    image_bytes: int
-    image_sha256: str
-    image_format: str | None = None
-    width: int | None = None
-    height: int | None = None
-    is_animated: bool = False
-    phash: str | None = None
+    signals: Mapping[str, Any] = field(default_factory=dict)
     picture: Image.Image | None = None
 
 
-def measure_image(data: bytes, max_pixels: int) -> ImageMeasurement:
-    """Return what one picture's bytes say: format, sizes, perceptual hash, and the picture for a model to see.
+def measure_image(
+    data: bytes,
+    max_pixels: int,
+    choice: PixelChoice | None = None,
+    header_rules: Callable[[Mapping[str, Any]], bool] | None = None,
+) -> ImageMeasurement:
+    """Return what one picture's bytes say, and the picture for a model to see.
 
-    The header is read first; a picture of more than `max_pixels` is `oversized_image` and never decoded. The pixels
-    are decoded once, at full size: a JPEG read at reduced scale has another perceptual hash than `imagehash` gives.
+    The header is read first; a picture of more than `max_pixels` is `oversized_image`, one of a single pixel
+    `tracking_pixel`, and neither is decoded. The pixels are decoded once, at full size: a JPEG read at reduced scale
+    has another perceptual hash than `imagehash` gives.
 
     Args:
         data: the file.
         max_pixels: width times height that may be decoded.
+        choice: measurements made beside the usual ones; None for none.
+        header_rules: says by the signals of the header whether decoding can still matter; where not, the status is
+            `header_only` and the other signals are absent. None decodes all.
     """
-    sha256 = hashlib.sha256(data).hexdigest()
+    digests = {
+        "image_bytes": len(data),
+        "image_sha256": hashlib.sha256(data).hexdigest(),
+        "image_md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+    }
     sniffed = sniff_format(data)
     if sniffed is None:
-        return ImageMeasurement("not_an_image", _describe_other(data), len(data), sha256)
-    facts = ImageMeasurement("ok", None, len(data), sha256, sniffed)
-    image, problem = _open(data)
+        return ImageMeasurement(*_describe_other(data), digests)
+    facts = ImageMeasurement("ok", None, digests | {"image_format": sniffed})
+    header = read_header(data)
+    image = None
+    if header is None:
+        image, (status, detail) = _open(data)
+        if image is None:
+            return replace(facts, status=status, detail=detail[:_DETAIL_CHARS])
+        header = _read_opened_header(image, sniffed)
+    facts = replace(facts, signals={**facts.signals, **_describe_header(header)})
+    refusal = _refuse(header, facts.signals, max_pixels, header_rules)
+    if refusal is not None:
+        return replace(facts, status=refusal[0], detail=refusal[1])
     if image is None:
-        return replace(facts, status=problem[0], detail=problem[1][:_DETAIL_CHARS])
+        image, (status, detail) = _open(data)
+        if image is None:
+            status = "truncated_image" if status != "oversized_image" and _is_cut(data, sniffed, detail) else status
+            return replace(facts, status=status, detail=detail[:_DETAIL_CHARS])
     with image:
-        turn = _read_orientation(image)
-        width, height = _turn_size(image.size, turn)
-        facts = replace(facts, width=width, height=height, is_animated=_is_animated(image))
-        if width * height > max_pixels:
-            detail = f"{width} x {height} pixels are more than {max_pixels}"
-            return replace(facts, status="oversized_image", detail=detail)
-        try:
-            image.load()
-            turn = _read_orientation(image)  # a PNG may tell its orientation after its pixels
-            picture = _show(image, turn)
-            return replace(
-                facts, width=picture.width, height=picture.height, phash=hash_picture(picture), picture=picture
-            )
-        except _BROKEN as error:
-            return replace(facts, status="undecodable_image", detail=_describe(error)[:_DETAIL_CHARS])
+        return _measure_decoded(image, data, facts, choice or PixelChoice())
 
 
-def hash_picture(picture: Image.Image) -> str:
-    """Return the 64-bit perceptual hash of a picture as 16 hex digits, as `imagehash.phash` gives it."""
-    import imagehash
+def _measure_decoded(image: Image.Image, data: bytes, facts: ImageMeasurement, choice: PixelChoice) -> ImageMeasurement:
+    from mmpipe.filtering.pixel_statistics import measure_codes, measure_pixels
 
-    return str(imagehash.phash(picture))
+    try:
+        image.load()
+        turn = orientation = int(facts.signals["image_orientation"])
+        if image.format == "PNG":  # which may tell its orientation after its pixels
+            turn = orientation = _read_orientation(image)
+        elif image.format == "TIFF":  # which Pillow turns itself
+            turn = _read_orientation(image)
+        picture = _show(image, turn)
+    except _BROKEN as error:
+        detail = _describe(error)
+        is_cut = _is_cut(data, str(facts.signals["image_format"]), detail)
+        status = "truncated_image" if is_cut else "undecodable_image"
+        return replace(facts, status=status, detail=detail[:_DETAIL_CHARS])
+    stored = _turn_size(picture.size, orientation)
+    header = ImageHeader(facts.signals["image_format"], *stored, orientation, int(facts.signals["image_frames"]))
+    signals, luma = measure_pixels(picture)
+    hashes = _hash(luma, choice)
+    codes = {"image_qr_area_ratio": measure_codes(luma)} if choice.codes else {}
+    measured = {**facts.signals, **_describe_header(header), **signals, **codes, **hashes}
+    return replace(facts, signals=measured, picture=picture)
 
 
-def sniff_format(data: bytes) -> str | None:
-    """Return the format that the first bytes announce, lower case (jpeg, png, webp, gif, avif, …), or None."""
-    for signature, name in _SIGNATURES:
-        if data.startswith(signature):
-            return name
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1"):
-        return "avif"
+def _hash(luma: NDArray[np.uint8], choice: PixelChoice) -> dict[str, str]:
+    from mmpipe.filtering.image_hashes import PHASH_ALGORITHM, hash_luma, hash_orientations, hash_trimmed
+
+    hashes = {"phash_algorithm": PHASH_ALGORITHM}
+    if choice.orientations:
+        turned = hash_orientations(luma)
+        hashes |= {"phash": turned[0], "phash_orientations": " ".join(turned)}
+    else:
+        hashes["phash"] = hash_luma(luma)
+    if choice.trims_borders:
+        hashes["phash_trimmed"] = hash_trimmed(luma)
+    return hashes
+
+
+def _describe_header(header: ImageHeader) -> dict[str, float | int]:
+    width, height = header.width, header.height
+    shorter, longer = min(width, height), max(width, height)
+    return {
+        "image_width": width,
+        "image_height": height,
+        "image_min_side": shorter,
+        "image_max_side": longer,
+        "image_aspect_ratio": longer / shorter,
+        "image_width_to_height": width / height,
+        "image_frames": header.frames,
+        "image_orientation": header.orientation,
+    }
+
+
+def _refuse(
+    header: ImageHeader,
+    signals: Mapping[str, Any],
+    max_pixels: int,
+    header_rules: Callable[[Mapping[str, Any]], bool] | None,
+) -> tuple[str, str | None] | None:
+    """Return the status of a picture that is not to be decoded, and why; None for one that is."""
+    if header.width * header.height > max_pixels:
+        return "oversized_image", f"{header.width} x {header.height} pixels are more than {max_pixels}"
+    if header.width == header.height == 1:
+        return "tracking_pixel", "one pixel"
+    if header_rules is not None and not header_rules(signals):
+        return "header_only", "a rule on the header takes it; its pixels were not decoded"
     return None
+
+
+def _is_cut(data: bytes, image_format: str, detail: str) -> bool:
+    """Return whether a file that cannot be decoded ends early: its end mark is missing, or the decoder says so."""
+    if image_format == "jpeg":  # the end of image stands behind the last scan; that of a thumbnail stands before it
+        is_whole = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    elif image_format == "png":
+        is_whole = b"IEND" in data[-64:]
+    elif image_format == "gif":
+        is_whole = data.rstrip(b"\0").endswith(b";")
+    else:
+        is_whole = image_format != "webp" or 8 + int.from_bytes(data[4:8], "little") <= len(data)
+    return not is_whole or "truncated" in detail.lower()
 
 
 def _open(data: bytes) -> tuple[Image.Image | None, tuple[str, str]]:
@@ -125,15 +210,24 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _describe_other(data: bytes) -> str:
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+def _describe_other(data: bytes) -> tuple[str, str]:
+    """Return the status of bytes that are no picture, and what they are."""
     if not data:
-        return "no bytes"
-    if b"<svg" in head:
-        return "svg, which is a drawing program and not a picture"
+        return "empty_image", "no bytes"
+    if is_vector(data):
+        return "vector_image", "svg, which is a drawing program and not a picture"
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
-        return "markup"
-    return f"starts with {data[:8].hex(' ')}"
+        return "not_an_image", "markup"
+    return "not_an_image", f"starts with {data[:8].hex(' ')}"
+
+
+def _read_opened_header(image: Image.Image, sniffed: str) -> ImageHeader:
+    """Return the header of a picture that Pillow opened."""
+    orientation = _read_orientation(image)
+    # of a TIFF, Pillow tells the size as it is shown
+    size = _turn_size(image.size, orientation) if image.format == "TIFF" else image.size
+    return ImageHeader(sniffed, *size, orientation, _count_frames(image))
 
 
 def _read_orientation(image: Image.Image) -> int:
@@ -152,11 +246,14 @@ def _turn_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return size if orientation < 5 else (size[1], size[0])
 
 
-def _is_animated(image: Image.Image) -> bool:
+def _count_frames(image: Image.Image) -> int:
+    """Return the frames of an animation; the pages of a TIFF and the views of an MPO are none."""
+    if image.format in ("MPO", "TIFF"):
+        return 1
     try:
-        return bool(getattr(image, "is_animated", False)) and image.format not in ("MPO", "TIFF")
+        return max(1, int(getattr(image, "n_frames", 1)))
     except _BROKEN:
-        return False
+        return 1
 
 
 def _show(image: Image.Image, orientation: int) -> Image.Image:
@@ -180,7 +277,10 @@ def _show(image: Image.Image, orientation: int) -> Image.Image:
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_90,
     }
-    return picture.transpose(turns[orientation]) if orientation in turns else picture.copy()
+    if orientation in turns:
+        return picture.transpose(turns[orientation])
+    # an animation is a door to its other frames
+    return picture.copy() if getattr(picture, "n_frames", 1) > 1 else picture
 
 
 def _scale_to_bytes(image: Image.Image) -> Image.Image:

@@ -38,6 +38,7 @@ _ANY_SIZE = 1 << 40
 def measure_images(run: StageRun) -> Production:
     """Measure every picture once: header, pixels, hash, and how well it fits its caption."""
     from mmpipe.models.clip import ClipModel
+    from mmpipe.models.image_scorer import ImageScorer
 
     assert run.dump is not None
     candidates = run.read(IMAGE_CANDIDATES)
@@ -45,36 +46,42 @@ def measure_images(run: StageRun) -> Production:
     clip = (
         ClipModel(knobs.clip_weights, device=knobs.device, batch_size=knobs.batch_size) if knobs.clip_weights else None
     )
+    scorer = ImageScorer(clip) if clip else None
     root = read_dump(run.lake, run.dump).root
     # the pictures' bytes stand in the dump: where its files changed, the same candidates are other pictures
     bytes_read = [commit.key for commit in run.read(RAW_CRAWL).require_manifest().commits]
     extra = digest_settings([bytes_read, clip.digest if clip else "no clip"])
     work = [
-        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, knobs, clip))
+        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, knobs, scorer))
         for item in follow_shards(candidates, extra=extra)
     ]
     # one process holds the device; decoding runs in its threads
     return run.write(work, signals_shard, inputs=fingerprint_inputs(candidates), is_in_process=True)
 
 
-def signals_shard(candidates: Dataset, shard: str, root: str, recipe: Recipe, knobs: Knobs, clip: Any) -> ShardResult:
+def signals_shard(candidates: Dataset, shard: str, root: str, recipe: Recipe, knobs: Knobs, scorer: Any) -> ShardResult:
     """Measure the pictures of one shard."""
-    from mmpipe.filtering.image_signals import measure_pairs
+    from mmpipe.filtering.caption_signals import measure_captions
+    from mmpipe.filtering.image_signals import PixelChoice, measure_pairs
 
-    rows = candidates.read_shard(shard)
+    rows, images = candidates.read_shard(shard), recipe.images
     started = time.monotonic()
     frame = measure_pairs(
         rows,
-        read_images(
-            rows, open_crawl(root, knobs.cache_folder), Place(knobs.cache_folder), recipe.images.max_image_bytes
-        ),
-        clip,
+        read_images(rows, open_crawl(root, knobs.cache_folder), Place(knobs.cache_folder), images.max_image_bytes),
+        scorer,
         batch_size=knobs.batch_size,
-        max_pixels=recipe.images.max_pixels,
+        max_pixels=images.max_pixels,
+        captions=measure_captions(rows, flagged_words=images.flagged_words, political_words=images.political_words),
+        choice=PixelChoice(
+            codes=images.codes,
+            orientations=images.duplicates is not None and images.duplicates.orientations,
+            trims_borders=images.duplicates is not None and images.duplicates.trims_borders,
+        ),
     )
     statuses = frame.get_column("decode_status").value_counts()
     elapsed = time.monotonic() - started
-    return ShardResult(frame, rows.height, counts=dict(statuses.iter_rows()), device_seconds=elapsed if clip else 0.0)
+    return ShardResult(frame, rows.height, counts=dict(statuses.iter_rows()), device_seconds=elapsed if scorer else 0.0)
 
 
 def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -> Iterator[tuple[str, bytes | None]]:

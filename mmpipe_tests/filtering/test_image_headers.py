@@ -144,7 +144,7 @@ def test_a_changed_header_says_what_pillow_says_or_nothing(form: str, kind: int,
         return
     try:
         expected = ask_pillow(changed)
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, OverflowError, TypeError):
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error):
         return  # what Pillow cannot open has no size to agree on
     assert told[:2] == expected[:2]
     assert told[3] == expected[3]

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from mmpipe.errors import InvariantBroken
+from mmpipe.filtering import image_pixels, image_signals
+from mmpipe.filtering.caption_signals import measure_captions
 from mmpipe.filtering.image_signals import measure_pairs
 from mmpipe.tables.images import IMAGE_SIGNALS
 
@@ -19,7 +21,7 @@ LIMIT = 1_000_000
 class BrightnessScorer:
     """Scores a picture by its mean brightness; remembers the sizes of the batches it was given."""
 
-    digest = "brightness"
+    digests: ClassVar[dict[str, str]] = {"clip_similarity": "brightness", "nsfw_score": "half"}
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -27,10 +29,17 @@ class BrightnessScorer:
     def prepare_image(self, picture: Image.Image) -> float:
         return float(np.asarray(picture.convert("L")).mean() / 255)
 
-    def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> np.ndarray:
+    def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> Mapping[str, np.ndarray]:
         assert len(images) == len(captions)
         self.batches.append(len(images))
-        return np.array(images, dtype=np.float32)
+        values = np.array(images, dtype=np.float32)
+        lengths = np.array([len(caption) for caption in captions])
+        return {
+            "clip_similarity": values,
+            "nsfw_score": values / 2,
+            "image_embedding": np.stack([values, -values], 1).astype(np.float16),
+            "caption_embedding": np.stack([lengths, lengths + 1], 1).astype(np.float16),
+        }
 
 
 def make_png(grey: int, size: tuple[int, int] = (30, 20)) -> bytes:
@@ -41,8 +50,13 @@ def make_png(grey: int, size: tuple[int, int] = (30, 20)) -> bytes:
 
 def make_candidates(details: dict[str, str | None]) -> pl.DataFrame:
     return pl.DataFrame(
-        {"pair_id": list(details), "caption": ["A red kite"] * len(details), "image_detail": list(details.values())},
-        schema={"pair_id": pl.String, "caption": pl.String, "image_detail": pl.String},
+        {
+            "pair_id": list(details),
+            "caption": ["A red kite"] * len(details),
+            "image_url": ["https://a.example/kite.png"] * len(details),
+            "image_detail": list(details.values()),
+        },
+        schema=dict.fromkeys(("pair_id", "caption", "image_url", "image_detail"), pl.String),
     )
 
 
@@ -96,7 +110,7 @@ def test_images_are_read_at_most_two_batches_ahead() -> None:
     pulled, scored = 0, 0
 
     class Counting(BrightnessScorer):
-        def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> np.ndarray:
+        def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> Mapping[str, np.ndarray]:
             nonlocal scored
             assert pulled - scored <= 8
             scored += len(images)
@@ -132,3 +146,75 @@ def test_images_must_name_one_candidate_each(ids: list[str]) -> None:
 
 def test_no_candidates_give_an_empty_table() -> None:
     assert measure_pairs(make_candidates({}), [], None, max_pixels=LIMIT).schema == IMAGE_SIGNALS.schema
+
+
+def test_every_score_has_its_column_its_weights_and_its_embeddings() -> None:
+    frame = measure_pairs(make_candidates({"a": None}), [("a", make_png(51))], BrightnessScorer(), max_pixels=LIMIT)
+    row = frame.row(0, named=True)
+    assert (row["clip_similarity"], row["clip_weights"]) == (pytest.approx(0.2), "brightness")
+    assert (row["nsfw_score"], row["nsfw_weights"]) == (pytest.approx(0.1), "half")
+    assert (row["aesthetic_score"], row["aesthetic_weights"]) == (None, None)
+    assert np.frombuffer(row["image_embedding"], "<f2").tolist() == pytest.approx([0.2, -0.2], abs=1e-3)
+    assert np.frombuffer(row["caption_embedding"], "<f2").tolist() == [10, 11]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("is_scored", [True, False])
+def test_one_file_of_many_pairs_is_measured_once(
+    batch_size: int, is_scored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[bytes] = []
+
+    def count(data: bytes, *rest: Any) -> image_pixels.ImageMeasurement:
+        measured.append(data)
+        return image_pixels.measure_image(data, *rest)
+
+    monkeypatch.setattr(image_signals, "measure_image", count)
+    one, other = make_png(50), make_png(99)
+    # bytes of another record are another object
+    images = [("a", one), ("b", one), ("c", bytes(bytearray(one))), ("d", other), ("e", b"GIF89a"), ("f", b"GIF89a")]
+    candidates = make_candidates(dict.fromkeys("abcdef"))
+    scorer = BrightnessScorer() if is_scored else None
+    frame = measure_pairs(candidates, images, scorer, max_pixels=LIMIT, batch_size=batch_size)
+    assert sorted(measured) == sorted([one, other, b"GIF89a"])
+    alone = pl.concat(
+        measure_pairs(make_candidates({pair: None}), [(pair, data)], scorer, max_pixels=LIMIT) for pair, data in images
+    )
+    assert frame.equals(alone)
+
+
+def test_bytes_that_come_again_much_later_are_scored_with_their_own_caption() -> None:
+    images = [("a", make_png(50)), *((f"p{n}", make_png(100 + n)) for n in range(9)), ("z", make_png(50))]
+    candidates = make_candidates({pair: None for pair, _ in images}).with_columns(
+        caption=pl.when(pl.col("pair_id") == "z").then(pl.lit("A blue kite flies")).otherwise("caption")
+    )
+    frame = measure_pairs(candidates, images, BrightnessScorer(), max_pixels=LIMIT, batch_size=2)
+    first, last = frame.row(0, named=True), frame.row(10, named=True)
+    for name in ("clip_similarity", "phash", "image_brightness", "image_embedding", "clip_weights"):
+        assert first[name] == last[name] is not None
+    assert np.frombuffer(last["caption_embedding"], "<f2").tolist() == [17, 18]
+
+
+def test_a_pair_that_a_header_decides_is_neither_decoded_nor_scored() -> None:
+    scorer = BrightnessScorer()
+    frame = measure_pairs(
+        make_candidates({"a": None, "b": None}),
+        [("a", make_png(5)), ("b", make_png(5, (300, 300)))],
+        scorer,
+        max_pixels=LIMIT,
+        header_rules=lambda signals: signals["image_min_side"] > 99,
+    )
+    columns = ("decode_status", "image_min_side", "image_brightness", "phash", "clip_similarity", "caption_words")
+    assert frame.select(columns).row(0) == ("header_only", 20, None, None, None, 3)
+    assert frame.row(1, named=True)["decode_status"] == "ok"
+    assert scorer.batches == [1]
+
+
+def test_captions_measured_elsewhere_are_taken() -> None:
+    candidates = make_candidates({"a": None, "b": None})
+    captions = measure_captions(candidates, flagged_words={}, political_words=()).with_columns(
+        caption_language=pl.lit("fr")
+    )
+    frame = measure_pairs(candidates, [], None, max_pixels=LIMIT, captions=captions)
+    assert frame.get_column("caption_language").to_list() == ["fr", "fr"]
+    assert frame.get_column("caption_words").to_list() == [3, 3]
