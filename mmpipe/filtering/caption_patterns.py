@@ -15,26 +15,26 @@ _MOST_CHARS = 2048
 _IMAGE_SUFFIX = r"(?:jpe?g|jfif|png|gif|webp|bmp|tiff?|svg|heic|heif|avif|ico|psd|eps|pdf|raw|cr2|nef|dng|mp4|mov)"
 #: How cameras, telephones, programs and web sites begin the names that they number.
 _COUNTED = (
-    r"(?:_?mg|img|imag|image|images|dsc|dscn|dscf|dsci|dscp|_dsc|pict|pic|picture|photo|foto|bild|imagen|imagem|cimg|sam"
+    r"(?:_?mg|img|imag|image|images|dsc|dscn|dscf|dsci|dscp|_dsc|pict|pic|picture|photo|foto|bild|imagen|imagem|cimg"
     r"|gopr|mvimg|pxl|pano|burst|screenshot|screen[ _-]?shot|bildschirmfoto|capture|scan|scanned|snap|snapshot|vid"
-    r"|video|mov|hpim|kif|sdc|wp|p|pa|pb|pc|fb_img|whatsapp[ _-]?image|signal|telegram|untitled|unbenannt|unnamed"
+    r"|video|mov|hpim|fb_img|whatsapp[ _-]?image|signal|telegram|untitled|unbenannt|unnamed"
     r"|download|file|attachment|thumb|thumbnail|slide|banner|logo|icon|avatar|clip[ _-]?image|fullsizerender"
     r"|received|photogrid|snapseed|beautyplus|b612|adobestock|shutterstock|istock|depositphotos|gettyimages)"
 )
-_VARIANTS = r"(?:at|um|copy|kopie|wa|n|o|edit(?:ed)?|final|small|large|scaled|cropped)"
+_VARIANTS = r"(?:at|um|of|copy|kopie|wa|n|o|edit(?:ed)?|final|small|large|scaled|cropped)"
 _FILE_NAMES = (
-    # anything that ends as a file of pictures does, without a sentence before it
-    rf"[^.!?\n]{{0,255}}\S\.{_IMAGE_SUFFIX}(?:[?#]\S*)?",
-    rf"\S+\.{_IMAGE_SUFFIX}(?:[?#]\S*)?",
+    # up to five words that end as a file of pictures does
+    rf"(?:\S+ ){{0,4}}\S+\.{_IMAGE_SUFFIX}(?:[?#]\S*)?",
     # a name that is numbered, with a date, a size or a copy's number behind it: IMG_1234 (2), image001-300x200
     rf"{_COUNTED}[ _.-]*\(?#?\d[\d _.,:x()-]*(?:{_VARIANTS}[\d _.,:x()-]*)*",
+    r"(?:p[abc]?|sam_?|wp_?|sdc|kif_?)\d{4,}",
     r"(?:untitled|unbenannt|unnamed|fullsizerender|dsc|dscn|img)",
-    # digits alone, with letters as web sites set them: 12345678_9012_n, 20190412_123456
-    r"\(?\d[\d _.,:x()-]*(?:_?[a-z]{1,2})?",
+    # digits alone, or a size: 20190412, 300 x 200
+    r"\(?\d[\d _.,:x()-]*",
     # hexadecimal digests and UUIDs
     r"[0-9a-f]{16,}",
     r"\{?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?",
-    # one token of words that underscores join, or hyphens with a number at the end
+    # one token of words that underscores join, as 12345678_9012_n, or hyphens with a number at the end
     r"[^\s_]+(?:_[^\s_]*)+",
     r"[a-z0-9]+(?:-[a-z0-9]+){2,}-\d+(?:x\d+)?",
     r"[a-z0-9]+(?:-[a-z0-9]+){4,}",

@@ -161,7 +161,8 @@ def has_noun(kinds: NDArray[np.int8], start: NDArray[np.int64]) -> NDArray[np.fl
     """
     is_noun = kinds == NOUN
     leads = np.isin(kinds[:-1], (DETERMINER, MODIFIER))
-    leads[np.intersect1d(start[1:-1] - 1, np.arange(leads.size))] = False  # the last word of one text leads no other
+    lasts = start[1:-1] - 1
+    leads[lasts[(lasts >= 0) & (lasts < leads.size)]] = False  # the last word of one text leads no other
     is_noun[1:] |= leads & (kinds[1:] == MAYBE)
     total = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_noun)])
     return (total[start[1:]] > total[start[:-1]]).astype(np.float64)

@@ -97,10 +97,10 @@ def count_political_words(texts: Sequence[str], lists: tuple[ListReference, ...]
 
 
 def fold(text: str) -> str:
-    """Return a text as it is compared: compatibility forms, without case, without characters that are not seen."""
+    """Return a text as it is compared: compatibility forms, no case, nothing unseen, one kind of apostrophe."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold().replace("\u2019", "'")
 
 
 def _count(folded: Sequence[str], keys: Sequence[str], trie: Trie, boundaries: Mapping[str, int]) -> NDArray[np.int64]:
