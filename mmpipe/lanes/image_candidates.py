@@ -46,12 +46,26 @@ def find_candidates(run: StageRun) -> Production:
     knobs = run.knobs
     extra = digest_settings([fingerprint, knobs.fetch_images])
     work = [
-        ShardWork(item.shard, item.inputs, (*item.arguments, dump.root, run.recipe, knobs))
+        ShardWork(item.shard, item.inputs, (*item.arguments, dump.root, run.recipe, knobs, None))
         for item in follow_shards(crawl, extra=extra)
     ]
     work += _cut_lists(crawl, dump.root, dump.files, run, extra)
+    work = _ask_again(run.read(IMAGE_CANDIDATES), work) if knobs.fetch_images else work
     # a polite fetch keeps its per-host delays in one process
     return run.write(work, candidates_shard, inputs=fingerprint_inputs(crawl), is_in_process=knobs.fetch_images)
+
+
+def _ask_again(before: Dataset, work: list[ShardWork]) -> list[ShardWork]:
+    """Let shards whose fetch failed in passing be made once more; what was fetched or refused then is in the cache."""
+    manifest = before.find_manifest()
+    counts = {commit.shard: commit.counts for commit in manifest.commits} if manifest else {}
+    again = []
+    for item in work:
+        last = counts.get(item.shard, {})
+        tries = int(last.get("fetches", 0)) + (last.get("fetch_failed_in_passing", 0) > 0)
+        inputs = digest_settings([item.inputs, tries]) if tries else item.inputs
+        again.append(ShardWork(item.shard, inputs, (*item.arguments, tries)))
+    return again
 
 
 def _cut_lists(crawl: Dataset, root: str, files: tuple[str, ...], run: StageRun, extra: str) -> list[ShardWork]:
@@ -69,9 +83,15 @@ def _cut_lists(crawl: Dataset, root: str, files: tuple[str, ...], run: StageRun,
 
 
 def candidates_shard(
-    crawl: Dataset, shard: str, root: str, recipe: Recipe, knobs: Knobs, listed: ListRange | None = None
+    crawl: Dataset,
+    shard: str,
+    root: str,
+    recipe: Recipe,
+    knobs: Knobs,
+    listed: ListRange | None = None,
+    tries: int = 0,
 ) -> ShardResult:
-    """Find the candidates of one shard's pages, or of a range of a list."""
+    """Find the candidates of one shard's pages, or of a range of a list; `tries` were made to fetch what it lacks."""
     files = open_crawl(root, knobs.cache_folder)
     counts: Counter[str] = Counter()
     if listed is not None:
@@ -87,7 +107,8 @@ def candidates_shard(
         rows = list(_list_found(payloads, pages, recipe.images.caption_sources))
     frame = locate_images(pl.DataFrame(rows, schema=_FOUND), crawl)
     if knobs.fetch_images:
-        frame = fetch_missing(frame, knobs)
+        frame = fetch_missing(frame, knobs, counts)
+        counts["fetches"] = tries
     frame = frame.with_columns(dump=pl.lit(crawl.dump)).select(IMAGE_CANDIDATES.column_names)
     counts.update(dict(frame.get_column("image_origin").value_counts().iter_rows()))
     return ShardResult(frame, rows_in, counts=dict(counts), accounts_for_rows=False)
@@ -226,18 +247,24 @@ def locate_images(found: pl.DataFrame, crawl: Dataset) -> pl.DataFrame:
     )
 
 
-def fetch_missing(frame: pl.DataFrame, knobs: Knobs) -> pl.DataFrame:
-    """Return the candidates with the images that the dump lacks fetched into the cache, or why they were not."""
+def fetch_missing(frame: pl.DataFrame, knobs: Knobs, counts: Counter[str]) -> pl.DataFrame:
+    """Return the candidates with the images that the dump lacks fetched into the cache, or why they were not.
+
+    `counts` gets the URLs that were not had, by kind, and as `fetch_failed_in_passing` those worth asking for again.
+    """
     from mmpipe.storage.image_fetch import ImageFetcher
 
     can_be_asked = (pl.col("image_origin") == "missing") & pl.col("problem").is_null()
     wanted = frame.filter(can_be_asked).get_column("image_url").unique(maintain_order=True)
     fetcher = ImageFetcher(Place(knobs.cache_folder).join("images"), contact=knobs.contact)
+    rows = []
+    for url, result in fetcher.fetch(wanted.to_list()):
+        rows.append({"image_url": url, "origin": result.origin, "detail": result.detail, "sha256": result.sha256})
+        if result.kind is not None:
+            counts[f"fetch_{result.kind}"] += 1
+            counts["fetch_failed_in_passing"] += not result.is_permanent
     outcomes = pl.DataFrame(
-        [
-            {"image_url": url, "origin": result.origin, "detail": result.detail, "sha256": result.sha256}
-            for url, result in fetcher.fetch(wanted.to_list())
-        ],
+        rows,
         schema={"image_url": pl.String, "origin": pl.String, "detail": pl.String, "sha256": pl.String},
     )
     is_asked = pl.col("origin").is_not_null() & can_be_asked

@@ -18,12 +18,16 @@ class FetchOutcome:
     """What became of one URL.
 
     `origin` is one of `tables.images.IMAGE_ORIGINS`: `fetched`, `cache` or `missing`; `sha256` names the bytes in the
-    cache. Where they are missing, `detail` begins with `fetch_refused` or `fetch_failed` and says why.
+    cache. Where they are missing, `detail` begins with `fetch_refused` or `fetch_failed` and says why, `kind` says it
+    in a word (`robots`, `opt_out`, `private_address`, `http_status`, `too_large`, `connection`, …), and
+    `is_permanent` whether asking again is in vain.
     """
 
     origin: str
     sha256: str | None = None
     detail: str | None = None
+    kind: str | None = None
+    is_permanent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,23 @@ class ImageCache:
 
     folder: Place
 
-    def find(self, url: str) -> FetchOutcome | None:
-        """Return the remembered outcome of a URL that was fetched well (`origin` is `cache`), or None."""
+    def find(self, url: str, conditions: str = "") -> FetchOutcome | None:
+        """Return the remembered outcome of a URL, or None if it is to be asked for.
+
+        That is a fetch that went well (`origin` is `cache`), or one that is in vain under the same conditions.
+        """
         entry = self._entry(url)
         if not entry.exists():
             return None
-        known = json.loads(entry.read_text())
-        if known["url"] != url or not known["sha256"] or not self._content(known["sha256"]).exists():
+        try:
+            known = json.loads(entry.read_text())
+        except ValueError:  # cut by a full disk: as good as none
+            return None
+        if known["url"] != url:
+            return None
+        if known.get("is_permanent") and known.get("conditions") == conditions:
+            return FetchOutcome("missing", detail=known["detail"], kind=known["kind"], is_permanent=True)
+        if not known["sha256"] or not self._content(known["sha256"]).exists():
             return None
         return FetchOutcome("cache", known["sha256"])
 
@@ -64,9 +78,10 @@ class ImageCache:
         self.remember(url, outcome)
         return outcome
 
-    def remember(self, url: str, outcome: FetchOutcome) -> None:
-        """Write a URL's outcome; one without bytes is kept for reading only, and asked for again."""
-        self._entry(url).write_text(json.dumps({"url": url, **asdict(outcome)}, ensure_ascii=False))
+    def remember(self, url: str, outcome: FetchOutcome, conditions: str = "") -> None:
+        """Write a URL's outcome; one without bytes is asked for again unless that is in vain under the conditions."""
+        entry = {"url": url, **asdict(outcome), "conditions": conditions}
+        self._entry(url).write_text(json.dumps(entry, ensure_ascii=True))
 
     def _content(self, sha256: str) -> Place:
         return self.folder.join(sha256[:2], sha256)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Directives of `X-Robots-Tag` by which a host keeps an image out of training data.
-OPT_OUTS = ("noai", "noimageai", "noindex", "noimageindex", "none")
+OPT_OUTS = ("noai", "noimageai", "noindex", "noimageindex", "noml", "none")
 #: RFC 9309 §2.5: a crawler must read at least 500 KiB.
 MAX_ROBOTS_BYTES = 512 * 1024
 
@@ -78,6 +78,14 @@ def find_opt_out(headers: Iterable[str], agent: str) -> str | None:
             if directive.strip() in OPT_OUTS:
                 return directive.strip()
     return None
+
+
+def find_reservation(headers: Iterable[str]) -> str | None:
+    """Return the `TDM-Reservation` value by which rights to mine a file are reserved (TDMRep, W3C CG), or None.
+
+    The protocol knows 1 and 0; whatever is not 0 is taken for a reservation.
+    """
+    return next((value.strip()[:40] for value in headers if value.strip() not in ("", "0")), None)
 
 
 def _read_groups(lines: Iterable[str]) -> list[_Group]:
