@@ -34,8 +34,9 @@ def hash_orientations(luma: NDArray[np.uint8]) -> list[str]:
 
     One DCT serves all: a flip changes the sign of the odd frequencies, a transposition exchanges rows and columns. They
     are exact for the 32 x 32 picture that is turned. Hashing the turned picture itself may differ in the few bits whose
-    coefficient is near the median, since Pillow rounds its two passes in another order: by 2 of 64 on photographs at
-    most, as tested, where the picture is not its own mirror image.
+    coefficient is near the median, since Pillow rounds its two passes in another order: of 1,449 turned real pictures,
+    93 in 100 by none, 3 pictures by 4 of 64, the others by 2. A picture that is its own mirror image is the exception:
+    its odd frequencies are rounding errors, and so are their bits.
 
     Args:
         luma: [height, width], as Pillow's mode L; contiguous.
@@ -50,17 +51,20 @@ def hash_trimmed(luma: NDArray[np.uint8]) -> str:
     """Return the hash of a picture without its border of one colour; `hash_luma` where it has none.
 
     The border is what does not differ from the upper left pixel by more than 10 levels of luma, outside the least
-    rectangle that holds all that does. A rest of fewer than 32 pixels a side is no picture, and nothing is cut.
+    rectangle that holds all that does; and then so of the lower right pixel of that rectangle. A rest of fewer than 32
+    pixels a side is no picture, and is not cut out.
 
     Args:
         luma: [height, width], as Pillow's mode L; contiguous.
     """
     from mmpipe.filtering.pixel_kernels import find_content
 
-    left, upper, right, lower = find_content(luma, _BORDER_TOLERANCE)
-    if min(right - left, lower - upper) < _SIDE or (right - left, lower - upper) == luma.shape[::-1]:
-        return hash_luma(luma)
-    return hash_luma(np.ascontiguousarray(luma[upper:lower, left:right]))
+    rest = luma
+    for corner in (0, -1):
+        left, upper, right, lower = find_content(rest, int(rest[corner, corner]), _BORDER_TOLERANCE)
+        if min(right - left, lower - upper) >= _SIDE:
+            rest = rest[upper:lower, left:right]
+    return hash_luma(np.ascontiguousarray(rest))
 
 
 def shrink(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:

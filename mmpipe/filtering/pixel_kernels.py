@@ -172,13 +172,12 @@ def resample_columns(
 
 
 @numba.njit(cache=True, nogil=True)
-def find_content(luma: NDArray[np.uint8], tolerance: int) -> tuple[int, int, int, int]:
-    """Return left, upper, right, lower of what differs from the first pixel's luma by more than `tolerance`.
+def find_content(luma: NDArray[np.uint8], colour: int, tolerance: int) -> tuple[int, int, int, int]:
+    """Return left, upper, right, lower of what differs from a luma by more than `tolerance`.
 
     Right and lower are one beyond; all are 0 where no pixel differs.
     """
     height, width = luma.shape
-    colour = int(luma[0, 0])
     upper = 0
     while upper < height and _is_plain(luma[upper], colour, tolerance):
         upper += 1
