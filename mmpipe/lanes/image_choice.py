@@ -1,4 +1,4 @@
-"""The choice among image-text pairs: what their signals fail, what they repeat, what balance leaves out; and the rest."""
+"""The choice among image-text pairs: what fails a rule, what repeats, what balance leaves out; and what stays."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ CHOICE = (IMAGE_SIGNALS, IMAGE_COUNTS, IMAGE_DUPLICATES, IMAGE_BALANCE)
 
 
 def judge_images(run: StageRun) -> Production:
-    """Judge the stored signals by the recipe's rules, and cite what the search for duplicates and the balance left out."""
+    """Judge the stored signals by the rules of the recipe, and cite what repeats another and what balance left out."""
     datasets = [run.read(table) for table in CHOICE]
     signals, counts, duplicates, balance = datasets
     extra = [dataset.require_manifest().fingerprint for dataset in (duplicates, balance)]
