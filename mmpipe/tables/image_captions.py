@@ -14,7 +14,6 @@ CAPTION_REASONS = (
     "empty_caption",
     "repeated_caption",
     "unmatched_caption",
-    "unreadable_image",
     "polish_leak",
     "polish_repetition",
     "polish_ungrounded",
