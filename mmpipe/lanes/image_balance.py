@@ -160,11 +160,12 @@ def find_matcher(balance: ImageBalance, cache_folder: str) -> EntryMatcher:
         ConfigurationError: a list cannot be read, or none holds an entry.
     """
     from mmpipe.filtering.list_files import read_entries
-    from mmpipe.sampling.entry_matching import EntryDialect, build_matcher, open_matcher
+    from mmpipe.sampling.entry_matching import MATCHER_VERSION, EntryDialect, build_matcher, open_matcher
 
     references = _find_lists(balance)
     dialect = EntryDialect(lower_case=balance.lower_case)
-    digest = digest_settings([[reference.identity for reference in references], balance.lower_case])
+    identities = [reference.identity or reference.path for reference in references]
+    digest = digest_settings([MATCHER_VERSION, identities, balance.lower_case])
     folder = Path(cache_folder) / "entry_matchers" / digest
     if not (cache_folder and folder.is_dir()):
         matcher = build_matcher((entry for lists in references for entry in read_entries(lists, str.strip)), dialect)

@@ -25,6 +25,8 @@ _PUNCTUATION = "[,.;:?!`]"
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Myanmar}\p{Khmer}\p{Tibetan}]"
 #: White space beyond ASCII, which the kernel does not know.
 _WIDE_SPACES = "[\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+#: Raised by one when a saved matcher of before cannot be opened any more, or would find something else.
+MATCHER_VERSION = 1
 _ARRAYS = ("nodes", "edge_labels", "edge_targets", "shorter", "hashes")
 
 

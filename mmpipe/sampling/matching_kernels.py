@@ -107,10 +107,11 @@ def link_trie(
 def lay_out_nodes(
     first_child: NDArray[np.int32], labels: NDArray[np.uint8], entries: NDArray[np.int32], fails: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32]]:
-    """Return the automaton depth first, so that a walk along a word goes through memory in order.
+    """Return the automaton depth first, the largest child first, so that most steps go to the next row in memory.
 
     `nodes` has a row per node and one more: its first edge, where it fails to, the longest pattern that ends there or
-    -1. Edges of node u are `nodes[u, 0]` to `nodes[u + 1, 0]`, sorted by `edge_labels`; they lead to `edge_targets`.
+    -1, and the label that leads to the next row, or -1. Edges of node u are `nodes[u, 0]` to `nodes[u + 1, 0]`, sorted
+    by `edge_labels`; they lead to `edge_targets`.
     """
     count = labels.size
     sizes = np.ones(count, np.int32)
@@ -120,11 +121,17 @@ def lay_out_nodes(
     place, origin = np.zeros(count, np.int32), np.zeros(count, np.int32)
     for node in range(count):
         origin[place[node]] = node
-        at = place[node] + 1
-        for child in range(first_child[node], first_child[node + 1]):
-            place[child] = at
-            at += sizes[child]
-    nodes = np.zeros((count + 1, 3), np.int32)
+        begin, end = first_child[node], first_child[node + 1]
+        if begin == end:
+            continue
+        largest = begin + np.argmax(sizes[begin:end])
+        place[largest] = place[node] + 1
+        at = place[largest] + sizes[largest]
+        for child in range(begin, end):
+            if child != largest:
+                place[child] = at
+                at += sizes[child]
+    nodes = np.full((count + 1, 4), -1, np.int32)
     edge_labels, edge_targets = np.zeros(count, np.uint8), np.zeros(count, np.int32)
     edge = 0
     for at in range(count):
@@ -133,6 +140,8 @@ def lay_out_nodes(
         for child in range(first_child[node], first_child[node + 1]):
             edge_labels[edge], edge_targets[edge] = labels[child], place[child]
             edge += 1
+            if place[child] == at + 1:
+                nodes[at, 3] = labels[child]
     nodes[count, 0] = edge
     return nodes, edge_labels, edge_targets
 
@@ -141,6 +150,8 @@ def lay_out_nodes(
 def _follow(
     nodes: NDArray[np.int32], edge_labels: NDArray[np.uint8], edge_targets: NDArray[np.int32], node: int, label: int
 ) -> int:
+    if nodes[node, 3] == label:
+        return node + 1
     low, high = nodes[node, 0], nodes[node + 1, 0]
     end = high
     while low < high:
