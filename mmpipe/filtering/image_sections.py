@@ -155,6 +155,7 @@ class CaptionSettings:
         top_p: nucleus that a captioner samples from (BLIP: 0.9).
         max_tokens: of one caption.
         least_match: probability of a match from which the matcher keeps a caption.
+        swaps_names: whether the gender swap swaps given names too.
         seed: of the sampling.
     """
 
@@ -163,6 +164,7 @@ class CaptionSettings:
     top_p: float = 0.9
     max_tokens: int = 40
     least_match: float = 0.5
+    swaps_names: bool = False
     seed: int = 1
 
     def __post_init__(self) -> None:
