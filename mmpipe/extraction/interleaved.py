@@ -31,6 +31,9 @@ _SIZE = re.compile(r"\s*(\d{1,5})(?:\.\d*)?\s*(?:px)?\s*$")
 #: Letters that a line is looked for ahead of the one before it. A short line that is not where it should be may well
 #: stand further on by chance, and would take everything after it along.
 _SHORT_LINE, _NEAR, _FAR = 24, 2_000, 200_000
+#: Lines not found, after which no line is looked for far ahead: a hostile page could ask for that a hundred thousand
+#: times.
+_MOST_MISSED = 500
 #: A picture that opens an article stands beside a byline, a date, a credit: a part of the article with so many pictures
 #: and letters at most is looked past. The part around it must be main text by this share of its letters, and no more
 #: than so many elements up.
@@ -244,13 +247,16 @@ def _locate_lines(lines: Sequence[_Line], letters: str) -> list[int]:
     """Return how many letters of the page stand before each line; the lines are in the page's order."""
     starts = []
     at = 0
+    missed = 0
     for line in lines:
         wanted = line.letters
-        ahead = at + len(wanted) + (_NEAR if len(wanted) < _SHORT_LINE else _FAR)
+        is_near = len(wanted) < _SHORT_LINE or missed > _MOST_MISSED
+        ahead = at + len(wanted) + (_NEAR if is_near else _FAR)
         found = letters.find(wanted, at, ahead)
         if found < 0 and len(wanted) > _BEGINNING:
             found = letters.find(wanted[:_BEGINNING], at, ahead)
         starts.append(at if found < 0 else found)
+        missed += found < 0
         if found >= 0:
             at = found + len(wanted)
     # a line longer in one parser than in the other must not overtake its successor

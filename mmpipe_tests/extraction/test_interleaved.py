@@ -144,6 +144,20 @@ def test_many_pictures_and_lines_take_linear_time() -> None:
     assert seconds(20_000) < 40 * max(seconds(1_000), 0.02)
 
 
+def test_lines_that_are_nowhere_cost_no_more_than_others() -> None:
+    from time import process_time
+
+    from mmpipe.extraction.interleaved import _Line, _locate_lines
+
+    lines = [_Line("", number, is_main=True, letters=f"x{number}" * 20) for number in range(50_000)]
+    started = process_time()
+
+    starts = _locate_lines(lines, "abcd" * 250_000)
+
+    assert starts == [0] * len(lines)
+    assert process_time() - started < 5
+
+
 def test_positions_of_real_pages_are_those_of_the_candidates(shared_data) -> None:  # type: ignore[no-untyped-def]
     from mmpipe.storage.warc import cut_ranges, index_range, read_payloads
 

@@ -15,6 +15,8 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.image_sections import GroundingSettings
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.grounding import GROUNDING_LANE, ground_given, grounded_shard, pairs_read
+from mmpipe.lanes.stage import Knobs
+from mmpipe.models.phrase_detector import PhraseDetector
 from mmpipe.release.grounding_tokens import decode_caption
 from mmpipe.sampling.noun_phrases import RuleChunker
 from mmpipe.storage.lake import Lake
@@ -22,6 +24,7 @@ from mmpipe.tables.grounding import GROUNDED_PAIRS
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe_tests.lanes.pair_lake import add_pairs
 from mmpipe_tests.lanes.running import run_stages
+from mmpipe_tests.models.tiny_vision import save_owl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,3 +158,29 @@ def test_a_detector_without_weights_says_what_to_name(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="MMPIPE_DETECTOR"):
         run_stages(lake, "one", GROUNDING_LANE, recipe=make_recipe(detector=True))
+
+
+def test_the_detector_of_the_knobs_looks_and_its_digest_is_kept(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    cache = str(tmp_path / "cache")
+    add_pairs(lake, "one", DRAWN, cache)
+    weights = save_owl(tmp_path / "owl", "owlvit")
+    knobs = Knobs(cache_folder=cache, device="cpu", detector_weights=str(weights))
+    # untrained: its boxes mean nothing, and are sure by half
+    recipe = make_recipe(detector=True, least_confidence=0.1, most_overlap=0.3)
+
+    made = run_stages(lake, "one", GROUNDING_LANE, recipe=recipe, knobs=knobs)["grounded_pairs"].manifest
+    frame = lake.dataset(GROUNDED_PAIRS, "one").scan().collect()
+
+    assert made.rows_in == len(DRAWN)
+    assert frame.height == made.counts["grounded"] > 0
+    assert made.counts["grounded"] + made.counts.get("no_box", 0) == 3
+    assert set(frame["detector_weights"]) == {PhraseDetector(str(weights)).digest}
+    assert set(frame["noun_chunker"]) == {RuleChunker().name}
+    for row in frame.iter_rows(named=True):
+        assert decode_caption(row["grounded_caption"])[0] == row["caption"]
+        for start, end, left, top, right, bottom, confidence in row["noun_chunks"]:
+            assert 0 <= start < end <= len(row["caption"])
+            assert 0 <= left < right <= 1
+            assert 0 <= top < bottom <= 1
+            assert 0.1 < confidence <= 1
