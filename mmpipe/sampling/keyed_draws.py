@@ -19,6 +19,7 @@ DRAWN_COLUMNS = ("keep_probability", "draw", "rarest_entry", "rarest_entry_pairs
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
+_BELOW_ONE = 1 - 2.0**-53
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,10 @@ def combine_draws(
     is_kept = np.where(has_draw, least < 1, keeps_lone)
     keep_probability = np.where(has_draw, _unite(rows, probabilities, count), float(keeps_lone))
     united = _unite(rows, np.minimum(1.0, least[rows] * probabilities), count)
-    # rounding may not move a draw over the line that it lies on the other side of
+    # rounding may move neither a draw over the line that it lies on the other side of, nor anything to 1
+    keep_probability = np.where(is_kept, keep_probability, np.minimum(keep_probability, _BELOW_ONE))
     below = np.minimum(united, np.nextafter(keep_probability, 0.0))
-    above = np.maximum(united, keep_probability)
+    above = np.clip(united, keep_probability, _BELOW_ONE)
     draw = np.where(has_draw, np.where(is_kept, below, above), lone_draws)
     return Draws(keep_probability, draw, is_kept)
 

@@ -180,7 +180,10 @@ def test_what_is_left_out_is_cited_with_its_draw_and_chance() -> None:
 
     assert set(removals["pair_id"]) == set(balance.filter(~pl.col("is_kept"))["pair_id"])
     assert set(removals["rule"]) == {"metaclip_query_balance"}
-    assert (removals["value"] >= removals["high"]).all()
+    told = removals.join(balance, on="pair_id", how="left")
+    assert told["value"].to_list() == told["draw"].to_list()
+    assert told["high"].to_list() == told["keep_probability"].to_list()
+    assert (removals["value"] > removals["high"]).all()
     assert removals.filter(pl.col("high") == 0)["value_text"].to_list() == [None]
     for method, rule in (("noun_phrases", "llava_noun_phrase_balance"), ("concepts", "mmpipe_concept_balance")):
         assert set(cite_balance(balance.with_columns(method=pl.lit(method)))["rule"]) == {rule}
