@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 IMAGE_PEERS = ROOT / ".venv-bench-images" / "bin" / "python"
 _PEER = Path(__file__).with_name("image_duplicates_peer.py")
 
-#: Pairs that were looked at, of all that any side found at 10 bits, and are one picture: at another size, cut out of its
-#: background, thresholded, or in other colours. Two charts, screenshots of two moments and two photographs of alike
+#: Pairs that were looked at, of all that any side found at 10 bits, and are one picture: at another size, cut out of
+#: its background, thresholded, or in other colours. Two charts, screenshots of two moments and two photographs of alike
 #: things are not. By the first digits of names.
 VARIANTS = tuple(
     map(

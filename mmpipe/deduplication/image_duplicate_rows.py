@@ -37,7 +37,7 @@ def describe_stars(pairs: pl.DataFrame, stars: Stars, search: ImageSearch) -> pl
             cluster_pairs=pl.len().over("keeper").cast(pl.Int64),
             distance=pl.when(pl.col("distance") >= 0).then("distance"),
             similarity=pl.when(pl.col("similarity") >= -1).then("similarity"),
-            limit=pl.when(pl.col("method") == "embedding")
+            near_limit=pl.when(pl.col("method") == "embedding")
             .then(pl.lit(similarity_limit, dtype=pl.Float64))
             .when(pl.col("method").is_not_null())
             .then(pl.lit(distance_limit, dtype=pl.Float64)),
@@ -55,7 +55,7 @@ def describe_hits(hits: pl.DataFrame, pairs: pl.DataFrame, search: ImageSearch) 
     nothing = {name: pl.lit(None, dtype=dtype) for name, dtype in IMAGE_DUPLICATES.schema.items()}
     told = {
         "method": pl.lit("evaluation_set"),
-        "limit": pl.when(pl.col("distance").is_not_null()).then(float(search.evaluation_distance)),
+        "near_limit": pl.when(pl.col("distance").is_not_null()).then(float(search.evaluation_distance)),
         "cluster_pairs": pl.lit(1, dtype=pl.Int64),
         "is_kept": pl.lit(value=False),
     }
@@ -94,8 +94,8 @@ def cite_duplicates(duplicates: pl.DataFrame) -> pl.DataFrame:
             .otherwise(pl.lit("phash_distance")),
             value=pl.when(is_by_embedding).then("similarity").otherwise(pl.col("distance").cast(pl.Float64)),
             value_text=pl.coalesce("evaluation_hash", "kept_pair_id"),
-            low=pl.when(~is_by_embedding & ~is_by_file).then(pl.col("limit") + 1),
-            high=pl.when(is_by_embedding).then("limit"),
+            low=pl.when(~is_by_embedding & ~is_by_file).then(pl.col("near_limit") + 1),
+            high=pl.when(is_by_embedding).then("near_limit"),
             allowed=pl.lit(None, dtype=pl.List(pl.String)),
         )
         .sort("pair_id")

@@ -54,7 +54,7 @@ IMAGE_DUPLICATES = Table(
             parents=("image_signals.image_embedding",),
         ),
         Column(
-            "limit",
+            "near_limit",
             pl.Float64,
             "Most bits, or least cosine, at which the two count as alike; null for a pair that stays.",
             nullable=True,

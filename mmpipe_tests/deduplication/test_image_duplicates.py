@@ -1,20 +1,21 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpipe.deduplication.evaluation_images import parse_hashes, sort_evaluation_hashes
 from mmpipe.deduplication.image_duplicates import ImageEmbeddings, ImageSearch, cite_duplicates, find_duplicates
 from mmpipe.errors import ConfigurationError, SchemaError
+from mmpipe.tables.image_duplicates import IMAGE_DUPLICATE_METHODS
 from mmpipe.tables.removals import IMAGE_REMOVALS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CAPTIONS = ["a cat", "a  cat ", "a dog"]
 
@@ -312,3 +313,35 @@ def test_what_is_no_hash_is_refused_by_name(tmp_path: Path) -> None:
         find_duplicates(
             make_pairs(1, 2), ImageSearch(), scratch=tmp_path, evaluation=sort_evaluation_hashes(["0" * 32])
         )
+
+
+def test_what_is_found_keeps_the_contract(tmp_path: Path) -> None:
+    contract = yaml.safe_load((Path(__file__).parents[2] / "data_contracts/image_duplicates.odcs.yaml").read_text())
+    asked = {rule["id"]: rule["query"].replace("${table}", "found") for rule in contract["schema"][0]["quality"]}
+    pairs = make_pairs(9, 300, 40)
+    search = ImageSearch(
+        phash_distance=6, orientations=True, trims_borders=True, same_caption=False, embedding_similarity=0.99,
+        evaluation_distance=2,
+    )  # fmt: skip
+    found = find_duplicates(
+        pairs, search, scratch=tmp_path, embeddings=make_embeddings(pairs, 9),
+        evaluation=sort_evaluation_hashes([pairs["phash"][100], pairs["image_sha256"][7]]),
+    ).duplicates  # fmt: skip
+    assert set(found.get_column("method").drop_nulls()) == set(IMAGE_DUPLICATE_METHODS)
+
+    def count(query: str, found: pl.DataFrame) -> int:
+        with duckdb.connect() as connection:
+            connection.register("found", found.to_arrow())
+            return int(connection.sql(query).fetchall()[0][0])
+
+    assert {name: count(query, found) for name, query in asked.items()} == dict.fromkeys(asked, 0)
+    gone = ~pl.col("is_kept")
+    broken = {
+        "kept_pairs_stay": found.with_columns(is_kept=pl.lit(value=False)),
+        "kept_is_itself": found.with_columns(is_kept=pl.col("is_kept").not_()),
+        "removed_within_the_limit": found.with_columns(near_limit=pl.when(pl.col("distance") > 0).then(0.0)),
+        "removed_for_a_reason": found.with_columns(method=pl.when(gone).then(None).otherwise("method")),
+    }
+    assert asked.keys() == broken.keys()
+    for name, frame in broken.items():
+        assert count(asked[name], frame) > 0, name
