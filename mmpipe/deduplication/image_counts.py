@@ -42,8 +42,7 @@ def identify_pairs(pairs: pl.LazyFrame, first_row: int) -> pl.LazyFrame:
     }
     return pairs.select(
         "pair_id",
-        # NaN is no similarity, and 0.0 is as similar as -0.0
-        similarity=pl.col("clip_similarity").cast(pl.Float64).fill_nan(None) + 0.0,
+        similarity=pl.col("clip_similarity").cast(pl.Float64).fill_nan(None),
         **{name: pl.when(text.is_not_null()).then(text.hash(seed=1)) for name, text in keys.items()},
     ).with_row_index("row", offset=first_row)
 
