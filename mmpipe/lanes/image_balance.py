@@ -87,12 +87,10 @@ def _list_shards(run: StageRun) -> list[str]:
     return [commit.shard for commit in run.read(IMAGE_CANDIDATES).require_manifest().commits]
 
 
-def _plan(run: StageRun, inputs: Mapping[str, str], *arguments: object) -> list[ShardWork]:
+def _plan(run: StageRun, inputs: Mapping[str, str], *arguments: object, extra: str = "") -> list[ShardWork]:
     # how often a subject occurs is a matter of all shards, so each depends on all of what is read
-    return [
-        ShardWork(shard, digest_settings([shard, dict(inputs)]), (run, shard, *arguments))
-        for shard in _list_shards(run)
-    ]
+    digest = digest_settings([dict(inputs), extra])
+    return [ShardWork(shard, digest, (run, shard, *arguments)) for shard in _list_shards(run)]
 
 
 def _conclude(pairs: pl.DataFrame, fates: pl.DataFrame, method: str, subjects_from: str) -> ShardResult:
@@ -197,7 +195,7 @@ def _balance_by_phrases(run: StageRun, balance: ImageBalance, inputs: Mapping[st
         _write_ranks(map_shards(link_shard, tasks, run.engine), scratch, balance.floor)
         told = (scratch, balance.limit or PHRASE_CAP, "noun_phrases", name)
         # ranks lie on this machine, and drawing is no work beside finding the phrases
-        return run.write(_plan(run, inputs, *told), cap_shard, inputs=inputs, is_in_process=True)
+        return run.write(_plan(run, inputs, *told, extra=name), cap_shard, inputs=inputs, is_in_process=True)
 
 
 def link_shard(run: StageRun, shard: str) -> tuple[str, pl.DataFrame]:

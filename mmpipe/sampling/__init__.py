@@ -1,1 +1,1 @@
-"""Chooses among rows: mixing with epochs."""
+"""Chooses among rows: mixing with epochs; balance by queries, noun phrases and concepts."""

@@ -19,6 +19,9 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.list_files import ListTally, read_entries
 from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.sampling.entry_building import EntryLimits
+from mmpipe.storage.lake import Lake
+from mmpipe.tables.text import DEDUPED_CORPUS
+from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 
 WORDNET = """  1 This software and database is being provided to you, the LICENSEE
   2 by Princeton University
@@ -38,7 +41,7 @@ def write_texts(folder: Path) -> Path:
 
 
 def test_words_and_bigrams_reach_their_limits(tmp_path: Path) -> None:
-    limits = EntryLimits(word_count=100, bigram_count=20, bigram_association=19.9)
+    limits = EntryLimits(word_count=100, bigram_count=20, bigram_association=19.5)
 
     built = build_entries(tmp_path / "out.txt", corpora=[EntrySource(write_texts(tmp_path), "CC0")], limits=limits)
 
@@ -106,6 +109,24 @@ def test_counts_are_the_same_in_parts_as_at_once(
     found = dict(values.drop_nulls("word_count").select("entry", "word_count").iter_rows())
     assert found == {word: count for word, count in counts.items() if count >= 30}
     assert whole.by_source["bigrams"] > 100
+
+
+def test_the_lakes_own_corpus_is_counted_dump_by_dump(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    for dump, text in (("d1", "a red barn"), ("d2", "a red barn and a dog")):
+        rows = [{"doc_id": f"{dump}{number}", "text": text} for number in range(60)]
+        publish(lake, DEDUPED_CORPUS, dump, fill_rows(DEDUPED_CORPUS, rows))
+    limits = EntryLimits(bigram_association=1.5)
+
+    whole = build_entries(tmp_path / "whole.txt", lake=lake, lake_licence="as its pages", limits=limits)
+    one = build_entries(tmp_path / "one.txt", lake=lake, dumps=["d2"], limits=limits)
+
+    counts = dict(pl.read_parquet(whole.values).drop_nulls("word_count").select("entry", "word_count").iter_rows())
+    assert counts == {"a": 180, "red": 120, "barn": 120}
+    assert "# Source: deduped_corpus of the lake; licence: as its pages" in whole.file.read_text(encoding="utf-8")
+    assert one.by_source["words"] == 1, "of 60 documents only `a` occurs 100 times"
+    with pytest.raises(ConfigurationError, match="no deduped_corpus of 'd3'"):
+        build_entries(tmp_path / "none.txt", lake=lake, dumps=["d3"])
 
 
 def test_a_limit_in_bits_that_nothing_can_reach_stops(tmp_path: Path) -> None:
