@@ -14,10 +14,12 @@ import yaml
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.image_sections import ImageBalance
+from mmpipe.filtering.list_files import ListTally, read_entries
+from mmpipe.filtering.recipe_lists import find_list
 from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.rules import Rule
-from mmpipe.lanes.image_balance import BALANCED, balance_pairs
+from mmpipe.lanes.image_balance import BALANCED, balance_pairs, find_matcher
 from mmpipe.lanes.stage import Knobs, Stage, StageRun
 from mmpipe.sampling.balance_removals import cite_balance
 from mmpipe.storage.lake import Lake
@@ -195,12 +197,26 @@ def test_a_dump_without_passing_pairs_is_balanced_to_nothing(method: str, tmp_pa
     assert balance(lake, METHODS[method]).manifest.rows_out == 0
 
 
-def test_another_seed_keeps_other_pairs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", list(METHODS))
+def test_another_seed_keeps_other_pairs(method: str, tmp_path: Path) -> None:
     lake = make_lake(tmp_path, 2)
     kept = []
     for seed in (1, 2):
-        balance(lake, replace(METHODS["concepts"], seed=seed))
+        balance(lake, replace(METHODS[method], seed=seed))
         kept.append(set(read(lake).filter("is_kept", caption="A dog in a park")["pair_id"]))
 
     assert kept[0] != kept[1]
-    assert len(kept[0]) == len(kept[1]) == 20
+    assert kept[0]
+
+
+def test_the_packaged_entries_are_distinct_and_each_is_found() -> None:
+    matcher = find_matcher(ImageBalance(method="queries", lower_case=True), "")
+
+    tally = ListTally()
+    listed = list(read_entries(find_list(ListReference(list="balance-entries"), None), str.strip, tally))
+
+    assert tally.broken == 0
+    assert sorted(listed) == matcher.names.sort().to_list()
+    found = matcher.match(pl.Series([f"A {entry.upper()}, seen today" for entry in listed]))
+    named = set(zip(found.rows.tolist(), matcher.names.gather(found.entries).to_list(), strict=True))
+    assert set(enumerate(listed)) <= named
