@@ -163,7 +163,9 @@ def pairs_shard(
     Raises:
         ShardError: no picture of the shard can be read, so that the dump itself must be gone.
     """
-    pairs = _read_ordered(ordered, start, count)
+    from mmpipe.release.aspect_buckets import make_bucket_columns
+
+    pairs = _read_ordered(ordered, start, count).with_columns(**make_bucket_columns())
     rows = choose_captions(pairs, shard, settings)
     released: list[dict[str, Any]] = []
     reasons: dict[str, int] = {}
@@ -197,7 +199,11 @@ def _read_ordered(ordered: Place, start: int, count: int) -> pl.DataFrame:
 
 
 def choose_captions(pairs: pl.DataFrame, shard: str, settings: ImageReleaseSettings) -> list[dict[str, Any]]:
-    """Return the pairs as rows of image_dataset without `image_bytes`: key, released caption, the others."""
+    """Return the pairs as rows of image_dataset without `image_bytes`: key, released caption, the others.
+
+    Each row also has `conditioning`: the columns of `release.aspect_buckets`, which only the files hold.
+    """
+    from mmpipe.release.aspect_buckets import BUCKET_COLUMNS
     from mmpipe.release.webdataset_tars import make_key
 
     rows = []
@@ -217,6 +223,7 @@ def choose_captions(pairs: pl.DataFrame, shard: str, settings: ImageReleaseSetti
                 "crawl_caption": pair["caption"],
                 "other_captions": [other for other in others if other["caption"] != caption],
                 "licence": "unknown",
+                "conditioning": {name: pair[name] for name in BUCKET_COLUMNS},
             }
         )
     return rows
@@ -286,7 +293,7 @@ class ShardFiles:
         from mmpipe.release.webdataset_tars import describe_sample
 
         if self._tar is not None:
-            sample = describe_sample(row, data, error=reason)
+            sample = describe_sample(row, data, error=reason, more=row["conditioning"])
             self.samples.append(sample)
             if data is not None:
                 self._tar.add(sample, row["image_format"], data)

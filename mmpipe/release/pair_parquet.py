@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mmpipe.release.aspect_buckets import BUCKET_COLUMNS
 from mmpipe.release.webdataset_tars import find_extension
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ PAIRS_PER_GROUP = 100
 _TEXTS = ("pair_id", "key", "dump", "doc_id", "page_url", "image_url", "caption_origin", "crawl_caption",
           "image_format", "image_sha256", "licence")  # fmt: skip
 _NUMBERS = {"image_width": "int64", "image_height": "int64", "clip_similarity": "float64"}
+_BUCKET_SIDES, _BUCKET_TUPLES = BUCKET_COLUMNS[:2], BUCKET_COLUMNS[2:]
 
 
 def make_schema() -> pa.Schema:
-    """Return the file's columns: `image` {bytes, path}, `text`, then what is known of the pair.
+    """Return the file's columns: `image` {bytes, path}, `text`, what is known of the pair, SDXL's sizes and crop.
 
     `datasets` finds the features under the key `huggingface` of the schema's metadata.
     """
@@ -34,11 +36,15 @@ def make_schema() -> pa.Schema:
         *(pa.field(name, pa.string()) for name in _TEXTS),
         pa.field("other_captions", pa.list_(pa.string())),
         *(pa.field(name, pa.type_for_alias(kind)) for name, kind in _NUMBERS.items()),
+        *(pa.field(name, pa.int64()) for name in _BUCKET_SIDES),
+        *(pa.field(name, pa.list_(pa.int64())) for name in _BUCKET_TUPLES),
     ]
     features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in ("text", *_TEXTS)}
     features |= {name: {"dtype": kind, "_type": "Value"} for name, kind in _NUMBERS.items()}
     features["image"] = {"_type": "Image"}
     features["other_captions"] = {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"}
+    features |= {name: {"dtype": "int64", "_type": "Value"} for name in _BUCKET_SIDES}
+    features |= {name: {"feature": {"dtype": "int64", "_type": "Value"}, "_type": "List"} for name in _BUCKET_TUPLES}
     ordered = {field.name: features[field.name] for field in fields}
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": ordered}})})
 
@@ -55,10 +61,11 @@ class PairParquetWriter:
         self._rows: list[dict[str, Any]] = []
 
     def add(self, row: Mapping[str, Any], data: bytes) -> None:
-        """Add a row of image_dataset with its picture."""
+        """Add a row of image_dataset, with `conditioning` (the columns of `aspect_buckets`), and its picture."""
         path = f"{row['key']}.{find_extension(row['image_format'])}"
         self._rows.append(
             {name: row[name] for name in (*_TEXTS, *_NUMBERS)}
+            | row["conditioning"]
             | {
                 "image": {"bytes": data, "path": path},
                 "text": row["caption"],

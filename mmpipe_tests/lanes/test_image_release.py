@@ -151,6 +151,18 @@ def test_datasets_reads_the_folder_by_its_card(released: House, tmp_path: Path) 
     assert all(row["image"].size == (row["image_width"], row["image_height"]) for row in rows)
 
 
+def test_every_layout_with_columns_tells_sdxls_sizes_and_crop(released: House) -> None:
+    # Podell et al. 2023: (height, width) of the original and the target, (top, left) of the crop
+    beside = pl.read_parquet(str(released.release / "webdataset" / "*.parquet"))
+    within = pl.read_parquet(str(released.release / "parquet" / "*.parquet"))
+    for frame, width, height in ((beside, "width", "height"), (within, "image_width", "image_height")):
+        assert frame["original_size_as_tuple"].to_list() == [list(size) for size in frame.select(height, width).rows()]
+        for target in frame["target_size_as_tuple"].to_list():
+            assert all(side % 64 == 0 for side in target)
+            assert target[0] * target[1] <= 1024 * 1024
+        assert frame["crop_coords_top_left"].list.len().to_list() == [2] * frame.height
+
+
 def test_parquet_holds_the_bytes(released: House) -> None:
     frame = pl.read_parquet(str(released.release / "parquet" / "*.parquet"))
     compare(released, {row["pair_id"]: (row["text"], row["image"]["bytes"]) for row in frame.iter_rows(named=True)})
