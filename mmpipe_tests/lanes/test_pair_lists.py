@@ -139,7 +139,7 @@ def test_ids_of_listed_pairs_do_not_depend_on_the_cutting(
 def test_a_changed_list_is_read_again_and_the_pages_are_not(tmp_path: Path, lake: Lake) -> None:
     make_mixed_dump(tmp_path / "dump")
     make_candidates(lake, tmp_path / "dump")
-    pl.DataFrame([{"url": "images/a.jpg", "text": "New"}]).write_parquet(tmp_path / "dump" / "list.parquet")
+    pl.DataFrame([{"url": "images/a.jpg", "text": "New"}] * 6).write_parquet(tmp_path / "dump" / "list.parquet")
     frame, production = make_candidates(lake, tmp_path / "dump")
     assert (production.made_shards, production.resumed_shards) == (1, 1)
     assert set(frame["caption"]) == {"A boat", "New"}

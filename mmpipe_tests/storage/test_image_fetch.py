@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpipe.storage.guarded_http import is_public
+from mmpipe.storage.guarded_http import SocketWatch, is_public
 from mmpipe.storage.host_gates import HostGates, HostResting, read_retry_after
 from mmpipe.storage.image_fetch import ImageFetcher
 from mmpipe.storage.places import Place
@@ -283,6 +283,16 @@ def test_a_host_that_trickles_is_left_at_the_deadline(tmp_path: Path, head: byte
         started = time.monotonic()
         assert fetch_one(fetcher, f"{url}/a.png") == ("missing", "fetch_failed: not here after 0.5 s")
         assert time.monotonic() - started < 3
+
+
+def test_a_socket_that_opens_after_the_deadline_is_shut() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, SocketWatch(0) as watch:
+        while not watch.is_over:
+            time.sleep(0.01)
+        watch.add(ours)
+        theirs.settimeout(1)
+        assert theirs.recv(1) == b""
 
 
 def test_dropped_connections_are_named_and_a_dead_host_is_asked_no_more(fetcher: ImageFetcher) -> None:

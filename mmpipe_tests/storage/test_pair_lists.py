@@ -63,7 +63,14 @@ def test_every_layout_gives_the_same_rows_however_it_is_cut(tmp_path: Path, name
 
 
 def test_columns_of_published_lists_are_understood(tmp_path: Path) -> None:
-    laion = {"SAMPLE_ID": 7, "URL": "http://e.org/a.jpg", "TEXT": "a boat", "WIDTH": 300, "NSFW": "UNLIKELY"}
+    laion = {
+        "SAMPLE_ID": 7,
+        "URL": "http://e.org/a.jpg",
+        "TEXT": "a boat",
+        "WIDTH": 300,
+        "NSFW": "UNLIKELY",
+        "LICENSE": None,
+    }
     coyo = {"id": 1, "url": "http://e.org/b.jpg", "text": "b", "image_phash": "ff", "page_url": "http://e.org/p"}
     folder = {"file_name": "images/c.png", "text": "c", "objects": {"bbox": [[1, 2, 3, 4]], "categories": [0]}}
     found = []
