@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mmpipe.filtering.image_sections import InterleavedSettings
 
 
+#: Cosines of one document: pictures beyond so many by sentences are left out, for a page may hold 50,000 of them.
+_MOST_COSINES = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Matches:
     """A document in the order of its sentences.
@@ -81,6 +85,9 @@ def match_document(
         settings: rules of nodes, and what becomes of pictures beyond the number of sentences.
     """
     is_shown = pl.col("pair_id").is_not_null() & pl.col("reason").is_null()
+    most = max(_MOST_COSINES // max(len(sentences), 1), 1)
+    is_beyond = is_shown & (is_shown.cast(pl.Int64).cum_sum() > most)
+    nodes = nodes.with_columns(reason=pl.when(is_beyond).then(pl.lit("too_many_images")).otherwise("reason"))
     shown = nodes.filter(is_shown).get_column("pair_id").to_list()
     cosines = {
         pair_id: compare_embeddings(vectors[pair_id][None], embedded)[0] if len(sentences) else np.empty(0)

@@ -18,6 +18,7 @@ NODE_REASONS = (
     "no_image_embedding",
     "no_text",
     "no_sentence_left",
+    "too_many_images",
 )
 
 #: A paragraph or picture that the page has and the document has not. Exactly one of `text` and `pair_id` is given.

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.extraction.decoding import decode_page
 from mmpipe.extraction.images import find_image_candidates
-from mmpipe.extraction.interleaved import NO_PLACE, OUTSIDE, Markup, PageNode, find_nodes
+from mmpipe.extraction.interleaved import (
+    NO_PLACE,
+    OUTSIDE,
+    Markup,
+    PageNode,
+    _is_next_to_main,
+    _Line,
+    _locate_lines,
+    _Picture,
+    find_nodes,
+)
 from mmpipe.storage.places import Place
 
 SENTENCES = (
@@ -45,7 +58,7 @@ def test_pictures_stand_between_the_paragraphs_that_they_stand_between() -> None
 def test_a_picture_in_a_line_stands_after_it_and_one_between_lines_between_them() -> None:
     a, b, c, d, _ = SENTENCES
     inside = make_page(f'<p>{a} <img src="1.jpg"> {b}</p><p>{c}</p><p>{d}</p>')
-    between = make_page(f'<p>{a}<br><img src="1.jpg"><br>{b}</p><p>{c}</p><p>{d}</p>')
+    between = make_page(f'<p>{a}<br><img src="1.jpg">{b}</p><p>{c}</p><p>{d}</p>')
 
     assert read(inside) == ["The", 1, "A", "Most"]
     assert read(between) == ["The", 1, "In", "A", "Most"]
@@ -79,6 +92,21 @@ def test_a_figures_own_caption_does_not_put_it_outside() -> None:
     html = make_page(f"<p>{a}</p><p>{b}</p>{figure}<p>{c}</p><p>{d}</p>")
 
     assert 1 in read(html)
+
+
+def test_text_of_the_picture_itself_says_nothing_of_where_it_stands() -> None:
+    def judge(**places: Any) -> bool:
+        lines = [_Line("", number, is_main=number == 3, letters=letters) for number, letters in enumerate("abcd")]
+        spans = {"figure_start": 2, "figure_end": 2, "alt_letters": ""} | places
+        return _is_next_to_main(
+            _Picture(0, 2, Markup(None, None, None), False, around=(), **spans), lines, [0, 1, 2, 3]
+        )
+
+    # lines a and b stand before it, c and the main text d behind it
+    assert not judge()
+    assert judge(alt_letters="c")
+    assert not judge(alt_letters="b")
+    assert judge(figure_end=3)
 
 
 def test_the_markup_of_a_picture_is_kept_as_written() -> None:
@@ -137,25 +165,27 @@ def test_many_pictures_and_lines_take_linear_time() -> None:
             "".join(f"<p>{n} {SENTENCES[n % 5]}</p><img src='{n}.jpg' alt='{n}'>" for n in range(pictures))
         )
         find_nodes(html[:5000], [1])
-        started = process_time()
-        find_nodes(html, range(pictures))
-        return process_time() - started
+        least = math.inf
+        for _ in range(2):
+            started = process_time()
+            find_nodes(html, range(pictures))
+            least = min(least, process_time() - started)
+        return least
 
-    assert seconds(20_000) < 40 * max(seconds(1_000), 0.02)
+    # were it quadratic, 400 times
+    assert seconds(20_000) < 80 * max(seconds(1_000), 0.02)
 
 
 def test_lines_that_are_nowhere_cost_no_more_than_others() -> None:
     from time import process_time
 
-    from mmpipe.extraction.interleaved import _Line, _locate_lines
-
     lines = [_Line("", number, is_main=True, letters=f"x{number}" * 20) for number in range(50_000)]
     started = process_time()
 
-    starts = _locate_lines(lines, "abcd" * 250_000)
+    starts = _locate_lines(lines, "xx00x1" * 170_000)
 
     assert starts == [0] * len(lines)
-    assert process_time() - started < 5
+    assert process_time() - started < 2
 
 
 def test_positions_of_real_pages_are_those_of_the_candidates(shared_data) -> None:  # type: ignore[no-untyped-def]

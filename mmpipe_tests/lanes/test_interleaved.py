@@ -211,6 +211,23 @@ def test_a_picture_without_an_embedding_is_left_out_by_name(tmp_path: Path, weig
     check_nothing_is_lost(lake)
 
 
+def test_pictures_beyond_all_measure_are_left_out_by_name(
+    tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = make_lake_of_likenesses(tmp_path, weights, {"boats.jpg": "He left.", "nets.jpg": PARAGRAPHS[1]})
+    monkeypatch.setattr("mmpipe.lanes.sentence_matches._MOST_COSINES", 1)
+
+    run_stages(
+        lake, DUMP, INTERLEAVED_LANE, recipe=make_recipe(order="similarity"),
+        knobs=Knobs(clip_weights=weights, device="cpu"),
+    )  # fmt: skip
+
+    (row,) = read(lake)[0].iter_rows(named=True)
+    assert (row["image_count"], len(row["matched_sim"])) == (1, 1)
+    assert "too_many_images" in {node["reason"] for node in row["removed_nodes"]}
+    check_nothing_is_lost(lake)
+
+
 def test_embeddings_of_other_weights_are_not_compared(tmp_path: Path, weights: str) -> None:
     lake = make_lake_of_likenesses(tmp_path, weights, {"nets.jpg": PARAGRAPHS[1]}, digest="0" * 64)
 
