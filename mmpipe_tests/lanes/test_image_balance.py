@@ -161,6 +161,22 @@ def test_what_is_published_keeps_its_contract(tmp_path: Path) -> None:
     assert [column["name"] for column in contract["properties"]] == IMAGE_BALANCE.column_names
 
 
+@pytest.mark.parametrize("method", ["noun_phrases", "concepts"])
+def test_subjects_ranked_in_parts_are_ranked_alike(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = make_lake(tmp_path, 3)
+    balance(lake, METHODS[method])
+    at_once = read(lake)
+    monkeypatch.setattr("mmpipe.lanes.image_balance._RANKED_LINKS", 10)
+
+    # another number of shards, so that nothing is taken as made already
+    parts = make_lake(tmp_path, 2)
+    balance(parts, METHODS[method])
+
+    assert read(parts).equals(at_once)
+
+
 def test_own_entries_are_read_and_built_once(tmp_path: Path) -> None:
     lake = make_lake(tmp_path, 3)
 
