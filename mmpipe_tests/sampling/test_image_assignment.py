@@ -50,6 +50,13 @@ def test_greedy_choice_would_be_worse() -> None:
     assert assign_images(similarity).tolist() == [1, 0]
 
 
+def test_the_example_that_mmc4_publishes() -> None:
+    # allenai/mmc4, README: two pictures of a manual page; both are likest the second sentence
+    similarity = [[0.24363446, 0.31758785, 0.27694184], [0.22331068, 0.32349196, 0.26118797]]
+
+    assert assign_images(np.array(similarity)).tolist() == [2, 1]
+
+
 def test_likenesses_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="finite matrix"):
         assign_images(np.array([[0.1, np.nan]]))
