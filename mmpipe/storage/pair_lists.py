@@ -18,6 +18,7 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError, ShardError
 from mmpipe.storage.places import Place
+from mmpipe.tables.identity import digest_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -298,6 +299,20 @@ class ImageFiles:
             return (self._root.local_path / path).is_file()
         except (OSError, ValueError):  # a name that the file system cannot have
             return False
+
+
+def identify_image_files(root: Place, paths: Iterable[str]) -> str:
+    """Return a digest that changes when pictures of a dump do: paths, sizes and times, no content; absent ones count.
+
+    On an object store a question per picture would cost more than its reading: there only the paths are told.
+    """
+    if root.local_path is None:
+        return digest_settings(sorted(paths))
+    identities = []
+    for path in sorted(paths):
+        place = root.join(path)
+        identities.append([path, place.identify() if place.is_file() else None])
+    return digest_settings(identities)
 
 
 def read_image_file(root: Place, path: str, max_bytes: int) -> bytes | None:

@@ -17,6 +17,7 @@ from mmpipe.storage.pair_lists import (
     ListRange,
     cut_list,
     find_pair_lists,
+    identify_image_files,
     read_image_file,
     read_list,
     require_pair_list,
@@ -147,6 +148,17 @@ def test_pictures_are_found_beside_the_list_or_the_dump_and_nowhere_else(tmp_pat
         assert files.find("list.parquet", path) is None
     assert read_image_file(Place(str(tmp_path / "d")), "b.png", 10) == b"x"
     assert read_image_file(Place(str(tmp_path / "d")), "gone.png", 10) is None
+
+
+def test_changed_pictures_are_told_without_reading_them(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    root = Place(str(tmp_path))
+    before = identify_image_files(root, ["a.png", "b.png"])
+    assert identify_image_files(root, ["b.png", "a.png"]) == before
+    (tmp_path / "b.png").write_bytes(b"y")
+    with_b = identify_image_files(root, ["a.png", "b.png"])
+    (tmp_path / "a.png").write_bytes(b"longer")
+    assert len({before, with_b, identify_image_files(root, ["a.png", "b.png"])}) == 3
 
 
 @given(st.text(max_size=80))
