@@ -82,7 +82,7 @@ class ImageBalance:
     Attributes:
         method: `queries` (CLIP, MetaCLIP: entries found in the caption), `noun_phrases` (LLaVA: floor and cap) or
             `concepts` (clusters of the picture's embeddings).
-        limit: pairs of one entry (MetaCLIP's t, 20,000), phrase (LLaVA's cap, 100) or concept; null for these defaults.
+        limit: pairs of one entry (MetaCLIP's t, 20,000), phrase (LLaVA's cap, 100) or concept (1,000); null for these.
         floor: phrases of fewer pairs are left alone (LLaVA, 3).
         entries: lists of entries for `queries`, one per line; empty for the packaged one.
         clusters: concepts; null: one per 1,000 pairs.
