@@ -11,6 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+IMAGE_BENCH_PYTHON = ROOT / ".venv-bench-images" / "bin" / "python"
 
 
 def pin_cores(count: int) -> list[int]:
@@ -20,11 +21,11 @@ def pin_cores(count: int) -> list[int]:
     return cores
 
 
-def find_peer_python() -> str:
-    """Return the interpreter that has the peers."""
-    if not BENCH_PYTHON.is_file():
+def find_peer_python(python: Path = BENCH_PYTHON) -> str:
+    """Return the interpreter that has the peers; the image lane's are `IMAGE_BENCH_PYTHON`."""
+    if not python.is_file():
         sys.exit("The peers are not installed: run `make bench-setup`.")
-    return str(BENCH_PYTHON)
+    return str(python)
 
 
 def run_side(python: str, script: Path, *arguments: str) -> dict[str, Any]:

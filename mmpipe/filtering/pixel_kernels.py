@@ -21,24 +21,68 @@ COLOURS = 1 << 15
 _PRECISION_BITS = 22
 
 
+# where channels stand in a pixel of 32 bits, and their five highest bits; unsigned throughout, or numba widens them
+_GREEN, _BLUE = np.uint32(8), np.uint32(16)
+_RED_TOP, _GREEN_TOP, _BLUE_TOP = np.uint32(3), np.uint32(11), np.uint32(19)
+_FIVE_UP, _TEN_UP = np.uint32(5), np.uint32(10)
+_BYTE, _FIVE = np.uint32(255), np.uint32(31)
+
+
 @numba.njit(cache=True, nogil=True)
 def measure_colours(
-    pixels: NDArray[np.uint8], luma: NDArray[np.uint8], levels: NDArray[np.int64], colours: NDArray[np.int32]
+    pixels: NDArray[np.uint32], luma: NDArray[np.uint8], levels: NDArray[np.int64], colours: NDArray[np.int32]
 ) -> None:
     """Write the luma of each pixel, and count the levels of luma and the colours of 32 levels a channel.
 
     Args:
-        pixels: [n, 3 or 4], red, green, blue first.
+        pixels: [n], red in the lowest byte, then green, blue, and one that is not looked at.
         luma: [n], written: ITU-R 601 in Pillow's own fixed point.
-        levels: [256], added to.
-        colours: [32768], added to.
+        levels: [2, 256], added to: of the even pixels and of the odd ones, since equal neighbours would wait for each
+            other's count.
+        colours: [2, 32768], added to, likewise.
     """
-    for place in range(pixels.shape[0]):
-        red, green, blue = np.uint32(pixels[place, 0]), np.uint32(pixels[place, 1]), np.uint32(pixels[place, 2])
-        level = (red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471) + np.uint32(0x8000)) >> 16
-        luma[place] = level
-        levels[level] += 1
-        colours[(red >> 3) << 10 | (green >> 3) << 5 | blue >> 3] += 1
+    for place in range(pixels.size):
+        pixel = pixels[place]
+        luma[place] = (
+            (pixel & _BYTE) * np.uint32(19595)
+            + (pixel >> _GREEN & _BYTE) * np.uint32(38470)
+            + (pixel >> _BLUE & _BYTE) * np.uint32(7471)
+            + np.uint32(0x8000)
+        ) >> np.uint32(16)
+    even = pixels.size // 2 * 2
+    for place in range(0, even, 2):
+        one, other = pixels[place], pixels[place + 1]
+        levels[0, luma[place]] += 1
+        levels[1, luma[place + 1]] += 1
+        colours[
+            0, (one >> _RED_TOP & _FIVE) << _TEN_UP | (one >> _GREEN_TOP & _FIVE) << _FIVE_UP | one >> _BLUE_TOP & _FIVE
+        ] += 1
+        colours[
+            1,
+            (other >> _RED_TOP & _FIVE) << _TEN_UP
+            | (other >> _GREEN_TOP & _FIVE) << _FIVE_UP
+            | other >> _BLUE_TOP & _FIVE,
+        ] += 1
+    for place in range(even, pixels.size):
+        one = pixels[place]
+        levels[0, luma[place]] += 1
+        colours[
+            0, (one >> _RED_TOP & _FIVE) << _TEN_UP | (one >> _GREEN_TOP & _FIVE) << _FIVE_UP | one >> _BLUE_TOP & _FIVE
+        ] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def lay_on_white(pixels: NDArray[np.uint32]) -> None:
+    """Make pixels of red, green, blue and alpha, from the lowest byte on, opaque on white, in Pillow's own rounding."""
+    for place in range(pixels.size):
+        pixel = pixels[place]
+        share = (pixel >> np.uint32(24)) << np.uint32(7)
+        white = np.uint32(255) * (np.uint32(255 << 7) - share)
+        made = np.uint32(255 << 24)
+        for shift in (np.uint32(0), np.uint32(8), np.uint32(16)):
+            level = (pixel >> shift & _BYTE) * share + white + np.uint32(0x80 << 7)
+            made |= (((level >> np.uint32(8)) + level >> np.uint32(8)) >> np.uint32(7)) << shift
+        pixels[place] = made
 
 
 @numba.njit(cache=True, nogil=True)

@@ -32,17 +32,17 @@ def measure_pixels(picture: Image.Image) -> tuple[dict[str, float], NDArray[np.u
 
     width, height = picture.size
     count = width * height
-    levels = np.zeros(LEVELS, np.int64)
-    pixels = _view(picture)
     if picture.mode == "L":
-        luma = pixels
+        levels = np.zeros(LEVELS, np.int64)
+        luma = view_memory(picture)
         count_levels(luma, levels)
         commonest = int(levels.reshape(32, 8).sum(axis=1).max())
     else:
         luma = np.empty(count, np.uint8)
-        colours = np.zeros(COLOURS, np.int32)
-        measure_colours(pixels.reshape(count, -1), luma, levels, colours)
-        commonest = int(colours.max())
+        halves, colours = np.zeros((2, LEVELS), np.int64), np.zeros((2, COLOURS), np.int32)
+        measure_colours(view_memory(picture).view("<u4"), luma, halves, colours)
+        levels = halves.sum(axis=0)
+        commonest = int(colours.sum(axis=0).max())
     flat = luma.reshape(height, width)
     total, squares = sum_laplacian(flat)
     shares = [level / count for level in levels.tolist() if level]
@@ -76,8 +76,6 @@ def measure_codes(luma: NDArray[np.uint8]) -> float:
     if scale < 1:
         sides = [max(1, round(side * scale)) for side in luma.shape[::-1]]
         luma = np.asarray(cv2.resize(luma, sides, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    if min(luma.shape) < 21:  # modules of the smallest code
-        return 0.0
     is_found, corners = cv2.QRCodeDetector().detectMulti(luma)
     if not is_found or corners is None:
         return 0.0
@@ -87,13 +85,19 @@ def measure_codes(luma: NDArray[np.uint8]) -> float:
     return float(covered.mean())
 
 
-def _view(picture: Image.Image) -> NDArray[np.uint8]:
-    """Return the bytes of a picture, four to a pixel if it is RGB: Pillow's own memory where it lies in one piece."""
+def view_memory(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return the bytes of a picture, four to a pixel unless it is L: Pillow's own memory where it lies in one piece.
+
+    The bytes are not to be written to.
+
+    Args:
+        picture: L, RGB or RGBA.
+    """
     import pyarrow as pa
 
     try:
         memory = pa.array(picture)
-        pixels: NDArray[np.uint8] = (memory.flatten() if picture.mode == "RGB" else memory).to_numpy()
+        pixels: NDArray[np.uint8] = (memory if picture.mode == "L" else memory.flatten()).to_numpy()
     except (ValueError, pa.ArrowException):  # a large picture lies in several pieces
-        pixels = np.asarray(picture).reshape(-1)
+        pixels = np.asarray(picture.convert("RGBX") if picture.mode == "RGB" else picture).reshape(-1)
     return pixels

@@ -87,6 +87,15 @@ def test_transparency_shows_white_and_hides_what_lies_under_it() -> None:
     assert picture.getpixel((60, 5)) == (10, 10, 200)
 
 
+def test_every_colour_of_every_alpha_lies_on_white_as_pillow_lays_it() -> None:
+    levels, alphas = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    clear = Image.fromarray(np.dstack([levels, levels[::-1], levels[:, ::-1], alphas]))
+    picture = measure_image(save(clear, "PNG"), LIMIT).picture
+    expected = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    assert picture is not None
+    assert np.array_equal(np.asarray(picture), np.asarray(expected))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_mirrored_ones_too(orientation: int) -> None:
     exif = Image.Exif()
