@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import polars as pl
 
 from mmpipe.lanes.duplicates import make_scratch
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
-from mmpipe.tables.image_counts import IMAGE_COUNTS
 from mmpipe.tables.images import IMAGE_CANDIDATES, IMAGE_SIGNALS
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import polars as pl
 
+    from mmpipe.deduplication.image_counts import DumpCounts
     from mmpipe.deduplication.pair_files import Scratch
+    from mmpipe.storage.commits import Commit
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
 
@@ -55,27 +53,20 @@ class _Counts:
     candidates: Dataset
     signals: Dataset
     scratch: Scratch
-    _file: Path | None = None
-    _places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _counted: DumpCounts | None = None
 
     def read_shard(self, shard: str) -> pl.DataFrame:
-        if self._file is None:
-            self._file = self._count()
-        first, rows = self._places[shard]
-        return IMAGE_COUNTS.conform(pl.scan_parquet(self._file).slice(first, rows).collect())
-
-    def _count(self) -> Path:
-        from mmpipe.deduplication.external_sort import write_rows
-        from mmpipe.deduplication.image_counts import count_pairs, identify_pairs
+        from mmpipe.deduplication.image_counts import count_pairs
 
         commits = self.candidates.require_manifest().commits
-        ends = list(accumulate(commit.rows_out for commit in commits))
-        files = []
-        for commit, end in zip(commits, ends, strict=True):
-            first = end - commit.rows_out
-            self._places[commit.shard] = first, commit.rows_out
-            pairs = self.candidates.read_shard(commit.shard).select("pair_id", "doc_id", "caption", "image_url")
-            measured = self.signals.read_shard(commit.shard).select("pair_id", "phash", "clip_similarity")
-            whole = pairs.join(measured, on="pair_id", how="left", maintain_order="left")
-            files.append(write_rows(identify_pairs(whole.lazy(), first), self.scratch, "keys"))
-        return count_pairs(files, self.scratch)
+        if self._counted is None:
+            rows = sum(commit.rows_out for commit in commits)
+            self._counted = count_pairs(map(self._read_pairs, commits), rows, self.scratch)
+        names = [commit.shard for commit in commits]
+        first = sum(commit.rows_out for commit in commits[: names.index(shard)])
+        return self._counted.read(first, self.candidates.read_shard(shard).get_column("pair_id"))
+
+    def _read_pairs(self, commit: Commit) -> pl.DataFrame:
+        pairs = self.candidates.read_shard(commit.shard).select("pair_id", "doc_id", "caption", "image_url")
+        measured = self.signals.read_shard(commit.shard).select("pair_id", "phash", "clip_similarity")
+        return pairs.join(measured, on="pair_id", how="left", maintain_order="left")

@@ -11,11 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmpipe.deduplication.external_sort import write_rows
-from mmpipe.deduplication.image_counts import count_pairs, identify_pairs
+from mmpipe.deduplication.image_counts import count_pairs
 from mmpipe.deduplication.pair_files import Scratch
 from mmpipe.filtering.captions import normalise_spaces
-from mmpipe.tables.image_counts import IMAGE_COUNTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,13 +36,9 @@ ROWS = st.lists(
 
 
 def count(parts: list[pl.DataFrame], folder: Path, memory_bytes: int = 1 << 26) -> pl.DataFrame:
+    whole = pl.concat(parts)
     folder.mkdir(exist_ok=True)
-    scratch = Scratch(folder, memory_bytes)
-    files, first = [], 0
-    for part in parts:
-        files.append(write_rows(identify_pairs(part.lazy(), first), scratch, "keys"))
-        first += part.height
-    return IMAGE_COUNTS.conform(pl.read_parquet(count_pairs(files, scratch)))
+    return count_pairs(parts, whole.height, Scratch(folder, memory_bytes)).read(0, whole.get_column("pair_id"))
 
 
 def count_plainly(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
