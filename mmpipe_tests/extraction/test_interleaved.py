@@ -95,18 +95,17 @@ def test_a_figures_own_caption_does_not_put_it_outside() -> None:
 
 
 def test_text_of_the_picture_itself_says_nothing_of_where_it_stands() -> None:
-    def judge(**places: Any) -> bool:
-        lines = [_Line("", number, is_main=number == 3, letters=letters) for number, letters in enumerate("abcd")]
+    def judge(main: int, **places: Any) -> bool:
+        lines = [_Line("", number, is_main=number == main, letters=letters) for number, letters in enumerate("abcd")]
         spans = {"figure_start": 2, "figure_end": 2, "alt_letters": ""} | places
-        return _is_next_to_main(
-            _Picture(0, 2, Markup(None, None, None), False, around=(), **spans), lines, [0, 1, 2, 3]
-        )
+        picture = _Picture(0, 2, Markup(None, None, None), is_outside=False, around=(), **spans)
+        return _is_next_to_main(picture, lines, [0, 1, 2, 3])
 
-    # lines a and b stand before it, c and the main text d behind it
-    assert not judge()
-    assert judge(alt_letters="c")
-    assert not judge(alt_letters="b")
-    assert judge(figure_end=3)
+    # lines a and b stand before it, c and d behind it; one of them is main text
+    assert (judge(0), judge(1), judge(2), judge(3)) == (False, True, True, False)
+    assert judge(3, alt_letters="c")
+    assert judge(0, alt_letters="b")
+    assert judge(3, figure_end=3)
 
 
 def test_the_markup_of_a_picture_is_kept_as_written() -> None:
