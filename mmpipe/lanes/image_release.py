@@ -86,15 +86,20 @@ def order_pairs(pairs: Dataset, captions: Dataset, folder: Place) -> Place:
     place = folder.join(f"{label}.parquet")
     if place.is_file():
         return place
-    usable = captions.scan().filter("is_kept", "image_consistent").sort("match_probability", "caption_id")
+    texts = captions.scan()
+    judged_noise = texts.filter((pl.col("reason") == "unmatched_caption") & ~pl.col("is_crawl_caption"))
     others = (
-        usable.filter(~pl.col("is_crawl_caption"))
+        texts.filter(pl.col("is_kept") & pl.col("image_consistent") & ~pl.col("is_crawl_caption"))
+        # what one method wrote another may have judged: the same text stands once, with its score, or not at all
+        .join(judged_noise, on=["pair_id", "caption"], how="anti")
+        .group_by("pair_id", "caption")
+        .agg(pl.col("method", "match_probability", "caption_id").sort_by("match_probability", "caption_id",
+             descending=[True, False], nulls_last=True).first())
         .group_by("pair_id")
         .agg(other_captions=pl.struct("caption", "method", "match_probability").sort_by(
-            pl.col("match_probability"), pl.col("caption_id"), descending=[True, False], nulls_last=True
-        ))
+             "match_probability", "caption_id", descending=[True, False], nulls_last=True))
     )  # fmt: skip
-    refused = captions.scan().filter("is_crawl_caption").group_by("pair_id").agg(is_refused=(~pl.col("is_kept")).any())
+    refused = texts.filter("is_crawl_caption").group_by("pair_id").agg(is_refused=(~pl.col("is_kept")).any())
     frame = (
         pairs.scan()
         .join(others, on="pair_id", how="left")

@@ -194,3 +194,10 @@ def test_a_broken_shard_is_an_exception(house: House, weights: dict[str, str], m
     monkeypatch.setattr(Captioner, "caption", refuse)
     with pytest.raises(ShardError, match="the device is gone"):
         house.make(weights, methods=("recaption",))
+
+
+def test_other_weights_make_the_rows_again(house: House, weights: dict[str, str]) -> None:
+    house.make({}, methods=("gender_swap",))
+    measured = house.make({"clip_weights": weights["clip_weights"]}, methods=("gender_swap",))
+    assert measured.made_shards == 1
+    assert house.rows["clip_similarity"].null_count() == 0

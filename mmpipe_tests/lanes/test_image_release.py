@@ -9,7 +9,7 @@ import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -18,8 +18,11 @@ import yaml
 from mmpipe.errors import ShardError
 from mmpipe.filtering.image_sections import ImageReleaseSettings
 from mmpipe.filtering.recipes import load_recipe
+from mmpipe.lanes.image_captions import CAPTION_STAGE
 from mmpipe.lanes.image_release import IMAGE_RELEASE_LANE, _list_configurations
+from mmpipe.lanes.images import IMAGE_LANE
 from mmpipe.lanes.stage import Knobs
+from mmpipe.lanes.text import TEXT_LANE
 from mmpipe.release.dataset_card import Card, render_card
 from mmpipe.storage.image_cache import ImageCache
 from mmpipe.storage.lake import Lake
@@ -27,8 +30,12 @@ from mmpipe.storage.places import Place
 from mmpipe.storage.shards import Production
 from mmpipe.tables.image_captions import IMAGE_CAPTIONS
 from mmpipe.tables.image_release import IMAGE_DATASET
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe_tests.lanes.pair_lake import add_pairs, draw_pairs, fill_rows, publish
-from mmpipe_tests.lanes.running import run_stages
+from mmpipe_tests.lanes.running import add_dump, run_stages
+
+if TYPE_CHECKING:
+    from mmpipe.demo.sample_crawl import SampleCrawl
 
 ALL = ("webdataset", "parquet", "imagefolder", "llava", "blip")
 
@@ -295,7 +302,10 @@ def test_captions_stand_beside_the_crawls_and_replace_it_only_when_asked(house: 
                 "is_kept": False, "match_probability": 0.1},
         base | {"caption_id": "2", "method": "capfilt", "caption": "A fair text", "match_probability": 0.7},
         base | {"caption_id": "3", "method": "capfilt", "caption": "The best text", "match_probability": 0.9},
-        base | {"caption_id": "4", "method": "capfilt", "caption": "A wrong text", "is_kept": False},
+        base | {"caption_id": "4", "method": "capfilt", "caption": "A wrong text", "is_kept": False,
+                "reason": "unmatched_caption"},
+        base | {"caption_id": "0", "method": "recaption", "caption": "A wrong text"},
+        base | {"caption_id": "01", "method": "recaption", "caption": "A fair text"},
         base | {"caption_id": "5", "method": "gender_swap", "caption": "A queen", "image_consistent": False},
     ]  # fmt: skip
     publish(house.lake, IMAGE_CAPTIONS, "dump-1", fill_rows(IMAGE_CAPTIONS, rows))
@@ -303,7 +313,9 @@ def test_captions_stand_beside_the_crawls_and_replace_it_only_when_asked(house: 
     house.make(("blip",))
     row = house.rows.filter(pl.col("pair_id") == pair["pair_id"]).row(0, named=True)
     assert (row["caption"], row["caption_origin"]) == (pair["caption"], "alt")
-    assert [other["caption"] for other in row["other_captions"]] == ["The best text", "A fair text"]
+    assert [(other["caption"], other["method"], other["match_probability"]) for other in row["other_captions"]] == [
+        ("The best text", "capfilt", 0.9), ("A fair text", "capfilt", 0.7)
+    ]  # fmt: skip
     items = json.loads((house.release / "blip.json").read_text())
     assert len(items) == 14 + 2
 
@@ -335,3 +347,30 @@ def test_the_cache_is_the_one_that_was_filled(house: House) -> None:
     from PIL import Image
 
     assert Image.open(io.BytesIO(data)).size[0] == house.pairs["image_width"][0]
+
+
+def test_pairs_of_a_crawl_are_released_by_reference(sample_crawl: SampleCrawl, tmp_path: Path) -> None:
+    import webdataset
+
+    lake, dump = Lake(str(tmp_path / "lake")), sample_crawl.dumps[0]
+    recipe = load_recipe("refinedweb")
+    # no weights here, and what was not measured does not pass
+    rules = tuple(rule for rule in recipe.images.rules if rule.signal != "clip_similarity")
+    recipe = replace(recipe, images=replace(recipe.images, rules=rules))
+    add_dump(lake, dump.name, dump.folder, dump.files)
+    stages = [TEXT_LANE[0], *IMAGE_LANE, CAPTION_STAGE]
+    run_stages(lake, dump.name, stages, recipe=recipe)
+    for stage in stages:
+        lake.dataset(stage.table, dump.name).record_verdict([])
+    run_stages(lake, None, IMAGE_RELEASE_LANE, recipe=recipe)
+    kept = lake.dataset(FILTERED_IMAGE_PAIRS, dump.name).scan().collect()
+    folder = Path(lake.dataset(IMAGE_DATASET).folder.url) / "release" / "webdataset"
+    samples = webdataset.WebDataset(sorted(map(str, folder.glob("*.tar"))), shardshuffle=False)
+    found = {json.loads(raw["json"])["pair_id"]: raw for raw in samples}
+    assert kept.height > 5
+    assert set(found) == set(kept["pair_id"])
+    for pair in kept.iter_rows(named=True):
+        raw = found[pair["pair_id"]]
+        data = next(raw[kind] for kind in ("jpg", "png", "webp", "gif") if kind in raw)
+        assert hashlib.sha256(data).hexdigest() == pair["image_sha256"]
+        assert raw["txt"].decode() == pair["caption"]
