@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from mmpipe.assets.project import Project
 
 SAMPLE_DUMPS = ("sample-2026-40", "sample-2026-44")
-#: What the tiny checkpoint learns from: how many pictures, and the seed of its weights.
-CLIP_PICTURES = 4000
+#: How the tiny checkpoint is trained: on which pictures (`draw_lessons`) and from which weights, and how many batches.
 CLIP_SEED = 7
+CLIP_STEPS = 400
 
 
 def run_demo(console: Console, project: Project, source: str | None, pages_per_dump: int) -> None:
@@ -92,14 +92,11 @@ def prepare_clip(console: Console, folder: Path) -> None:
     """Train the demo's CLIP checkpoint on drawn pictures, unless it is there."""
     if (folder / "open_clip_config.json").is_file():
         return
-    from mmpipe.demo.picture_specs import list_specs
-    from mmpipe.demo.pictures import describe_picture, draw_picture
+    from mmpipe.demo.picture_scenes import draw_lessons
     from mmpipe.models.clip_training import train_tiny_clip
 
     console.print("Training the demo's tiny CLIP on drawn pictures (once, under a minute) …")
-    specs = list_specs(CLIP_SEED, part="training")[:CLIP_PICTURES]
-    pairs = [(draw_picture(spec), describe_picture(spec, variant)) for variant, spec in enumerate(specs)]
-    train_tiny_clip(pairs, folder, seed=CLIP_SEED)
+    train_tiny_clip(draw_lessons(CLIP_SEED), folder, seed=CLIP_SEED, steps=CLIP_STEPS)
 
 
 def _write_sample(console: Console, folder: Path, pages_per_dump: int) -> list[Dump]:

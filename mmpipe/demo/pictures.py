@@ -45,12 +45,12 @@ def describe_picture(spec: PictureSpec, variant: int = 0) -> str:
     number = _NUMBER_WORDS[spec.count]
     caption = template.format(
         colour=spec.colour,
-        a_colour=_with_article(spec.colour),
-        A_colour=_with_article(spec.colour).capitalize(),
+        a_colour=put_article(spec.colour),
+        A_colour=put_article(spec.colour).capitalize(),
         shape=spec.shape,
         shapes=_PLURALS.get(spec.shape, spec.shape + "s"),
         background=spec.background,
-        a_background=_with_article(spec.background),
+        a_background=put_article(spec.background),
         number=number,
         Number=number.capitalize(),
     )
@@ -71,14 +71,32 @@ def draw_picture(spec: PictureSpec) -> Image.Image:
     image = Image.new("RGB", (width, height), BACKGROUNDS[spec.background])
     draw = ImageDraw.Draw(image)
     for centre_x, centre_y, radius in _place_shapes(spec, width, height, rng):
-        outline = _find_outline(spec.shape, radius, float(rng.uniform(-0.35, 0.35)))
-        _fill_outline(draw, spec.shape, [(centre_x + x, centre_y + y) for x, y in outline], COLOURS[spec.colour])
-    image = image.resize((spec.width, spec.height), Image.Resampling.LANCZOS)
-    # Blotches as of paper and a fine grain: no two files are alike, and none is so flat that it falls under 5 KB.
+        turn = float(rng.uniform(-0.35, 0.35))
+        fill_shape(draw, spec.shape, (centre_x, centre_y), radius, turn, COLOURS[spec.colour])
+    return lay_on_paper(image, (spec.width, spec.height), spec.grain, rng)
+
+
+def fill_shape(
+    draw: ImageDraw, shape: str, centre: tuple[float, float], radius: float, turn: float, fill: tuple[int, int, int]
+) -> None:
+    """Draw one shape that fits a circle of `radius` pixels about `centre`, turned by `turn` radians."""
+    outline = _find_outline(shape, radius, turn)
+    _fill_outline(draw, shape, [(centre[0] + x, centre[1] + y) for x, y in outline], fill)
+
+
+def lay_on_paper(image: Image.Image, size: tuple[int, int], grain: int, rng: np.random.Generator) -> Image.Image:
+    """Return the picture reduced to `size` and textured.
+
+    Blotches as of paper and a fine grain: no two files are alike, and none is so flat that it falls under 5 KB.
+    """
+    import numpy as np
+    from PIL import Image
+
+    image = image.resize(size, Image.Resampling.LANCZOS)
     blotches = rng.normal(0, 7, (9, 9)).astype(np.float32)
     paper = np.asarray(Image.fromarray(blotches).resize(image.size, Image.Resampling.BICUBIC))
-    grain = rng.integers(-spec.grain, spec.grain + 1, (spec.height, spec.width)).astype(np.float32)
-    pixels = np.asarray(image, dtype=np.float32) + (paper + grain)[:, :, None]
+    fine = rng.integers(-grain, grain + 1, (size[1], size[0])).astype(np.float32)
+    pixels = np.asarray(image, dtype=np.float32) + (paper + fine)[:, :, None]
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
@@ -156,5 +174,6 @@ def _quarter_turns(point: tuple[float, float], turns: int) -> tuple[float, float
     return x, y
 
 
-def _with_article(word: str) -> str:
+def put_article(word: str) -> str:
+    """Return the word after `a` or `an`."""
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -94,7 +94,8 @@ def train_tiny_clip(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = _make_model()
+            # channels last: convolutions on a CPU are a third faster
+            model = _make_model().to(memory_format=torch.channels_last)
             images, captions = _prepare_pairs(pairs)
             distinct = len({caption.lower() for caption in captions})
             if distinct < batch_size:
@@ -161,15 +162,14 @@ def _draw_batches(captions: list[str], batch_size: int, steps: int, seed: int) -
 
 
 def _vary(images: torch.Tensor) -> torch.Tensor:
-    """Return normalised floats, a random half of each batch mirrored and all shifted by up to 6 pixels."""
+    """Return normalised floats, all shifted by up to 6 pixels; not mirrored, or left would become right."""
     import torch
 
     floats = (images.float() / 255 - _PREPROCESS["mean"][0]) / _PREPROCESS["std"][0]  # type: ignore[operator]
-    flip = torch.rand(len(floats)) < 0.5
-    floats = torch.where(flip[:, None, None, None], floats.flip(3), floats)
     padded = torch.nn.functional.pad(floats, (6, 6, 6, 6), mode="replicate")
     down, right = torch.randint(0, 13, (2,)).tolist()
-    return padded[:, :, down : down + _IMAGE_SIZE, right : right + _IMAGE_SIZE]
+    shifted = padded[:, :, down : down + _IMAGE_SIZE, right : right + _IMAGE_SIZE]
+    return shifted.contiguous(memory_format=torch.channels_last)
 
 
 def _save(model: torch.nn.Module, folder: Path) -> None:
