@@ -139,6 +139,16 @@ def test_the_nearest_is_that_of_brute_force(seed, count, others, kind, radius) -
             assert int(found) == smallest[1]
 
 
+def test_pairs_of_two_sides_that_are_cut_into_parts_are_all_found() -> None:
+    one, other = (np.unique(draw_hashes(seed, 2600, "random")) for seed in (1, 2))
+    one[::3] = other[: len(one[::3])] ^ np.uint64(0b1001)
+    one = np.unique(one)
+    bits = np.bitwise_count(one[:, None] ^ other[None, :])
+    expected = {(int(a), int(b), int(bits[a, b])) for a, b in zip(*np.nonzero(bits <= 8), strict=True)}
+    assert len(expected) > 800
+    assert set(collect(find_near_pairs(one, 8, other, memory_bytes=1))) == expected
+
+
 def test_a_million_copies_are_a_star() -> None:
     hashes = np.full(1_000_000, 0xBA8C84536BD3C366, dtype=np.uint64)
     assert sum(len(part.left) for part in find_near_pairs(hashes, 10)) == 999_999

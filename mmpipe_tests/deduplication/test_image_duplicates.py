@@ -171,6 +171,21 @@ def test_many_pairs_are_decided_by_the_index_as_by_the_definition(orientations: 
     assert {pair_id: (keeper, bits) for pair_id, keeper, bits in gone.iter_rows()} == expected
 
 
+def test_of_two_pictures_as_near_the_better_is_named_whichever_turn_finds_it(tmp_path: Path) -> None:
+    best, second, turned = "00000000ffffffff", "ffffffff00000000", "0f0f0f0f0f0f0f0f"
+    far = [f"{digit}" * 16 for digit in "356ac"]
+    pairs = make_pairs(1, 3).with_columns(
+        phash=pl.Series([best, second, turned]),
+        phash_orientations=pl.Series([None, None, " ".join([turned, second, best, *far])]),
+        area=pl.Series([3.0, 2.0, 1.0]),
+        caption=pl.lit("x"),
+    )
+    found = find_duplicates(pairs, ImageSearch(phash_distance=2, orientations=True), scratch=tmp_path).duplicates
+    assert found.filter(~pl.col("is_kept")).select("pair_id", "kept_pair_id", "method").rows() == [
+        ("p00002", "p00000", "orientation")
+    ]
+
+
 def test_of_a_chain_the_far_end_stays(tmp_path: Path) -> None:
     hashes = ["0000000000000000", "000000000000001f", "00000000000003ff"]
     pairs = make_pairs(1, 3).with_columns(
@@ -252,7 +267,7 @@ def test_evaluation_images_go_and_are_kept_for_nobody(tmp_path: Path) -> None:
         image_sha256=pl.Series([f"{n:064x}" for n in range(6)]),
         image_md5=pl.Series([f"{n:032x}" for n in range(6)]),
     )  # fmt: skip
-    evaluation = sort_evaluation_hashes(["00000000000000FF", f"{2:064x}", f" {5:032X}"])
+    evaluation = sort_evaluation_hashes(["00000000000000FF", "0" * 16, f"{0:064x}", f"{2:064x}", f" {5:032X}"])
     found = find_duplicates(
         pairs,
         ImageSearch(phash_distance=4, evaluation_distance=1, trims_borders=True),
@@ -260,7 +275,7 @@ def test_evaluation_images_go_and_are_kept_for_nobody(tmp_path: Path) -> None:
         evaluation=evaluation,
     ).duplicates  # fmt: skip
     assert found.select("pair_id", "method", "distance", "evaluation_hash", "kept_pair_id", "is_kept").rows() == [
-        ("p00000", "evaluation_set", 0, "00000000000000ff", None, False),
+        ("p00000", "evaluation_set", None, f"{0:064x}", None, False),
         ("p00001", "evaluation_set", 1, "00000000000000ff", None, False),
         ("p00002", "evaluation_set", None, f"{2:064x}", None, False),
         ("p00005", "evaluation_set", None, f"{5:032x}", None, False),
