@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
-    import torch
     from PIL import Image
 
     from mmpipe.models.clip import ClipModel
@@ -55,8 +54,8 @@ class ImageScorer:
         """Score column to the SHA-256 of the weights behind it; a head's stands beside CLIP's, on which it rests."""
         return {"clip_similarity": self.clip.digest} | {head.column: head.digest for head in self.heads}
 
-    def prepare_image(self, picture: Image.Image) -> torch.Tensor:
-        """Return CLIP's own preprocessing of a picture, [3, height, width]; safe in threads."""
+    def prepare_image(self, picture: Image.Image) -> np.ndarray:
+        """Return CLIP's own preprocessing of a picture, [height, width, 3] of uint8; safe in threads."""
         return self.clip.prepare_image(picture)
 
     def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> Mapping[str, np.ndarray]:

@@ -78,9 +78,15 @@ def test_score_does_not_depend_on_its_company(folder: Path, clip: ClipModel, siz
 
 
 def test_pictures_are_prepared_as_the_checkpoint_says(clip: ClipModel) -> None:
-    prepared = clip.prepare_image(Image.new("L", (300, 100), 128))
-    assert tuple(prepared.shape) == (3, 64, 64)
-    assert prepared.mean().item() == pytest.approx((128 / 255 - 0.5) / 0.25, abs=1e-3)
+    import open_clip
+
+    pictures = [Image.new("L", (300, 100), 128), paint("red", 1), paint("pink", 2).convert("CMYK")]
+    prepared = clip.normalize([clip.prepare_image(picture) for picture in pictures])
+    assert tuple(prepared.shape) == (3, 3, 64, 64)
+    assert prepared[0].mean().item() == pytest.approx((128 / 255 - 0.5) / 0.25, abs=1e-3)
+    _, _, own = open_clip.create_model_and_transforms(f"local-dir:{clip.folder}")
+    for picture, tensor in zip(pictures, prepared, strict=True):
+        assert (tensor - own(picture.convert("RGB"))).abs().max().item() < 1e-6
 
 
 def test_digest_names_the_weights(folder: Path, clip: ClipModel, tmp_path: Path) -> None:
