@@ -65,7 +65,7 @@ CASES: tuple[tuple[str, list[Any], list[Any]], ...] = (
     ("cogvlm_nsfw_score", [0.5], [0.5001]),
     ("cogvlm_caption_is_file_name", [0], [1]),
     ("cogvlm_caption_is_boilerplate", [0], [1]),
-    ("cogvlm_caption_repeated_char_ratio", [0.1], [0.1001]),
+    ("cogvlm_caption_repeated_char_ratio", [0.2], [0.2001]),
     ("cogvlm_caption_repeated_word_ratio", [0.1], [0.1001]),
     ("cogvlm_caption_alphanumeric_ratio", [0.6], [0.5999]),
     ("cogvlm_caption_flagged_words", [0], [1]),
@@ -160,7 +160,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, list[tuple[str, Any]]]]] = {
     ),
     "cogvlm": (
         {"image_aspect_ratio": 6.0, "nsfw_score": 0.5, "caption_is_file_name": 0, "caption_is_boilerplate": 0,
-         "caption_repeated_char_ratio": 0.1, "caption_repeated_word_ratio": 0.1, "caption_alphanumeric_ratio": 0.6,
+         "caption_repeated_char_ratio": 0.2, "caption_repeated_word_ratio": 0.1, "caption_alphanumeric_ratio": 0.6,
          "caption_flagged_words": 0, "caption_political_words": 0},
         {
             "cogvlm_image_aspect_ratio": [("image_aspect_ratio", 6.0001)],
