@@ -26,7 +26,7 @@ IMAGE_DATASET = Table(
         Column("key", pl.String, "Name of its files: number of the shard, then place in it; no dots."),
         _from_pairs("dump", "Dump it comes from."),
         _from_pairs("doc_id", "Page the picture stands on."),
-        _from_pairs("page_url", "URL of the page."),
+        _from_pairs("page_url", "URL of the page, if known.", nullable=True),
         _from_pairs("image_url", "URL of the picture."),
         Column(
             "caption",

@@ -326,6 +326,14 @@ def test_captions_stand_beside_the_crawls_and_replace_it_only_when_asked(house: 
     assert [other["caption"] for other in row["other_captions"]] == ["A fair text"]
 
 
+def test_a_pair_without_a_page_is_released_too(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.pairs = house.pairs.with_columns(page_url=pl.lit(None, dtype=pl.String)).filter(pl.col("dump") == "dump-2")
+    publish(house.lake, FILTERED_IMAGE_PAIRS, "dump-2", house.pairs)
+    house.make()
+    assert house.rows.filter(pl.col("dump") == "dump-2")["page_url"].null_count() == 4
+
+
 def test_the_card_tells_layouts_licence_and_what_is_missing(released: House) -> None:
     card = (released.folder / "README.md").read_text()
     header = yaml.safe_load(card.split("---\n")[1])
