@@ -100,9 +100,9 @@ def measure_pairs(
     """
     texts = dict(candidates.select("pair_id", "caption").iter_rows())
 
-    def measure(data: bytes) -> tuple[Row, Any]:
+    def measure(data: bytes, digest: bytes) -> tuple[Row, Any]:
         """Measure one picture and prepare it for the model; the full picture is let go here."""
-        image = measure_image(data, max_pixels, choice, header_rules)
+        image = measure_image(data, max_pixels, choice, header_rules, digest.hex())
         row: Row = {"decode_status": image.status, "decode_detail": image.detail, **image.signals}
         if scorer is None or image.picture is None or not (needs_embedding is None or needs_embedding(row)):
             return row, None
@@ -153,7 +153,7 @@ def _score(pairs: Sequence[tuple[Row, Any]], texts: Mapping[str, str], scorer: P
 
 def _decode_ahead(
     pairs: Iterator[tuple[str, bytes]],
-    measure: Callable[[bytes], tuple[Row, Any]],
+    measure: Callable[[bytes, bytes], tuple[Row, Any]],
     batch_size: int,
     threads: int,
     is_scored: bool,
@@ -174,7 +174,7 @@ def _decode_ahead(
                 elif row is not None and (not is_scored or row["decode_status"] != "ok"):
                     picture.outcome = pool.submit(_repeat, row)
                 else:
-                    picture.outcome = pool.submit(measure, picture.data)
+                    picture.outcome = pool.submit(measure, picture.data, digest)
             return batch
 
         ahead = submit({})

@@ -72,17 +72,22 @@ def measure_colours(
 
 
 @numba.njit(cache=True, nogil=True)
-def lay_on_white(pixels: NDArray[np.uint32]) -> None:
-    """Make pixels of red, green, blue and alpha, from the lowest byte on, opaque on white, in Pillow's own rounding."""
-    for place in range(pixels.size):
-        pixel = pixels[place]
+def lay_on_white(clear: NDArray[np.uint32], made: NDArray[np.uint32]) -> None:
+    """Write pixels of red, green, blue and alpha, from the lowest byte on, opaque on white, in Pillow's own rounding.
+
+    Args:
+        clear: [n].
+        made: [n], written.
+    """
+    for place in range(clear.size):
+        pixel = clear[place]
         share = (pixel >> np.uint32(24)) << np.uint32(7)
         white = np.uint32(255) * (np.uint32(255 << 7) - share)
-        made = np.uint32(255 << 24)
+        opaque = np.uint32(255 << 24)
         for shift in (np.uint32(0), np.uint32(8), np.uint32(16)):
             level = (pixel >> shift & _BYTE) * share + white + np.uint32(0x80 << 7)
-            made |= (((level >> np.uint32(8)) + level >> np.uint32(8)) >> np.uint32(7)) << shift
-        pixels[place] = made
+            opaque |= (((level >> np.uint32(8)) + level >> np.uint32(8)) >> np.uint32(7)) << shift
+        made[place] = opaque
 
 
 @numba.njit(cache=True, nogil=True)
