@@ -12,7 +12,7 @@ import polars as pl
 from mmpipe.errors import ConfigurationError
 from mmpipe.lanes.image_release import read_present
 from mmpipe.lanes.instructions import open_run_teacher, refuse_outage
-from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
+from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.image_captions import IMAGE_CAPTIONS
@@ -254,6 +254,3 @@ def measure_similarity(
         row["clip_similarity"] = float(of_pictures[row["pair_id"]] @ text)
         row["clip_weights"] = clip.digest
     return rows
-
-
-CAPTION_STAGE = Stage(IMAGE_CAPTIONS, (FILTERED_IMAGE_PAIRS,), caption_images, ("captions",))

@@ -11,7 +11,8 @@ import pytest
 from mmpipe.errors import ConfigurationError, ShardError
 from mmpipe.filtering.image_sections import CaptionSettings
 from mmpipe.filtering.recipes import load_recipe
-from mmpipe.lanes.image_captions import CAPTION_STAGE, CaptionModels, captions_shard
+from mmpipe.lanes.image_captions import CaptionModels, captions_shard
+from mmpipe.lanes.image_lane import IMAGE_LANE
 from mmpipe.lanes.stage import Knobs
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.lake import Lake
@@ -24,6 +25,7 @@ from mmpipe_tests.lanes.running import run_stages, save_untrained_clip
 from mmpipe_tests.models.tiny_vision import save_blip
 
 DUMP = "dump-1"
+CAPTION_STAGE = [stage for stage in IMAGE_LANE if stage.table is IMAGE_CAPTIONS]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ class House:
     def make(self, weights: dict[str, str], **settings: Any) -> Production:
         recipe = replace(load_recipe("refinedweb"), captions=CaptionSettings(**settings))
         knobs = Knobs(cache_folder=self.cache, device="cpu", **weights)
-        return run_stages(self.lake, DUMP, [CAPTION_STAGE], recipe=recipe, knobs=knobs)["image_captions"]
+        return run_stages(self.lake, DUMP, CAPTION_STAGE, recipe=recipe, knobs=knobs)["image_captions"]
 
     @property
     def rows(self) -> pl.DataFrame:

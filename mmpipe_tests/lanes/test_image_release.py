@@ -18,9 +18,8 @@ import yaml
 from mmpipe.errors import ShardError
 from mmpipe.filtering.image_sections import ImageReleaseSettings
 from mmpipe.filtering.recipes import load_recipe
-from mmpipe.lanes.image_captions import CAPTION_STAGE
+from mmpipe.lanes.image_lane import IMAGE_LANE
 from mmpipe.lanes.image_release import IMAGE_RELEASE_LANE, _list_configurations
-from mmpipe.lanes.images import IMAGE_LANE
 from mmpipe.lanes.stage import Knobs
 from mmpipe.lanes.text import TEXT_LANE
 from mmpipe.release.dataset_card import Card, render_card
@@ -366,7 +365,7 @@ def test_pairs_of_a_crawl_are_released_by_reference(sample_crawl: SampleCrawl, t
     rules = tuple(rule for rule in recipe.images.rules if rule.signal != "clip_similarity")
     recipe = replace(recipe, images=replace(recipe.images, rules=rules))
     add_dump(lake, dump.name, dump.folder, dump.files)
-    stages = [TEXT_LANE[0], *IMAGE_LANE, CAPTION_STAGE]
+    stages = [TEXT_LANE[0], *IMAGE_LANE]
     run_stages(lake, dump.name, stages, recipe=recipe)
     for stage in stages:
         lake.dataset(stage.table, dump.name).record_verdict([])
