@@ -21,6 +21,9 @@ from mmpipe.demo.picture_scenes import (
 from mmpipe.demo.picture_specs import BACKGROUNDS, COLOURS, SHAPES, list_specs
 from mmpipe.demo.pictures import describe_picture
 
+#: Where the first shape must lie, seen from the second: steps to the right and down.
+WHERE = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
+
 LAYOUTS = st.builds(
     lambda shapes, colours, relation, background, seed: Scene(
         background, tuple(colours), shapes=tuple(shapes), relation=relation, seed=seed
@@ -49,7 +52,7 @@ def find_centre(scene: Scene, colour: str) -> tuple[float, float]:
 def test_shapes_lie_where_the_caption_says(scene: Scene) -> None:
     first, second = (find_centre(scene, colour) for colour in scene.colours)
     assert scene.relation is not None
-    right, down = RELATIONS[scene.relation]
+    right, down = WHERE[scene.relation]
     along = (first[0] - second[0]) * right + (first[1] - second[1]) * down
     across = abs(first[0] - second[0]) * abs(down) + abs(first[1] - second[1]) * abs(right)
     assert along > SIDE * 0.3

@@ -72,10 +72,10 @@ def test_same_labelled_pictures_give_the_same_head_in_any_order(tmp_path: Path, 
 
 
 def test_labels_without_a_pattern_are_reported_as_none(tmp_path: Path) -> None:
-    rows = make_rows(1000)
-    labels = np.random.default_rng(6).integers(0, 2, 1000).astype(float)
+    rows = make_rows(400, dimension=100)
+    labels = np.random.default_rng(6).integers(0, 2, 400).astype(float)
     report = train_head(rows, labels, folder=tmp_path)
-    assert 0.38 < report.value < 0.62, "the held-out pictures must not have been trained on"
+    assert 0.3 < report.value < 0.7, "the held-out pictures must not have been trained on"
 
 
 def test_same_picture_twice_is_not_on_both_sides(tmp_path: Path) -> None:
