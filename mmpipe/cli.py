@@ -375,13 +375,27 @@ def judge(
 def report(
     dump: Annotated[str, typer.Argument(help="Name of the dump.")],
     out: Annotated[Path | None, typer.Option(help="File to write; else report-DUMP.html here.")] = None,
+    lane: Annotated[str, typer.Option(help="text or images.")] = "text",
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Labelled sample of pairs (.csv, .parquet, .jsonl) that rules are compared with."),
+    ] = None,
 ) -> None:
-    """Write what became of a dump's text as one HTML page: funnel, rules, histograms, languages, hosts, samples."""
+    """Write what became of a dump's text or pictures as one HTML page: funnel, rules, histograms, hosts, samples."""
     from mmpipe.commands.report import save_report
     from mmpipe.storage.lake import Lake
 
     _open_project()
-    path = save_report(Lake(os.environ["MMPIPE_LAKE"]), dump, (out or Path(f"report-{dump}.html")).absolute())
+    root = os.environ["MMPIPE_LAKE"]
+    name = f"report-{dump}.html" if lane == "text" else f"report-{dump}-{lane}.html"
+    path = save_report(
+        Lake(root),
+        dump,
+        (out or Path(name)).absolute(),
+        lane=lane,
+        labels=labels,
+        cache_folder=os.environ.get("MMPIPE_CACHE", f"{root.rstrip('/')}-cache"),
+    )
     typer.echo(f"{path}: open it in a browser; it holds everything it shows.")
 
 

@@ -11,9 +11,16 @@ import polars as pl
 from mmpipe.commands.lookup import Found, find_id, find_url, read_rows
 from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
+from mmpipe.filtering.interleaved_rules import INTERLEAVED_RULES
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.storage.commits import FAILED
 from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.grounding import GROUNDED_PAIRS
+from mmpipe.tables.image_balance import IMAGE_BALANCE
+from mmpipe.tables.image_captions import IMAGE_CAPTIONS
+from mmpipe.tables.image_counts import IMAGE_COUNTS
+from mmpipe.tables.image_duplicates import IMAGE_DUPLICATES
+from mmpipe.tables.image_release import IMAGE_DATASET
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.instructions import (
     JUDGEMENTS,
@@ -23,6 +30,7 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
+from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_REMOVALS
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
@@ -139,6 +147,8 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
         else Step(TEXT_CONTAMINATION.name, _NOT_REACHED),
         look.at(DEDUPED_CORPUS, lambda _: "kept", absent="not in it"),
         look.at_all(IMAGE_CANDIDATES, ("pair_id", "image_url", "caption"), "pairs on this page"),
+        look.at(INTERLEAVED_CANDIDATES, lambda row: f"{len(row['images'])} places", absent="no such document"),
+        look.at_removals(INTERLEAVED_REMOVALS),
         look.made_from(doc_id),
         _count_pretraining(lake, doc_id),
     ]
@@ -147,11 +157,18 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
 
 def _explain_pair(lake: Lake, dump: str, pair_id: str) -> Fate:
     look = _Look(lake, dump, pl.col("pair_id") == pair_id)
+    released = _Look(lake, None, pl.col("pair_id") == pair_id)
     steps = [
         look.at(IMAGE_CANDIDATES, lambda row: f"bytes: {row['image_origin']}"),
         look.at(IMAGE_SIGNALS, lambda row: row["decode_status"]),
+        look.at(IMAGE_COUNTS, lambda row: f"{row['caption_pairs']:.0f} with this caption in the dump"),
+        look.at(IMAGE_DUPLICATES, _describe_image_duplicate, absent="no duplicate found, or not reached"),
+        look.at(IMAGE_BALANCE, _describe_balance, absent="not balanced, or not reached"),
         look.at_removals(IMAGE_REMOVALS),
         look.at(FILTERED_IMAGE_PAIRS, lambda _: "kept", absent="not in it"),
+        look.at_all(IMAGE_CAPTIONS, ("method", "caption", "is_kept", "reason"), "further captions"),
+        look.at(GROUNDED_PAIRS, lambda row: f"{len(row['noun_chunks'])} phrases with boxes", absent="not grounded"),
+        released.at_all(IMAGE_DATASET, ("key", "caption"), "released rows"),
         look.made_from(pair_id),
     ]
     return Fate("pair", pair_id, dump, _conclude(steps, (FILTERED_IMAGE_PAIRS,)), tuple(steps))
@@ -241,13 +258,28 @@ def _describe_duplicate(row: dict[str, Any]) -> str:
     return f"repeats {row['kept_doc_id']} of {row['kept_dump']} ({found})"
 
 
+def _describe_image_duplicate(row: dict[str, Any]) -> str:
+    if row["is_kept"]:
+        return f"kept for its cluster {row['cluster_id']}"
+    if row["kept_pair_id"] is None:
+        return f"is evaluation image {row['evaluation_hash']}"
+    near = f"{row['distance']} bits apart" if row["distance"] is not None else f"cosine {row['similarity']:.3f}"
+    found = f"{row['method']}, {near}; cluster of {row['cluster_pairs']}"
+    return f"repeats {row['kept_pair_id']} of {row['kept_dump']} ({found})"
+
+
+def _describe_balance(row: dict[str, Any]) -> str:
+    fate = "stays" if row["is_kept"] else "left out"
+    return f"{fate}: drew {row['draw']:.3g} of {row['keep_probability']:.3g}, rarest {row['rarest_entry']!r}"
+
+
 def _measured(row: dict[str, Any]) -> float | str | None:
     value: float | str | None = row["value_text"] if row["value_text"] is not None else row["value"]
     return value
 
 
 #: Whether a limit itself is kept is part of the rule; the removal holds the limit.
-_KNOWN_RULES = {**TEXT_RULES, **IMAGE_RULES, **INSTRUCTION_RULES}
+_KNOWN_RULES = {**TEXT_RULES, **IMAGE_RULES, **INTERLEAVED_RULES, **INSTRUCTION_RULES}
 
 
 def describe_limit(row: dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError, DatasetNotReady, name_nearest
 from mmpipe.filtering.judge import Funnel, count_funnel
-from mmpipe.filtering.recipes import SCORES, apply_overrides, load_recipe
+from mmpipe.filtering.recipes import apply_overrides, load_recipe
+from mmpipe.tables.image_counts import IMAGE_COUNTS
 from mmpipe.tables.images import IMAGE_SIGNALS
 from mmpipe.tables.text import TEXT_SCORES
 from mmpipe.tables.text_signals import TEXT_SIGNALS
@@ -94,11 +95,12 @@ def judge_again(
 
 
 def _scan_signals(lake: Lake, table: Table, dump: str, limited: AbstractSet[str]) -> pl.LazyFrame:
-    """Return the stored signals of a dump, with the models' scores beside them where a rule limits one."""
+    """Return the stored signals of a dump, with scores or counts beside them where a rule limits one."""
     signals = lake.dataset(table, dump).scan()
-    if not limited & SCORES.keys():
+    beside = IMAGE_COUNTS if table is IMAGE_SIGNALS else TEXT_SCORES
+    if not limited & set(beside.column_names):
         return signals
-    return signals.join(lake.dataset(TEXT_SCORES, dump).scan(), on="doc_id", how="left")
+    return signals.join(lake.dataset(beside, dump).scan(), on=table.key[0], how="left")
 
 
 def _require_measured(present: Recipe, wanted: Recipe) -> None:

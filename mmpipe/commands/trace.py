@@ -72,8 +72,9 @@ def list_parents(found: Found) -> list[tuple[str, str]]:
     ):
         if key in row:
             return [(table, row[column])]
-    # a pair rests on its page and on the record of its image; everything else on one record
-    records = [row["doc_id"], row.get("image_doc_id")]
+    # a pair rests on its page and on the record of its image; one of a list of pairs has no page; all else, one record
+    page = None if row.get("list_file") else row["doc_id"]
+    records = [page, row.get("image_doc_id")]
     return [(RAW_CRAWL.name, doc_id) for doc_id in records if doc_id is not None]
 
 

@@ -118,6 +118,8 @@ class ImageSettings:
         max_image_bytes: files above this are `oversized_image`, unread.
         max_pixels: pictures above this are `oversized_image`, undecoded.
         scores: scores of models that are measured beside the CLIP similarity (`IMAGE_SCORES`).
+        header_first: whether a picture whose header fails a rule is left undecoded and unscored. Cheaper; but a limit
+            on the header that is loosened later asks for its pixels, and until then such a pair is `header_only`.
         codes: whether QR codes are looked for (`image_qr_area_ratio`).
         toxic_texts: lists of texts that a picture may resemble, `text<TAB>least cosine` per line, for `toxic_texts`.
         flagged_words: lists of words by language that captions are searched for; empty for the packaged ones.
@@ -132,6 +134,7 @@ class ImageSettings:
     max_image_bytes: int = 50_000_000
     max_pixels: int = 100_000_000
     scores: tuple[str, ...] = ()
+    header_first: bool = False
     codes: bool = False
     toxic_texts: tuple[ListReference, ...] = ()
     flagged_words: Mapping[str, tuple[ListReference, ...]] = field(default_factory=dict)

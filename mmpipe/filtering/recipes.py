@@ -15,7 +15,7 @@ import yaml
 
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.duplicate_sections import DUPLICATE_SECTIONS, DUPLICATE_STEPS, DeduplicationSettings
-from mmpipe.filtering.image_rules import IMAGE_RULES
+from mmpipe.filtering.image_rules import IMAGE_RULES, IMAGE_SCORE_COLUMNS
 from mmpipe.filtering.image_sections import (
     CaptionSettings,
     GroundingSettings,
@@ -151,6 +151,18 @@ class Recipe:
             asked = SCORES.get(rule.signal)
             if asked is not None and not getattr(self.scores, asked):
                 raise RecipeError(f"Rule {rule.name!r} limits {rule.signal}: write `scores: {{{asked}: true}}` too.")
+        self._require_measured_pictures()
+
+    def _require_measured_pictures(self) -> None:
+        """Refuse an image rule on what the recipe does not have measured: null passes no rule."""
+        images = self.images
+        wanted = {column: (f"scores: [{name}]", name in images.scores) for column, name in IMAGE_SCORE_COLUMNS.items()}
+        wanted["caption_political_words"] = ("political_words: [political-words]", bool(images.political_words))
+        wanted["image_qr_area_ratio"] = ("codes: true", images.codes)
+        for rule in images.rules:
+            key, is_measured = wanted.get(rule.signal, ("", True))
+            if not is_measured:
+                raise RecipeError(f"Rule {rule.name!r} limits {rule.signal}: write `images: {{{key}}}` too.")
 
     def find_measured_step(self, family: str) -> int | None:
         """Return the position of the correction step before which a family measures the text; None for after all."""
@@ -162,6 +174,15 @@ class Recipe:
             # what is masked depends on the person, not on the text's quality
             return steps.index(MASK_STEP) if MASK_STEP in steps else None
         return steps.index(step)
+
+    def _identify_measured(self) -> dict[str, Any]:
+        """Return what other parts of the images section decide of what is measured of a picture."""
+        looked_for = self.images.duplicates
+        return {
+            "orientations": looked_for is not None and looked_for.orientations,
+            "trims_borders": looked_for is not None and looked_for.trims_borders,
+            "header_rules": _identify(self.images.rules) if self.images.header_first else [],
+        }
 
     def _identify_first_pass(self) -> Any:
         if not self.first_pass.url_rules:
@@ -201,6 +222,8 @@ class Recipe:
             case _ if section in _STEPS:
                 whole, names = _STEPS[section]
                 settings = _pick(getattr(self, whole), names)
+                if section == "image_signals":
+                    settings |= self._identify_measured()
             case _:
                 settings = _identify(getattr(self, section))
         return digest_settings(settings)
@@ -494,11 +517,20 @@ _STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "image_candidates": ("images", ("caption_sources",)),
     "image_signals": (
         "images",
-        ("max_image_bytes", "max_pixels", "scores", "codes", "toxic_texts", "flagged_words", "political_words"),
+        (
+            "max_image_bytes",
+            "max_pixels",
+            "scores",
+            "header_first",
+            "codes",
+            "toxic_texts",
+            "flagged_words",
+            "political_words",
+        ),
     ),
     "image_duplicates": ("images", ("duplicates",)),
     "image_balance": ("images", ("balance",)),
-    "interleaved": ("interleaved", ("order", "node_rules")),
+    "interleaved": ("interleaved", ("order", "surplus", "node_rules")),
     "interleaved_rules": ("interleaved", ("rules",)),
     "instructions": (
         "instructions",

@@ -48,10 +48,10 @@ def read_measured(signals: Dataset, counts: Dataset, shard: str, columns: list[s
 
 def judge_shard(signals: Dataset, counts: Dataset, shard: str, recipe: Recipe) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return what was judged of one shard (`pair_id` and the limited signals), and the removals by rules."""
-    from mmpipe.filtering.judge import judge
+    from mmpipe.filtering.image_verdicts import judge_images as judge_rows
 
     rows = read_measured(signals, counts, shard, list_judged_columns(recipe))
-    return rows, judge(rows, recipe.images.rules, key="pair_id", status="decode_status")
+    return rows, judge_rows(rows, recipe.images.rules)
 
 
 def list_passing(signals: Dataset, counts: Dataset, recipe: Recipe) -> Iterator[tuple[str, pl.DataFrame]]:

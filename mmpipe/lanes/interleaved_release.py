@@ -43,7 +43,7 @@ def release_documents(run: StageRun) -> Production:
     repeated = list_repeated_urls(pl.concat(scans)) if scans and "mmc4" in formats else frozenset()
     folder = run.read(run.stage.table).folder.join("release")
     inputs: dict[str, str] = {}
-    work = []
+    work: list[ShardWork] = []
     for documents, pairs in ready:
         inputs |= fingerprint_inputs(documents, pairs)
         of_pairs = pairs.require_manifest().fingerprint

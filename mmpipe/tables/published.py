@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.grounding import GROUNDED_PAIRS
+from mmpipe.tables.image_balance import IMAGE_BALANCE
+from mmpipe.tables.image_captions import IMAGE_CAPTIONS
+from mmpipe.tables.image_counts import IMAGE_COUNTS
+from mmpipe.tables.image_duplicates import IMAGE_DUPLICATES
+from mmpipe.tables.image_release import IMAGE_DATASET
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.instructions import (
     JUDGEMENTS,
@@ -12,6 +18,8 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
+from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_DOCUMENTS, INTERLEAVED_REMOVALS
+from mmpipe.tables.interleaved_release import INTERLEAVED_DATASET
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
@@ -27,7 +35,7 @@ from mmpipe.tables.text import (
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
 #: Published over all dumps; every other table is published per dump.
-OVER_ALL_DUMPS = (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET)
+OVER_ALL_DUMPS = (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET, IMAGE_DATASET, INTERLEAVED_DATASET)
 
 #: Every published table.
 PUBLISHED_TABLES = (
@@ -45,8 +53,16 @@ PUBLISHED_TABLES = (
     DEDUPED_CORPUS,
     IMAGE_CANDIDATES,
     IMAGE_SIGNALS,
+    IMAGE_COUNTS,
+    IMAGE_DUPLICATES,
+    IMAGE_BALANCE,
     IMAGE_REMOVALS,
     FILTERED_IMAGE_PAIRS,
+    IMAGE_CAPTIONS,
+    GROUNDED_PAIRS,
+    INTERLEAVED_CANDIDATES,
+    INTERLEAVED_REMOVALS,
+    INTERLEAVED_DOCUMENTS,
     SYNTHESIZED_INSTRUCTIONS,
     INSTRUCTION_REMOVALS,
     RESPONSES,

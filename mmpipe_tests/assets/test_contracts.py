@@ -84,10 +84,18 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         name: rule.severity for name, contract in contracts.items() for rule in contract.rules if rule.id == "has_rows"
     }
     assert {name for name, severity in severities.items() if severity == ERROR} == {"raw_crawl"}
-    # no duplicate, no contamination and no broken rule is good news
+    # no duplicate, no contamination and no broken rule is good news; balance, captions, boxes and documents are asked for
     assert set(contracts) - set(severities) == {
         "instruction_removals",
         "image_removals",
+        "image_duplicates",
+        "image_balance",
+        "image_captions",
+        "grounded_pairs",
+        "interleaved_candidates",
+        "interleaved_removals",
+        "interleaved_documents",
+        "interleaved_dataset",
         "text_duplicates",
         "text_repeats",
         "text_contamination",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mmpipe.lanes.images import IMAGE_LANE
+from mmpipe.lanes.image_lane import IMAGE_LANE
 from mmpipe.lanes.instructions import INSTRUCTION_LANE
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.stage import Knobs

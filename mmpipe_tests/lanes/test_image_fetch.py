@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from mmpipe.commands.crawl import find_dump_files
-from mmpipe.lanes.images import IMAGE_LANE, read_images
+from mmpipe.lanes.image_lane import IMAGE_LANE
+from mmpipe.lanes.images import read_images
 from mmpipe.lanes.stage import Knobs
 from mmpipe.lanes.text import TEXT_LANE
 from mmpipe.storage.dumps import record_dump

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from mmpipe.lanes.images import IMAGE_LANE, read_pair_images
+from mmpipe.lanes.image_lane import IMAGE_LANE
+from mmpipe.lanes.images import read_pair_images
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.removals import IMAGE_REMOVALS
 from mmpipe_tests.lanes.running import make_small_recipe, run_stages

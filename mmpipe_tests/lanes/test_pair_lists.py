@@ -11,7 +11,8 @@ from PIL import Image
 
 from mmpipe.commands.crawl import find_dump_files
 from mmpipe.lanes.image_candidates import find_candidates
-from mmpipe.lanes.images import IMAGE_LANE, read_images
+from mmpipe.lanes.image_lane import IMAGE_LANE
+from mmpipe.lanes.images import read_images
 from mmpipe.lanes.text import TEXT_LANE
 from mmpipe.storage import pair_lists
 from mmpipe.storage.dumps import record_dump
