@@ -61,6 +61,8 @@ class ImageScorer:
     def score_prepared(self, images: Sequence[Any], captions: Sequence[str]) -> Mapping[str, np.ndarray]:
         """Return each score as float32 [n], and `image_embedding` and `caption_embedding` as float16 [n, d], length 1.
 
+        A picture that comes several times as the very same object is embedded once.
+
         Raises:
             ValueError: not as many captions as pictures.
         """
@@ -70,7 +72,10 @@ class ImageScorer:
         if len(images) != len(captions):
             raise ValueError(f"{len(images)} pictures and {len(captions)} captions are no pairs.")
         with torch.inference_mode():
-            pictures, texts = self.clip.encode_prepared(images), self.clip.encode_texts(captions)
+            distinct = {id(image): image for image in images}
+            places = {key: place for place, key in enumerate(distinct)}
+            once = self.clip.encode_prepared(list(distinct.values()))
+            pictures, texts = once[[places[id(image)] for image in images]], self.clip.encode_texts(captions)
             cosines = (pictures * texts).sum(dim=-1).clamp(-1, 1)
             scores = {"clip_similarity": cosines} | {head.column: head.score(pictures) for head in self.heads}
         measured = {column: score.float().cpu().numpy() for column, score in scores.items()}

@@ -107,6 +107,11 @@ def test_each_picture_and_caption_is_embedded_once(folder: Path, weights: dict[s
     monkeypatch.setattr(model, "encode_text", count("text", model.encode_text))
     score(scorer, *paint(64))
     assert seen == {"image": 2, "text": 2}, "64 pairs are two batches of 32"
+    picture = scorer.prepare_image(paint(1)[0][0])
+    same = scorer.score_prepared([picture] * 64, [f"a red sheet {number}" for number in range(64)])
+    assert seen == {"image": 3, "text": 4}, "one picture with 64 captions is one picture"
+    assert (same["image_embedding"] == same["image_embedding"][0]).all()
+    assert len(set(same["clip_similarity"].tolist())) > 10
 
 
 @pytest.mark.parametrize("size", [1, 7])
