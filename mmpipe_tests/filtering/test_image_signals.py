@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, ClassVar
@@ -181,6 +182,7 @@ def test_one_file_of_many_pairs_is_measured_once(
         measure_pairs(make_candidates({pair: None}), [(pair, data)], scorer, max_pixels=LIMIT) for pair, data in images
     )
     assert frame.equals(alone)
+    assert frame.get_column("image_sha256").to_list() == [hashlib.sha256(data).hexdigest() for _, data in images]
 
 
 def test_bytes_that_come_again_much_later_are_scored_with_their_own_caption() -> None:
