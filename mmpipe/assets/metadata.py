@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from mmpipe.assets.column_metadata import describe_lineage
+from mmpipe.lanes.image_report import SUMMARY_FILE
 from mmpipe.lanes.text_report import REPORT_FILE, describe_limits
 from mmpipe.tables.removals import TEXT_REMOVALS
 
@@ -56,6 +57,8 @@ def describe_production(dataset: Dataset, production: Production, recipe: Recipe
         metadata["overlaps"] = dg.MetadataValue.md(write_overlaps(overlaps))
     if dataset.folder.join(REPORT_FILE).is_file():
         metadata["report"] = dg.MetadataValue.path(dataset.folder.join(REPORT_FILE).url)
+    if dataset.folder.join(SUMMARY_FILE).is_file():
+        metadata["pictures"] = dg.MetadataValue.md(dataset.folder.join(SUMMARY_FILE).read_text())
     bars = manifest.removed_by_rule or manifest.counts or {"rows": manifest.rows_out}
     title = "rows removed by rule" if manifest.removed_by_rule else "counts"
     metadata["plot"] = dg.MetadataValue.md(f"![{title}]({draw_bars(bars, f'{dataset.label}: {title}')})")

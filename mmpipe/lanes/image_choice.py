@@ -106,9 +106,14 @@ def removals_shard(
 
 def filter_pairs(run: StageRun) -> Production:
     """Keep the pairs without removals."""
+    from mmpipe.lanes.image_report import save_image_report
+
+    assert run.dump is not None
     datasets = [run.read(table) for table in (IMAGE_CANDIDATES, IMAGE_SIGNALS, IMAGE_REMOVALS)]
     work = [ShardWork(item.shard, item.inputs, item.arguments) for item in follow_shards(*datasets)]
-    return run.write(work, filter_pairs_shard, inputs=fingerprint_inputs(*datasets))
+    production = run.write(work, filter_pairs_shard, inputs=fingerprint_inputs(*datasets))
+    save_image_report(run.lake, run.dump, cache_folder=run.knobs.cache_folder)
+    return production
 
 
 def filter_pairs_shard(candidates: Dataset, signals: Dataset, removals: Dataset, shard: str) -> ShardResult:

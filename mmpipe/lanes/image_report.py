@@ -63,6 +63,8 @@ SAFETY_SIGNALS = frozenset(
 _UNSAFE_SCORES = {"nsfw_score": 0.5, "q16_score": 0.5, "toxic_text_excess": 0.0}
 #: Name of the page in the folder of the kept pairs.
 REPORT_FILE = "report.html"
+#: Its figures as Markdown, beside it.
+SUMMARY_FILE = "report.md"
 SAMPLES_PER_RULE = 8
 KEPT_SAMPLES = 24
 CAPTION_CHARS = 160
@@ -196,6 +198,16 @@ def write_image_report(lake: Lake, dump: str, *, cache_folder: str = "", labels:
     from mmpipe.release.image_report import render_image_report
 
     return render_image_report(list_plain(collect_image_report(lake, dump, cache_folder=cache_folder, labels=labels)))
+
+
+def save_image_report(lake: Lake, dump: str, *, cache_folder: str = "") -> None:
+    """Write the report of a dump beside its kept pairs: the page, and its figures as Markdown for the web UI."""
+    from mmpipe.release.image_report import render_image_report, render_summary
+
+    plain = list_plain(collect_image_report(lake, dump, cache_folder=cache_folder))
+    folder = lake.dataset(FILTERED_IMAGE_PAIRS, dump).folder
+    folder.join(REPORT_FILE).write_text(render_image_report(plain))
+    folder.join(SUMMARY_FILE).write_text(render_summary(plain))
 
 
 def list_plain(report: ImageReport) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmpipe.errors import ConfigurationError
 
@@ -12,16 +12,15 @@ if TYPE_CHECKING:
     from mmpipe.filtering.image_sections import ImageSettings
     from mmpipe.filtering.recipe_sections import ListReference
     from mmpipe.lanes.stage import Knobs
-    from mmpipe.models.clip import ClipModel
     from mmpipe.models.image_scorer import ImageScorer
     from mmpipe.models.language import LanguageModel
 
-#: Score that a recipe asks for, to its column, the knob that names its weights, and the variable that sets the knob.
-_HEADS = {
-    "aesthetic": ("aesthetic_score", "aesthetic_weights", "MMPIPE_AESTHETIC"),
-    "watermark": ("watermark_score", "watermark_weights", "MMPIPE_WATERMARK"),
-    "nsfw": ("nsfw_score", "nsfw_weights", "MMPIPE_NSFW"),
-    "q16": ("q16_score", "q16_weights", "MMPIPE_Q16"),
+#: Score that a recipe asks for, to the knob that names its weights.
+_WEIGHTS = {
+    "aesthetic": "aesthetic_weights",
+    "watermark": "watermark_weights",
+    "nsfw": "nsfw_weights",
+    "q16": "q16_weights",
 }
 
 
@@ -29,11 +28,11 @@ def open_scorer(settings: ImageSettings, knobs: Knobs) -> ImageScorer | None:
     """Return what scores the pictures of a run; None if no CLIP model is named and no score is asked for.
 
     Raises:
-        ConfigurationError: the recipe asks for a score whose weights nobody named.
+        ConfigurationError: the recipe asks for a score whose CLIP, weights or list nobody named.
         WeightsNotFound: named weights that are not there.
     """
+    from mmpipe.models import image_scorer
     from mmpipe.models.clip import ClipModel
-    from mmpipe.models.image_scorer import ImageScorer
 
     if not knobs.clip_weights:
         if settings.scores:
@@ -42,26 +41,18 @@ def open_scorer(settings: ImageSettings, knobs: Knobs) -> ImageScorer | None:
                 f"CLIP is named. Set MMPIPE_CLIP, or write `images: {{scores: []}}` and leave out the rules on them."
             )
         return None
-    clip = ClipModel(knobs.clip_weights, device=knobs.device, batch_size=knobs.batch_size)
-    return ImageScorer(clip, [_open_head(name, settings, knobs, clip) for name in settings.scores])
-
-
-def _open_head(name: str, settings: ImageSettings, knobs: Knobs, clip: ClipModel) -> Any:
-    from mmpipe.models.image_heads import ToxicTexts, load_head, load_vectors
-
-    if name == "toxic_texts":
-        if not settings.toxic_texts:
-            raise ConfigurationError("The recipe asks for toxic_texts and names no list: write `images.toxic_texts`.")
-        return ToxicTexts(clip, read_toxic_texts(settings.toxic_texts))
-    column, knob, variable = _HEADS[name]
-    weights = getattr(knobs, knob)
-    if not weights:
+    weights = {score: getattr(knobs, knob) for score, knob in _WEIGHTS.items()}
+    absent = [score for score in settings.scores if not weights.get(score, "list")]
+    if absent:
         raise ConfigurationError(
-            f"The recipe asks for the score {name!r} and no weights are named. Set {variable} to a head over the "
-            f"embedding of {knobs.clip_weights}, or leave {name!r} out of `images.scores` and {column} out of the "
-            f"rules."
+            f"The recipe asks for the score {absent[0]!r} and no weights are named. Set MMPIPE_{absent[0].upper()} to "
+            f"a head over the embedding of {knobs.clip_weights}, or extend the recipe, with {absent[0]!r} left out of "
+            f"`images.scores` and the rules on it left out of `images.rules`."
         )
-    return load_vectors(weights) if name == "q16" else load_head(weights, column)
+    if "toxic_texts" in settings.scores and not settings.toxic_texts:
+        raise ConfigurationError("The recipe asks for toxic_texts and names no list: write `images.toxic_texts`.")
+    clip = ClipModel(knobs.clip_weights, device=knobs.device, batch_size=knobs.batch_size)
+    return image_scorer.open_scorer(clip, settings.scores, weights, read_toxic_texts(settings.toxic_texts))
 
 
 def read_toxic_texts(lists: Sequence[ListReference]) -> list[tuple[str, float]]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mmpipe.lanes.image_lane import IMAGE_LANE
+from mmpipe.lanes.image_release import IMAGE_RELEASE_LANE
 from mmpipe.lanes.instructions import INSTRUCTION_LANE
+from mmpipe.lanes.interleaved_release import INTERLEAVED_RELEASE
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.stage import Knobs
 from mmpipe.lanes.text import TEXT_LANE
@@ -48,5 +50,6 @@ def whole_lake(sample_crawl: SampleCrawl, whole_knobs: Knobs, tmp_path_factory: 
     for stage in per_dump:
         # what Dagster's checks would write: only what passed is released
         lake.dataset(stage.table, dump.name).record_verdict([])
-    run_stages(lake, dump.name, RELEASE_LANE, recipe=make_small_recipe(), knobs=whole_knobs)
+    released = (*RELEASE_LANE, *IMAGE_RELEASE_LANE, INTERLEAVED_RELEASE)
+    run_stages(lake, dump.name, released, recipe=make_small_recipe(), knobs=whole_knobs)
     return lake
