@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -29,6 +29,10 @@ quality_commands = typer.Typer(no_args_is_help=True, help="Train a quality class
 commands.add_typer(quality_commands, name="quality")
 lists_commands = typer.Typer(no_args_is_help=True, help="Fetch block lists and evaluation sets, checked and licensed.")
 commands.add_typer(lists_commands, name="lists")
+pictures_commands = typer.Typer(no_args_is_help=True, help="Hash evaluation images; train a score of your own.")
+commands.add_typer(pictures_commands, name="pictures")
+entries_commands = typer.Typer(no_args_is_help=True, help="Build the list of entries that pairs are balanced by.")
+commands.add_typer(entries_commands, name="entries")
 # a log or a pipe has no width of its own; 80 columns would fold every table
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
 _err = Console(stderr=True, highlight=False)
@@ -397,6 +401,78 @@ def report(
         cache_folder=os.environ.get("MMPIPE_CACHE", f"{root.rstrip('/')}-cache"),
     )
     typer.echo(f"{path}: open it in a browser; it holds everything it shows.")
+
+
+@pictures_commands.command("hash")
+def pictures_hash(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, such as an evaluation set's.")],
+    out: Annotated[Path, typer.Option(help="List to write, one hash per line.")],
+    kind: Annotated[str, typer.Option(help="phash (also other sizes and qualities), sha256 or md5.")] = "phash",
+    name: Annotated[str, typer.Option(help="Name of the set, for the head of the list.")] = "",
+    licence: Annotated[str, typer.Option(help="Its licence, for the head of the list.")] = "",
+) -> None:
+    """Hash the pictures of an evaluation set: a recipe that names the list keeps them out of the pairs."""
+    from mmpipe.commands.pictures import hash_pictures
+
+    made = hash_pictures(folder, out, kind=kind, name=name, licence=licence)
+    for path, status in list(made.unreadable.items())[:5]:
+        _err.print(f"left out: {path} ({status})")
+    _err.print(f"{made.pictures} pictures, {made.hashes} different hashes, {len(made.unreadable)} other files.")
+    typer.echo(f"images: {{duplicates: {{evaluation_hashes: [{{list: {made.file.absolute()}}}]}}}}")
+
+
+@pictures_commands.command("train-score")
+def pictures_train_score(
+    labels: Annotated[Path, typer.Argument(help="Labelled sample (.csv, .parquet, .jsonl): pair_id and a number.")],
+    out: Annotated[Path, typer.Option(help="Folder of the head, for MMPIPE_AESTHETIC, MMPIPE_WATERMARK, MMPIPE_NSFW.")],
+    column: Annotated[str, typer.Option(help="Column of the number: 0 and 1, or a rating.")] = "label",
+    kind: Annotated[str, typer.Option(help="linear or mlp.")] = "linear",
+) -> None:
+    """Train a score of pictures on the stored CLIP embeddings of pairs that people labelled."""
+    from mmpipe.commands.pictures import train_score
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    if kind not in ("linear", "mlp"):
+        raise ConfigurationError(f"Unknown kind of head {kind!r}: use linear or mlp.")
+    chosen: Literal["linear", "mlp"] = "mlp" if kind == "mlp" else "linear"
+    report = train_score(Lake(os.environ["MMPIPE_LAKE"]), labels, out, column=column, kind=chosen)
+    typer.echo(
+        f"{out}: trained on {report.trained} pictures; {report.measure} {report.value:.3f} on {report.held_out} others."
+    )
+
+
+@entries_commands.command("build")
+def entries_build(
+    out: Annotated[Path, typer.Option(help="List to write.")],
+    corpus: Annotated[list[Path] | None, typer.Option(help="Texts (.txt, .jsonl, .parquet). May repeat.")] = None,
+    corpus_licence: Annotated[str, typer.Option(help="Licence of the texts.")] = "",
+    column: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    lake: Annotated[bool, typer.Option("--lake", help="Count the project's own deduped_corpus too.")] = False,
+    titles: Annotated[list[Path] | None, typer.Option(help="Lists of title, tab, views. May repeat.")] = None,
+    titles_licence: Annotated[str, typer.Option(help="Licence of the titles.")] = "",
+    wordnet: Annotated[Path | None, typer.Option(help="WordNet's folder (index.noun and its sisters).")] = None,
+    wordnet_licence: Annotated[str, typer.Option(help="Licence of WordNet.")] = "WordNet licence, Princeton University",
+    word_count: Annotated[int, typer.Option(help="Occurrences from which a word is an entry.", min=1)] = 100,
+) -> None:
+    """Make a list of entries from a corpus, titles and WordNet, for `images: {balance: {method: queries}}`."""
+    from mmpipe.commands.entries import EntrySource, build_entries
+    from mmpipe.sampling.entry_building import EntryLimits
+    from mmpipe.storage.lake import Lake
+
+    _open_project()
+    made = build_entries(
+        out,
+        corpora=[EntrySource(path, corpus_licence) for path in corpus or []],
+        text_column=column,
+        lake=Lake(os.environ["MMPIPE_LAKE"]) if lake else None,
+        titles=[EntrySource(path, titles_licence) for path in titles or []],
+        wordnet=[EntrySource(wordnet, wordnet_licence)] if wordnet else [],
+        limits=EntryLimits(word_count=word_count),
+    )
+    gave = ", ".join(f"{count} {name}" for name, count in made.by_source.items() if count)
+    _err.print(f"{made.entries} entries ({gave}); sources and licences in {made.record}.")
+    typer.echo(f"images: {{balance: {{method: queries, entries: [{{list: {made.file.absolute()}}}]}}}}")
 
 
 @quality_commands.command("train")
