@@ -70,9 +70,19 @@ class ReplyCache:
 
     def put(self, key: str, reply: ChatReply) -> None:
         """Commit one reply; a key that is there already keeps its first reply."""
-        row = (key, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.attempts)
+        self.put_many([(key, reply)])
+
+    def put_many(self, replies: Sequence[tuple[str, ChatReply]]) -> None:
+        """Commit replies in one transaction: all are there after, or none."""
+        rows = [
+            (key, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.attempts)
+            for key, reply in replies
+        ]
         with closing(self._connect()) as connection:
-            connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row)
+            # takes the lock of writing at once: a lock asked for later can be refused without any wait
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("COMMIT")
 
     def __len__(self) -> int:
         with closing(self._connect()) as connection:

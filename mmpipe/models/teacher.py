@@ -8,7 +8,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.tables.chat import ChatReply
+from mmpipe.tables.chat import ChatFailure, ChatReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
     from mmpipe.models.reply_cache import ReplyCache
-    from mmpipe.tables.chat import ChatFailure, ChatRequest
+    from mmpipe.tables.chat import ChatRequest
 
 
 #: How often a long call says how far it is.
@@ -45,6 +45,12 @@ def find_schema_fault(text: str, schema: Mapping[str, Any]) -> str | None:
     return None if fault is None else f"{fault.json_path}: {fault.message[:200]}"
 
 
+def refuse_images(teacher: str, request: ChatRequest) -> ChatFailure:
+    """Return the failure of a request with images to a teacher that reads none; nobody is asked."""
+    detail = f"{teacher} reads text only, and the request holds {len(request.images)} image(s): name a vision teacher."
+    return ChatFailure("text_only", detail, attempts=0)
+
+
 class RequestBook:
     """The bookkeeping of one `answer` call: which requests still have to be asked, and replies in request order.
 
@@ -63,11 +69,18 @@ class RequestBook:
             if key not in self._outcomes:
                 first_asked.setdefault(key, request)
         self.open: list[tuple[str, ChatRequest]] = list(first_asked.items())
+        self.is_cached = cache is not None
 
     def commit(self, key: str, outcome: ChatReply | ChatFailure) -> None:
         """Commit the reply to one open request to the cache, from whatever thread; a failure is never stored."""
-        if self._cache is not None and isinstance(outcome, ChatReply):
-            self._cache.put(key, outcome)
+        self.commit_many([(key, outcome)])
+
+    def commit_many(self, outcomes: Sequence[tuple[str, ChatReply | ChatFailure]]) -> None:
+        """Commit the replies among outcomes of open requests to the cache, in one transaction, from whatever thread."""
+        if self._cache is not None:
+            replies = [(key, outcome) for key, outcome in outcomes if isinstance(outcome, ChatReply)]
+            if replies:
+                self._cache.put_many(replies)
 
     def yield_in_order(
         self, arrivals: Iterable[tuple[str, ChatReply | ChatFailure]]

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from mmpipe.errors import WeightsNotFound
 from mmpipe.models.gguf_weights import EMBEDDED, convert_gguf, digest_weights, find_embedded_gguf, load_gguf
 from mmpipe.models.prompt_batches import prepare_batch
-from mmpipe.models.teacher import RequestBook, find_schema_fault
+from mmpipe.models.teacher import RequestBook, find_schema_fault, refuse_images
 from mmpipe.models.token_draws import DrawTokens, seed_draws
 from mmpipe.tables.chat import ChatFailure, ChatReply
+from mmpipe.tables.teacher_families import name_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mmpipe.models.reply_cache import ReplyCache
-    from mmpipe.tables.chat import ChatRequest
+    from mmpipe.tables.chat import ChatRequest, Estimate
 
 
 class TransformersTeacher:
@@ -77,6 +78,24 @@ class TransformersTeacher:
         """
         book = RequestBook(self.name, requests, self.cache)
         return book.yield_in_order(self._answer_open(book))
+
+    def estimate(self, requests: Sequence[ChatRequest]) -> Estimate:
+        """Return what `requests` would take, before anything is computed; tokens are the model's own."""
+        from mmpipe.models.request_estimates import estimate_requests
+
+        _, tokenizer = self.load()
+        return estimate_requests(
+            requests,
+            self.name,
+            cache=self.cache,
+            count_tokens=lambda request: len(_render_prompt(tokenizer, request)),
+            counted_by=self.name,
+        )
+
+    @property
+    def family(self) -> str:
+        """The family that the model's name tells."""
+        return name_family(self.name)
 
     def _find_commit(self) -> str:
         from transformers.utils.hub import cached_file
@@ -140,7 +159,13 @@ class TransformersTeacher:
         if not book.open:
             return
         model, tokenizer = self.load()
-        prompts = {key: _render_prompt(tokenizer, request) for key, request in book.open}
+        asked = []
+        for key, request in book.open:
+            if request.images:
+                yield key, refuse_images(self.name, request)
+            else:
+                asked.append((key, request))
+        prompts = {key: _render_prompt(tokenizer, request) for key, request in asked}
         lengths = {key: len(ids) for key, ids in prompts.items()}
 
         def rank(item: tuple[str, ChatRequest]) -> tuple[bool, tuple[str, ...], int, int]:
@@ -149,7 +174,7 @@ class TransformersTeacher:
             return request.schema is not None, request.sampling.stop, -request.sampling.max_tokens, -lengths[key]
 
         context = getattr(model.config, "max_position_embeddings", None)
-        for _, group in groupby(sorted(book.open, key=rank), key=lambda item: rank(item)[:3]):
+        for _, group in groupby(sorted(asked, key=rank), key=lambda item: rank(item)[:3]):
             batch: list[tuple[str, ChatRequest]] = []
             for key, request in group:
                 if context is not None and lengths[key] + request.sampling.max_tokens > context:
@@ -236,10 +261,10 @@ def _read_reply(
     if stops:
         text = text[: min(stops)]
     is_whole = end is not None or bool(stops)
+    if request.must_be_whole and not is_whole:
+        detail = f"cut at max_tokens = {request.sampling.max_tokens}"
+        return ChatFailure("truncated", detail, prompt_tokens=prompt_tokens, completion_tokens=used)
     if request.schema is not None:
-        if not is_whole:
-            detail = f"cut at max_tokens = {request.sampling.max_tokens}"
-            return ChatFailure("truncated", detail, prompt_tokens=prompt_tokens, completion_tokens=used)
         text = _escape_control_characters(text)
         fault = find_schema_fault(text, request.schema)
         if fault is not None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mmpipe.errors import ConfigurationError, TeacherError
-from mmpipe.models.endpoint_attempts import Patience, read_retry_after
+from mmpipe.models.endpoint_attempts import read_retry_after
+from mmpipe.models.endpoint_health import Patience
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.prices import Prices
 from mmpipe.models.reply_cache import ReplyCache
@@ -127,7 +128,9 @@ def test_a_cut_reply_is_noticed() -> None:
         (whole,) = answer(server.url, ask("x", schema=SCHEMA))
         (free,) = answer(server.url, ask("x"))
     assert isinstance(whole, ChatFailure)
-    assert (whole.kind, whole.completion_tokens) == ("truncated", 5)
+    # asked again once with twice the tokens, and both attempts are counted
+    assert (whole.kind, whole.attempts, whole.completion_tokens) == ("truncated", 2, 10)
+    assert [body["max_tokens"] for body in server.bodies] == [9, 18, 9]
     assert isinstance(free, ChatReply)
     assert free.finish_reason == "length"
 

@@ -1,0 +1,123 @@
+"""Writes a chat request as an OpenAI-compatible endpoint reads it, and reads what it answers."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mmpipe.models.aiohttp_transport import HttpAnswer
+    from mmpipe.tables.chat import ChatMessage, ChatRequest
+
+
+class UnreadableAnswer(Exception):
+    """An answer that is no chat completion: a proxy's HTML page, JSON cut in the middle, JSON of another kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A chat completion as it came: its first choice, and what the endpoint says it used."""
+
+    text: str
+    finish_reason: str
+    refusal: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def render_request(model: str, request: ChatRequest, *, max_tokens: int, is_schema_sent: bool) -> dict[str, Any]:
+    """Return the body of `POST /chat/completions`; images become data URLs.
+
+    Raises:
+        ImageLost: an image's bytes cannot be had any more.
+    """
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [_render_message(message) for message in request.messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": max_tokens,
+        "seed": sampling.seed,
+    }
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if request.schema is not None and is_schema_sent:
+        named = {"name": "reply", "schema": dict(request.schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    return body
+
+
+def _render_message(message: ChatMessage) -> dict[str, Any]:
+    if not message.images:
+        return {"role": message.role, "content": message.content}
+    parts: list[dict[str, Any]] = []
+    for image in message.images:
+        url = f"data:{image.media_type};base64,{b64encode(image.read()).decode()}"
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    return {"role": message.role, "content": [*parts, {"type": "text", "text": message.content}]}
+
+
+def read_completion(answer: HttpAnswer) -> Completion:
+    """Return the completion in an answer of status 200; blank lines that kept the connection alive may precede it.
+
+    Raises:
+        UnreadableAnswer: it is none.
+    """
+    try:
+        value = json.loads(answer.content)
+    except ValueError as error:
+        kind = answer.headers.get("content-type", "").split(";")[0] or "no content type"
+        start = answer.content[:120].decode("utf-8", "replace").strip()
+        raise UnreadableAnswer(f"{len(answer.content):,} bytes of {kind}, no JSON ({error}): {start}") from error
+    try:
+        return _read_choice(value)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise UnreadableAnswer(f"JSON that is no chat completion ({type(error).__name__}: {error})") from error
+
+
+def _read_choice(value: Mapping[str, Any]) -> Completion:
+    usage = value.get("usage") or {}
+    choice = value["choices"][0]
+    message = choice["message"]
+    # half of a surrogate pair, as a cut emoji leaves, is no text that can be stored
+    text = (message.get("content") or "").encode("utf-8", "replace").decode()
+    return Completion(
+        text.strip(),
+        choice.get("finish_reason") or "stop",
+        message.get("refusal") or "",
+        _read_count(usage.get("prompt_tokens")),
+        _read_count(usage.get("completion_tokens")),
+    )
+
+
+def _read_count(value: Any) -> int:
+    # an absurd count is the server's, and must not turn the sum of a run around
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What an answer with an error status says of itself."""
+
+    message: str
+    code: str
+    kind: str
+
+
+def read_refusal(answer: HttpAnswer) -> Refusal:
+    """Return the error in an answer, in OpenAI's form or as its plain text."""
+    said = answer.content[:2000].decode("utf-8", "replace").strip()
+    try:
+        value = json.loads(answer.content)
+    except ValueError:
+        return Refusal(said[:300], "", "")
+    error = value.get("error", value) if isinstance(value, dict) else value
+    if isinstance(error, dict):
+        message = error.get("message") or error.get("detail") or said
+        return Refusal(str(message)[:300], str(error.get("code") or ""), str(error.get("type") or ""))
+    return Refusal(str(error)[:300], "", "")

@@ -1,0 +1,121 @@
+"""Stops asking an endpoint that fails: after most of the last attempts did, one request at a time tries it again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+
+from mmpipe.errors import TeacherError
+
+_log = logging.getLogger(__name__)
+
+
+class CircuitBreaker:
+    """Counts the last attempts at one endpoint, and opens when too many of them failed.
+
+    Closed, everything passes. Open, nothing does for a pause. Then one request probes: a reply closes the circuit, a
+    failure opens it again for twice as long. The share is taken of a window and never of fewer attempts than `least`,
+    so that one bad request in a few is no outage. Used within one event loop.
+
+    Args:
+        url: for messages.
+        window: attempts that are looked at.
+        least: attempts without which nothing is decided.
+        share: of failures among them that opens the circuit.
+        pause_s: first pause; doubled with each failed probe, up to `longest_pause_s`.
+        longest_pause_s: longest pause.
+        most_trips: openings in a row after which the endpoint is given up.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        window: int = 50,
+        least: int = 20,
+        share: float = 0.5,
+        pause_s: float = 5.0,
+        longest_pause_s: float = 60.0,
+        most_trips: int = 8,
+    ) -> None:
+        self.url = url
+        self._least = least
+        self._share = share
+        self._pause_s = pause_s
+        self._longest_pause_s = longest_pause_s
+        self._most_trips = most_trips
+        self._last: deque[str] = deque(maxlen=window)
+        self._failed = 0
+        self._open_until = 0.0
+        self._is_open = False
+        self._is_probed = False
+        self.trips = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are held back."""
+        return self._is_open
+
+    async def admit(self) -> bool:
+        """Wait until a request may go out; return whether it is the probe of an open circuit."""
+        while self._is_open:
+            left = self._open_until - time.monotonic()
+            if left <= 0 and not self._is_probed:
+                self._is_probed = True
+                return True
+            await asyncio.sleep(max(min(left, 0.5), 0.01))
+        return False
+
+    def note_success(self, *, is_probe: bool = False) -> None:
+        """Count an answer of any kind that shows the endpoint works; it closes an open circuit."""
+        self._end_probe(is_probe=is_probe)
+        if self._is_open:
+            self._is_open = False
+            self._last.clear()
+            self._failed = 0
+            _log.info("teacher: %s answers again.", self.url)
+        self.trips = 0
+        self._push("")
+
+    def note_failure(self, kind: str, detail: str, *, is_probe: bool = False) -> None:
+        """Count a failed attempt.
+
+        Raises:
+            TeacherError: the circuit opened `most_trips` times without a reply in between.
+        """
+        self._end_probe(is_probe=is_probe)
+        if self._is_open and not is_probe:
+            return  # it went out before the circuit opened: old news
+        self._push(kind)
+        if is_probe or (len(self._last) >= self._least and self._failed >= self._share * len(self._last)):
+            self._trip(detail)
+
+    def give_up_probe(self, *, is_probe: bool) -> None:
+        """Let another request probe: this one ended without an answer of either kind."""
+        self._end_probe(is_probe=is_probe)
+
+    def _end_probe(self, *, is_probe: bool) -> None:
+        if is_probe:
+            self._is_probed = False
+
+    def _push(self, kind: str) -> None:
+        if len(self._last) == self._last.maxlen and self._last[0]:
+            self._failed -= 1
+        self._last.append(kind)
+        self._failed += bool(kind)
+
+    def _trip(self, detail: str) -> None:
+        self.trips += 1
+        kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(filter(None, self._last)).most_common())
+        if self.trips > self._most_trips:
+            raise TeacherError(
+                f"{self.url} keeps failing: {self._failed} of the last {len(self._last)} attempts ({kinds}), and "
+                f"{self._most_trips} pauses did not help; last: {detail}. Look at the server, then run again: "
+                f"replies that have arrived are cached."
+            )
+        pause_s = min(self._pause_s * 2 ** (self.trips - 1), self._longest_pause_s)
+        _log.warning("teacher: %s fails (%s); asking it again in %.1f s.", self.url, kinds, pause_s)
+        self._is_open = True
+        self._open_until = time.monotonic() + pause_s
