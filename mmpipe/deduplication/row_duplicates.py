@@ -109,7 +109,7 @@ def _order(rows: pl.DataFrame) -> pl.DataFrame:
         )
     ids: Sequence[str] = rows.get_column("id").to_list()
     if len(set(ids)) < len(ids):
-        twice = rows.filter(pl.col("id").is_duplicated()).get_column("id").min()
+        twice = min(rows.filter(pl.col("id").is_duplicated()).get_column("id").to_list())
         raise SchemaError(f"Rows to compare: {twice} stands there twice. Give each row an id of its own.")
     rank = pl.col("rank") if "rank" in rows.columns else pl.lit(0)
     draws = pl.Series("draw", [make_id("row_duplicates", row_id) for row_id in ids], dtype=pl.String)

@@ -84,7 +84,7 @@ def test_chinese_variants_are_found() -> None:
 
 
 def test_what_means_the_same_goes(tmp_path: Path) -> None:
-    rows = frame(["a", "b", "c", "d"]).with_columns(rank=pl.Series([3, 0, 1, 2]))
+    rows = frame(["a", "b", "c", "d"]).with_columns(rank=pl.Series([3, 1, 0, 2]))
     vectors = np.array([[1, 0.01], [1, 0], [0, 1], [0, 0]], dtype=np.float32)
     found = find_embedded_duplicates(rows, vectors, SemanticSettings(epsilon=0.05, clusters=1), scratch=tmp_path)
     assert found.select("id", "kept_id", "method").rows() == [("i00", "i01", "embedding")]
