@@ -157,10 +157,21 @@ def extract_final(text: str) -> str:
     boxed = extract_boxed(text)
     if boxed is not None:
         return boxed
-    tails = [text[match.end() :] for match in _CUE.finditer(text)]
-    tails = [tail for tail in tails if tail.strip(_QUOTES)]
-    tail = tails[-1].strip().split("\n", 1)[0] if tails else text
+    cue = _find_cue(text)
+    tail = text if cue is None else text[cue.end() :].strip().split("\n", 1)[0]
     return tail.strip(_QUOTES).rstrip(_ENDS).strip(_QUOTES)
+
+
+def find_last_cue(text: str) -> int | None:
+    """Return where the last cue of a final answer begins in `text` ("The answer is …"); None without one."""
+    cue = _find_cue(text)
+    return None if cue is None else cue.start()
+
+
+def _find_cue(text: str) -> re.Match[str] | None:
+    # a cue that nothing follows ("The answer is:") leaves the word to the one before
+    cues = [match for match in _CUE.finditer(text) if text[match.end() :].strip(_QUOTES)]
+    return cues[-1] if cues else None
 
 
 def extract_last_number(text: str) -> str | None:

@@ -1,0 +1,144 @@
+"""Keeps the account of a method that judges candidates: rows, refused candidates with their reasons, what was spent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.synthesis.drafts import Parent, Spent, Synthesis, describe_sampling, sort_counts
+from mmpipe.tables.chat import ChatFailure, ChatReply
+from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmpipe.tables.chat import ChatRequest, Sampling, Teacher
+
+#: A candidate that became no row: its id, what it said (empty if there was no reply), and why.
+CANDIDATES_SCHEMA = pl.Schema({"id": pl.String, "text": pl.String, "reason": pl.String})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a method made and what it refused.
+
+    Attributes:
+        synthesis: rows of SYNTHESIZED_INSTRUCTIONS; planned = rows + sum of `rejected`.
+        candidates: one row per refused candidate, `CANDIDATES_SCHEMA`; as many as `rejected` says.
+        details: what the method alone knows of its rows (key `instruction_id`); its columns are the method's.
+    """
+
+    synthesis: Synthesis
+    candidates: pl.DataFrame
+    details: pl.DataFrame
+
+
+@dataclass(slots=True)
+class Paid:
+    """Attempts and tokens that went into one row, failed ones included."""
+
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, outcome: ChatReply | ChatFailure) -> Paid:
+        """Count one outcome; returns itself."""
+        self.attempts += outcome.attempts
+        self.prompt_tokens += outcome.prompt_tokens
+        self.completion_tokens += outcome.completion_tokens
+        return self
+
+
+@dataclass(slots=True)
+class RowAccount:
+    """Collects rows and refusals while a method runs."""
+
+    spent: Spent = field(default_factory=Spent)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    details: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+    replies: Counter[str] = field(default_factory=Counter)
+
+    def ask(self, teacher: Teacher, requests: Sequence[ChatRequest]) -> list[ChatReply | ChatFailure]:
+        """Return one outcome per request, in order, each counted as spent."""
+        outcomes = list(teacher.answer(requests))
+        for outcome in outcomes:
+            self.spent.add(outcome)
+        return outcomes
+
+    def refuse(self, candidate_id: str, text: str, reason: str, *, was_asked: bool = True) -> None:
+        """Count a planned row that became none; `was_asked` says whether a reply was the reason."""
+        if was_asked:
+            self.replies[reason] += 1
+        self.refused.append({"id": candidate_id, "text": text, "reason": reason})
+
+    def refuse_reply(self, reason: str) -> None:
+        """Count a reply that was refused though its row may still come."""
+        self.replies[reason] += 1
+
+    def close(self, details_schema: pl.Schema) -> Judged:
+        """Return the account."""
+        frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(self.rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
+        rejected = Counter(candidate["reason"] for candidate in self.refused)
+        synthesis = Synthesis(
+            frame,
+            len(self.rows) + len(self.refused),
+            sort_counts(rejected),
+            sort_counts(self.replies),
+            self.spent,
+        )
+        candidates = pl.DataFrame(self.refused, schema=CANDIDATES_SCHEMA)
+        return Judged(synthesis, candidates, pl.DataFrame(self.details, schema=details_schema))
+
+
+def read_text(outcome: ChatReply | ChatFailure) -> tuple[str, str]:
+    """Return (text, "") or (what there is of it, reason): a failure, a reply cut by the limit, or nothing said."""
+    if isinstance(outcome, ChatFailure):
+        return "", f"teacher_{outcome.kind}"
+    text = outcome.text.strip()
+    if outcome.finish_reason == "length":
+        return text, "teacher_truncated"
+    return text, "" if text else "empty_reply"
+
+
+def make_instruction_row(
+    *,
+    instruction_id: str,
+    dump: str,
+    method: str,
+    stage: str,
+    mode: str,
+    instruction: str,
+    response: str,
+    parents: Sequence[Parent],
+    teacher: str,
+    prompt_version: str,
+    sampling: Sampling | None,
+    paid: Paid,
+    evidence: str = "",
+    context: str | None = None,
+) -> dict[str, Any]:
+    """Return a row of SYNTHESIZED_INSTRUCTIONS without images; `sampling` is None where no model wrote it."""
+    return {
+        "instruction_id": instruction_id,
+        "dump": dump,
+        "method": method,
+        "stage": stage,
+        "mode": mode,
+        "instruction": instruction,
+        "context": context,
+        "response": response,
+        "evidence": evidence,
+        "images": [],
+        "parents": [{"table": parent.table, "id": parent.id} for parent in parents],
+        "teacher": teacher,
+        "prompt_version": prompt_version,
+        "sampling": "{}" if sampling is None else describe_sampling(sampling),
+        "seed": 0 if sampling is None else sampling.seed,
+        "attempts": paid.attempts,
+        "prompt_tokens": paid.prompt_tokens,
+        "completion_tokens": paid.completion_tokens,
+    }
