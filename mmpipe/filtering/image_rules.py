@@ -148,6 +148,8 @@ OBELICS = (
     ),
     Rule(name="obelics_image_width", signal="image_width", low=150, high=20_000, source=_OBELICS),
     Rule(name="obelics_image_height", signal="image_height", low=150, high=20_000, source=_OBELICS),
+    Rule(name="obelics_image_shown_width", signal="image_shown_width", low=150, high=20_000, source=_OBELICS),
+    Rule(name="obelics_image_shown_height", signal="image_shown_height", low=150, high=20_000, source=_OBELICS),
     Rule(
         name="obelics_image_width_to_height",
         signal="image_width_to_height",

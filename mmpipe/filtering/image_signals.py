@@ -12,7 +12,7 @@ import polars as pl
 from mmpipe.errors import InvariantBroken
 from mmpipe.filtering.caption_signals import measure_captions
 from mmpipe.filtering.image_pixels import PixelChoice, measure_image
-from mmpipe.tables.images import CAPTION_SIGNALS, EMBEDDINGS, IMAGE_SIGNALS, SCORE_WEIGHTS
+from mmpipe.tables.images import CAPTION_SIGNALS, EMBEDDINGS, IMAGE_SIGNALS, PAGE_SIGNALS, SCORE_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +25,9 @@ __all__ = ["PairScorer", "PixelChoice", "measure_image", "measure_pairs"]
 
 # statuses that the fetch writes at the head of image_detail, as "fetch_refused: robots.txt"
 _FETCH_STATUSES = ("fetch_refused", "fetch_failed")
+
+# what candidates tell of where a picture stands
+_SOURCE_COLUMNS = ("rendered_width", "rendered_height", "source_likes", "source_shares")
 
 Row = dict[str, Any]
 
@@ -208,18 +211,35 @@ def _group_pictures(pairs: Iterable[tuple[str, bytes]]) -> dict[bytes, _Picture]
 def _assemble(candidates: pl.DataFrame, rows: dict[str, Row], captions: pl.DataFrame | None) -> pl.DataFrame:
     if captions is None:
         captions = measure_captions(candidates, flagged_words={}, political_words=())
-    measured = {name: dtype for name, dtype in IMAGE_SIGNALS.schema.items() if name not in CAPTION_SIGNALS}
+    told_elsewhere = {*CAPTION_SIGNALS, *PAGE_SIGNALS}
+    measured = {name: dtype for name, dtype in IMAGE_SIGNALS.schema.items() if name not in told_elsewhere}
     detail = pl.col("image_detail")
     told = detail.str.extract(rf"^({'|'.join(_FETCH_STATUSES)})\b")
     is_missing = pl.col("decode_status").is_null()
     frame = (
-        candidates.select("pair_id", "image_detail")
+        candidates.select("pair_id", "image_detail", *(name for name in _SOURCE_COLUMNS if name in candidates.columns))
         .join(captions.select("pair_id", *CAPTION_SIGNALS), on="pair_id", how="left", maintain_order="left")
         .join(pl.DataFrame(list(rows.values()), schema=measured), on="pair_id", how="left", maintain_order="left")
+        .with_columns(_list_page_signals(candidates.columns))
         .with_columns(
             decode_status=pl.coalesce("decode_status", told, pl.lit("missing_image")),
             decode_detail=pl.when(is_missing).then(detail).otherwise("decode_detail"),
         )
-        .drop("image_detail")
+        .drop("image_detail", "rendered_width", "rendered_height", strict=False)
     )
     return IMAGE_SIGNALS.conform(frame)
+
+
+def _list_page_signals(known: Sequence[str]) -> list[pl.Expr]:
+    """Return what the page or the list says of each picture; null where the candidates lack the columns."""
+
+    def read(name: str) -> pl.Expr:
+        return (pl.col(name) if name in known else pl.lit(None)).cast(pl.Float64)
+
+    return [
+        # a browser shows a picture at its own size where the page asks for none
+        pl.coalesce(read("rendered_width"), "image_width").alias("image_shown_width"),
+        pl.coalesce(read("rendered_height"), "image_height").alias("image_shown_height"),
+        read("source_likes").alias("source_likes"),
+        read("source_shares").alias("source_shares"),
+    ]

@@ -177,6 +177,15 @@ _CAPTIONS = (
             "image_candidates.image_url"),
 )  # fmt: skip
 
+_PAGE = (
+    _signal("image_shown_width", "Pixels of width that the page asks for, else the picture's own.",
+            "image_candidates.rendered_width"),
+    _signal("image_shown_height", "Pixels of height that the page asks for, else the picture's own.",
+            "image_candidates.rendered_height"),
+    _signal("source_likes", "Likes, where the source counts them.", "image_candidates.source_likes"),
+    _signal("source_shares", "Shares, where the source counts them.", "image_candidates.source_shares"),
+)  # fmt: skip
+
 _MODELS = (
     _signal("clip_similarity", "Cosine of the CLIP embeddings of picture and caption, -1 to 1."),
     _word("clip_weights", "Digest of the weights behind clip_similarity and the embeddings."),
@@ -202,6 +211,9 @@ HEADER_SIGNALS = tuple(column.name for column in _HEADER)
 #: Signals of the caption and the URL, which need no picture.
 CAPTION_SIGNALS = tuple(column.name for column in _CAPTIONS)
 
+#: Signals of where the picture stands: what the page or the list says of it.
+PAGE_SIGNALS = tuple(column.name for column in _PAGE)
+
 IMAGE_SIGNALS = Table(
     name="image_signals",
     description="One row per row of image_candidates: every measured value of the picture, its caption and their fit.",
@@ -214,6 +226,7 @@ IMAGE_SIGNALS = Table(
         *_HEADER,
         *_PIXELS,
         *_CAPTIONS,
+        *_PAGE,
         *_MODELS,
     ),
 )  # fmt: skip

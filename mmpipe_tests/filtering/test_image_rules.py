@@ -56,6 +56,8 @@ CASES: tuple[tuple[str, list[Any], list[Any]], ...] = (
     ("obelics_image_format", ["jpeg", "png", "webp"], ["gif", "svg"]),
     ("obelics_image_width", [150, 20_000], [149, 20_001]),
     ("obelics_image_height", [150, 20_000], [149, 20_001]),
+    ("obelics_image_shown_width", [150, 20_000], [149, 20_001]),
+    ("obelics_image_shown_height", [150, 20_000], [149, 20_001]),
     ("obelics_image_width_to_height", [0.5, 2.0], [0.4999, 2.0001]),
     ("obelics_image_url_furniture_substrings", [0], [1]),
     ("obelics_image_url_adult_substrings", [0], [2]),
@@ -148,11 +150,14 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, list[tuple[str, Any]]]]] = {
     "obelics": (
         {"image_format": "webp", "image_url_furniture_substrings": 0, "image_url_adult_substrings": 0,
          "image_width": 150, "image_height": 300, "image_width_to_height": 0.5, "image_url_documents": 10,
+         "image_shown_width": 150, "image_shown_height": 150,
          "nsfw_score": 0.85},
         {
             "obelics_image_url_adult_substrings": [("image_url_adult_substrings", 1)],
             "obelics_image_width": [("image_width", 149), ("image_width", 20_001)],
             "obelics_image_height": [("image_height", 20_001)],
+            "obelics_image_shown_width": [("image_shown_width", 149)],
+            "obelics_image_shown_height": [("image_shown_height", 20_001)],
             "obelics_image_width_to_height": [("image_width_to_height", 0.4999), ("image_width_to_height", 2.0001)],
             "obelics_image_url_documents": [("image_url_documents", 11)],
             "obelics_nsfw_score": [("nsfw_score", 0.86)],
@@ -256,5 +261,5 @@ def test_a_preset_is_the_text_lane_of_refinedweb_with_images_of_its_own() -> Non
     for name in PRESETS:
         recipe = load_recipe(name)
         own = {item.name for item in fields(recipe) if getattr(recipe, item.name) != getattr(base, item.name)}
-        assert own <= {"name", "source", "images", "interleaved", "image_release"}
+        assert own <= {"name", "source", "images", "words", "interleaved", "image_release"}
         assert "images" in own

@@ -220,3 +220,19 @@ def test_captions_measured_elsewhere_are_taken() -> None:
     frame = measure_pairs(candidates, [], None, max_pixels=LIMIT, captions=captions)
     assert frame.get_column("caption_language").to_list() == ["fr", "fr"]
     assert frame.get_column("caption_words").to_list() == [3, 3]
+
+
+def test_what_the_page_asks_for_and_the_source_counts_stands_beside_the_picture() -> None:
+    rows = make_candidates({"p1": None, "p2": None}).with_columns(
+        rendered_width=pl.Series([90, None], dtype=pl.Int64),
+        rendered_height=pl.Series([None, None], dtype=pl.Int64),
+        source_likes=pl.Series([7.0, None]),
+        source_shares=pl.Series([None, None], dtype=pl.Float64),
+    )
+
+    png = make_png(9)
+    frame = measure_pairs(rows, [("p1", png), ("p2", png)], None, max_pixels=LIMIT)
+
+    width, height = frame["image_width"][0], frame["image_height"][0]
+    shown = frame.select("image_shown_width", "image_shown_height", "source_likes", "source_shares").rows()
+    assert shown == [(90.0, height, 7.0, None), (width, height, None, None)]
