@@ -1,0 +1,86 @@
+"""Tells which family a model belongs to, so that no judge scores its own and no family fills a preference set alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mmpipe.errors import ConfigurationError
+from mmpipe.tables.identity import make_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mmpipe.synthesis.comparisons import Comparisons
+
+
+def find_family(model: str, families: Mapping[str, str]) -> str:
+    """Return the family of a model; of a model that no family names, its own name without engine and digest.
+
+    Args:
+        model: `engine:model@digest`, or a plain name.
+        families: family by the beginning of the model's name (or of the part behind a slash); the longest counts.
+    """
+    name = model.partition(":")[2] or model
+    name = name.rpartition("@")[0] or name
+    short = name.rpartition("/")[2]
+    known = [start for start in families if start and (name.startswith(start) or short.startswith(start))]
+    return families[max(known, key=len)] if known else name
+
+
+def is_own_family(judge: str, author: str, families: Mapping[str, str]) -> bool:
+    """Return whether a judge would score its own family; an author that nobody named is nobody's."""
+    return bool(author) and find_family(judge, families) == find_family(author, families)
+
+
+def cap_families(
+    comparisons: Comparisons, models: Mapping[str, str], families: Mapping[str, str], most_share: float, seed: int = 0
+) -> Comparisons:
+    """Return comparisons in which no family has written more than a share of the chosen answers.
+
+    As many pairs stay as possible; which ones of a family goes by hash of the pair's id. Distilling from several
+    strong models lowers the bias of each (survey, preference alignment).
+
+    Args:
+        comparisons: pairs.
+        models: model by answer id.
+        families: family by model, see `find_family`.
+        most_share: of one family, in (0, 1].
+        seed: of that choice.
+
+    Raises:
+        ConfigurationError: an answer's model is not given, or the share is not in (0, 1].
+    """
+    from mmpipe.synthesis.comparisons import Comparisons
+    from mmpipe.synthesis.drafts import sort_counts
+
+    if not 0 < most_share <= 1:
+        raise ConfigurationError(f"A family's share must be above 0 and at most 1, not {most_share}.")
+    authors = []
+    for answer_id in comparisons.frame.get_column("chosen_id"):
+        if answer_id not in models:
+            raise ConfigurationError(f"Nobody says which model wrote the answer {answer_id!r}.")
+        authors.append(find_family(models[answer_id], families))
+    quota = find_quota(Counter(authors), most_share)
+    kept: list[str] = []
+    taken: Counter[str] = Counter()
+    pairs = zip(comparisons.frame.get_column("pair_id").to_list(), authors, strict=True)
+    for pair_id, author in sorted(pairs, key=lambda pair: make_id("family", seed, pair[0])):
+        if taken[author] < quota:
+            taken[author] += 1
+            kept.append(pair_id)
+    frame = comparisons.frame.filter(pl.col("pair_id").is_in(kept))
+    left_out = Counter(comparisons.left_out)
+    if len(kept) < len(authors):
+        left_out["over_family_share"] = len(authors) - len(kept)
+    return Comparisons(frame, comparisons.planned, sort_counts(left_out))
+
+
+def find_quota(sizes: Counter[str], most_share: float) -> int:
+    """Return the most rows that each family may keep so that none has more than its share; 0 if that cannot be."""
+    quota = max(sizes.values(), default=0)
+    while quota and quota > most_share * sum(min(size, quota) for size in sizes.values()) + 1e-9:
+        quota -= 1
+    return quota

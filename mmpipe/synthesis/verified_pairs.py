@@ -1,0 +1,139 @@
+"""Pairs right and wrong answers of one prompt, as a verifier says: equal numbers for maths, a run for code.
+
+Where an answer can be checked, no judge is needed: the verifier's word is chosen against rejected (survey, preference
+alignment: domain sets for maths and code). An answer that cannot be checked is neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.synthesis.comparisons import Answer, Comparisons, PairBook, PairOrigin, iterate_prompts
+from mmpipe.synthesis.drafts import sort_counts
+from mmpipe.tables.identity import make_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    #: Says whether an answer (a row of the frame) is right; None if it cannot tell.
+    Verify = Callable[[Mapping[str, Any]], bool | None]
+
+METHOD = "verified_pairs"
+
+_BOXED = re.compile(r"\\boxed\{\s*([^{}]*)\}")
+_STATED = re.compile(r"(?:####|answer\s*(?:is|:|=)|=)\s*\**\s*\$?\s*(-?[\d.,]*\d(?:/\d+)?)", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedSettings:
+    """How verified answers are paired.
+
+    Attributes:
+        pairs_per_prompt: most pairs of one prompt, by hash; None for every right with every wrong one.
+        criterion: name of the verifier.
+        seed: of the choice.
+    """
+
+    pairs_per_prompt: int | None = 4
+    criterion: str = "verifier"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPairs:
+    """Pairs and what the verifier said.
+
+    Attributes:
+        comparisons: pairs; planned = right times wrong answers, over all prompts.
+        answers: answers by verdict: right, wrong, unverified, empty.
+        prompts: prompts by what they gave: paired, all_right, all_wrong, unverified.
+    """
+
+    comparisons: Comparisons
+    answers: dict[str, int]
+    prompts: dict[str, int]
+
+
+def pair_verified(answers: pl.DataFrame, verify: Verify, settings: VerifiedSettings) -> VerifiedPairs:
+    """Return right against wrong answers of each prompt.
+
+    Args:
+        answers: columns prompt_id, prompt, answer_id, answer, and whatever the verifier reads.
+        verify: called once per answer that is not empty.
+        settings: how.
+
+    Raises:
+        ConfigurationError: an answer_id stands twice, or a prompt_id has two texts.
+    """
+    verdicts: dict[str, bool | None] = {}
+    counts: Counter[str] = Counter()
+    for row in answers.sort("answer_id").rows(named=True):
+        is_empty = not (row["answer"] or "").strip()
+        verdict = None if is_empty else verify(row)
+        verdicts[row["answer_id"]] = verdict
+        name = "empty" if is_empty else "unverified" if verdict is None else "right" if verdict else "wrong"
+        counts[name] += 1
+    book = PairBook()
+    prompts: Counter[str] = Counter()
+    scored = answers.with_columns(score=pl.lit(0.0))
+    for origin, group in iterate_prompts(scored, "score", settings.criterion, METHOD):
+        right = [Answer(answer.id, answer.text, 1.0) for answer in group if verdicts[answer.id] is True]
+        wrong = [Answer(answer.id, answer.text, 0.0) for answer in group if verdicts[answer.id] is False]
+        if right and wrong:
+            prompts["paired"] += 1
+            _pair(book, origin, right, wrong, settings)
+        else:
+            prompts["all_right" if right else "all_wrong" if wrong else "unverified"] += 1
+    return VerifiedPairs(book.settle(), sort_counts(counts), sort_counts(prompts))
+
+
+def _pair(
+    book: PairBook, origin: PairOrigin, right: list[Answer], wrong: list[Answer], settings: VerifiedSettings
+) -> None:
+    pairs = list(product(right, wrong))
+    pairs.sort(key=lambda pair: make_id(METHOD, settings.seed, pair[0].id, pair[1].id))
+    if settings.pairs_per_prompt is not None and len(pairs) > settings.pairs_per_prompt:
+        book.leave_out("over_pairs_per_prompt", len(pairs) - settings.pairs_per_prompt)
+        pairs = pairs[: settings.pairs_per_prompt]
+    for first, second in pairs:
+        book.compare(origin, first, second)
+
+
+def verify_number(row: Mapping[str, Any], *, tolerance: float = 1e-6) -> bool | None:
+    """Return whether an answer's final number is the reference's; None if either has no number.
+
+    Args:
+        row: answer, and reference (a number, or a text that ends in one).
+        tolerance: relative and absolute.
+    """
+    said, wanted = find_final_number(row["answer"]), find_final_number(str(row["reference"]))
+    if said is None or wanted is None:
+        return None
+    return math.isclose(said, wanted, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def find_final_number(text: str) -> float | None:
+    r"""Return the number a solution ends in: in `\boxed{}`, behind `####` or "answer is", else its last number."""
+    for boxed in reversed(_BOXED.findall(text)):
+        number = _read_number(boxed.replace("$", "").strip())
+        if number is not None:
+            return number
+    stated: list[str] = _STATED.findall(text) or _NUMBER.findall(text)
+    return _read_number(stated[-1]) if stated else None
+
+
+def _read_number(text: str) -> float | None:
+    top, slash, bottom = text.replace(",", "").rstrip(".").partition("/")
+    try:
+        number = float(top) / float(bottom) if slash else float(top)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) else None
