@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 class NoConnection(Exception):
     """The endpoint is not reached, or hung up before its answer was whole."""
 
@@ -27,7 +30,7 @@ class OversizedReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A whole HTTP answer; header names in lower case."""
+    """A whole HTTP answer; header names are found in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -96,8 +99,7 @@ class HttpTransport:
                 method, self._find_url(path), data=body, timeout=self._find_timeout(within_s), allow_redirects=False
             ) as response:
                 content = await self._read(response)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return HttpAnswer(response.status, headers, content)
+                return HttpAnswer(response.status, response.headers, content)
         except TimeoutError as error:
             raise NoReplyInTime(f"no whole reply within {within_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -148,4 +150,4 @@ def find_proxy(url: str) -> str | None:
 
 def encode_json(value: Any) -> bytes:
     """Return `value` as JSON bytes; half of a surrogate pair, as a cut emoji leaves, becomes a question mark."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODER.encode(value).encode("utf-8", "replace")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Literal, cast
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.tables.chat import ChatReply
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 #: Layout of the file; a cache of another layout is refused, never misread.
@@ -67,6 +67,12 @@ class ReplyCache:
                     reason = cast("Literal['stop', 'length']", finish_reason)
                     found[key] = ChatReply(text, reason, prompt_tokens, completion_tokens, attempts, is_cached=True)
         return found
+
+    @contextmanager
+    def keep_open(self) -> Iterator[None]:
+        """Hold the file open while many replies come: whoever closes it last writes its log back, which takes long."""
+        with closing(self._connect()):
+            yield
 
     def put(self, key: str, reply: ChatReply) -> None:
         """Commit one reply; a key that is there already keeps its first reply."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from mmpipe.tables.chat import ChatFailure, ChatReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from jsonschema.protocols import Validator
 
@@ -69,7 +71,6 @@ class RequestBook:
             if key not in self._outcomes:
                 first_asked.setdefault(key, request)
         self.open: list[tuple[str, ChatRequest]] = list(first_asked.items())
-        self.is_cached = cache is not None
 
     def commit(self, key: str, outcome: ChatReply | ChatFailure) -> None:
         """Commit the reply to one open request to the cache, from whatever thread; a failure is never stored."""
@@ -81,6 +82,10 @@ class RequestBook:
             replies = [(key, outcome) for key, outcome in outcomes if isinstance(outcome, ChatReply)]
             if replies:
                 self._cache.put_many(replies)
+
+    def keep_cache_open(self) -> AbstractContextManager[None]:
+        """Return a context within which commits are quick."""
+        return nullcontext() if self._cache is None else self._cache.keep_open()
 
     def yield_in_order(
         self, arrivals: Iterable[tuple[str, ChatReply | ChatFailure]]
