@@ -1,4 +1,4 @@
-"""Every recipe shown in docs/text_lane.md and docs/duplicates.md loads, and says something of its own."""
+"""Every recipe shown in docs/text_lane.md, duplicates.md and images.md loads, and says something of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from mmpipe.filtering.recipes import load_recipe
 
-PAGES = [Path(__file__).resolve().parents[2] / "docs" / name for name in ("text_lane.md", "duplicates.md")]
+PAGES = [Path(__file__).resolve().parents[2] / "docs" / name for name in ("text_lane.md", "duplicates.md", "images.md")]
 #: A fenced block of YAML whose first line says that it is a whole recipe.
 _BLOCK = re.compile(r"^```yaml\n(# recipe\n.*?)^```$", re.DOTALL | re.MULTILINE)
 RECIPES = {
@@ -18,16 +18,19 @@ RECIPES = {
     for page in PAGES
     for block in _BLOCK.findall(page.read_text(encoding="utf-8"))
 }
-#: Sections of a recipe that the lane reads.
+#: Sections of a recipe that the text and the image lane read.
 SECTIONS = {
     *("extraction", "first_pass", "language", "corrections", "url", "words", "text", "scores", "contamination"),
-    "deduplication",
+    *("deduplication", "images", "captions", "grounding", "interleaved", "image_release"),
 }
 #: What `mmpipe lists fetch` would have brought beside the recipe.
-LISTS = ("ut1-domains/domains.txt", "ut1/blacklists.tar.gz", "ldnoobw/ldnoobw/en", "gsm8k/gsm8k.jsonl", "ours.jsonl")
+LISTS = (
+    *("ut1-domains/domains.txt", "ut1/blacklists.tar.gz", "ldnoobw/ldnoobw/en", "gsm8k/gsm8k.jsonl", "ours.jsonl"),
+    "evaluation.txt",
+)
 
 
-def test_page_shows_a_recipe_for_each_section_of_the_lane() -> None:
+def test_page_shows_a_recipe_for_each_section_of_the_lanes() -> None:
     shown = {section for block in RECIPES.values() for section in yaml.safe_load(block)}
     assert shown >= SECTIONS
 
