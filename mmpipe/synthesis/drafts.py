@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.errors import ConfigurationError
 from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mmpipe.tables.chat import ChatReply, Teacher
 
@@ -100,6 +103,8 @@ class Synthesis:
         rejected: planned rows that became none, by the reason their last attempt failed for.
         rejected_replies: every reply that was refused, by reason, also where a later attempt succeeded.
         spent: requests, tokens and money.
+        candidates: the planned rows that became none, one row each (`CANDIDATE_SCHEMA`), where the method keeps them.
+        wanted: rows that were asked for; None where all planned rows were.
     """
 
     frame: pl.DataFrame
@@ -107,6 +112,34 @@ class Synthesis:
     rejected: dict[str, int]
     rejected_replies: dict[str, int]
     spent: Spent
+    candidates: pl.DataFrame | None = None
+    wanted: int | None = None
+
+    @property
+    def missing(self) -> int:
+        """Rows that were wanted and are not there: the budget or the candidates ended first."""
+        return max(0, (self.wanted or 0) - self.frame.height)
+
+    @property
+    def cost_per_row(self) -> float:
+        """Money per accepted row, what was refused included; 0 if there is none."""
+        return self.spent.cost / self.frame.height if self.frame.height else 0.0
+
+    @property
+    def tokens_per_row(self) -> float:
+        """Prompt and completion tokens per accepted row, what was refused included; 0 if there is none."""
+        tokens = self.spent.prompt_tokens + self.spent.completion_tokens
+        return tokens / self.frame.height if self.frame.height else 0.0
+
+
+#: What is kept of a candidate that became no row: its id, what the teacher wrote (or why it wrote nothing), the reason.
+CANDIDATE_SCHEMA = {"id": pl.String, "text": pl.String, "reason": pl.String}
+
+_log = logging.getLogger(__name__)
+
+#: The reason of a candidate that was accepted after the last wanted row was found, in the wave that found it.
+BEYOND_WANTED = "beyond_wanted"
+_NO_FAULT = frozenset({BEYOND_WANTED, "repeated_candidate"})
 
 
 @dataclass(slots=True)
@@ -116,6 +149,11 @@ class _Tally:
     completion_tokens: int = 0
     reason: str = ""
     row: dict[str, Any] | None = field(default=None)
+
+    def add(self, outcome: ChatReply | ChatFailure) -> None:
+        self.attempts += outcome.attempts
+        self.prompt_tokens += outcome.prompt_tokens
+        self.completion_tokens += outcome.completion_tokens
 
 
 def make_seed(seed: int, *parts: str | int) -> int:
@@ -153,9 +191,7 @@ def synthesize(
         for place, request, outcome in zip(open_plans, requests, teacher.answer(requests), strict=True):
             tally, plan = tallies[place], planned[place]
             spent.add(outcome)
-            tally.attempts += outcome.attempts
-            tally.prompt_tokens += outcome.prompt_tokens
-            tally.completion_tokens += outcome.completion_tokens
+            tally.add(outcome)
             verdict = _read(plan, outcome, accept)
             if isinstance(verdict, Draft):
                 tally.row = _make_row(plan, verdict, request, teacher.name, tally)
@@ -170,6 +206,94 @@ def synthesize(
     frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
     rejected = Counter(tally.reason for tally in tallies if tally.row is None)
     return Synthesis(frame, len(planned), sort_counts(rejected), sort_counts(refused), spent)
+
+
+def synthesize_exactly(
+    candidates: Iterator[Planned],
+    teacher: Teacher,
+    accept: Callable[[Planned, Mapping[str, Any]], Draft | str],
+    *,
+    wanted: int,
+    budget: int,
+) -> Synthesis:
+    """Return exactly `wanted` instructions: the first candidates, in their order, that are accepted.
+
+    Candidates are asked once each, in waves sized by the share accepted so far, until enough are accepted. `accept` is
+    called in candidate order, so it may compare with what it accepted before; which rows come out depends neither on
+    the size of the waves nor on the order in which replies arrive. What a wave accepts beyond the last wanted row is
+    rejected as `beyond_wanted`: paid for, and in the cache.
+
+    Args:
+        candidates: what could be written, as many as there are; taken as needed.
+        teacher: who writes.
+        accept: the method's own checks: a draft, or the reason there is none.
+        wanted: rows to be made.
+        budget: most candidates taken. An id that occurred before is taken and rejected as `repeated_candidate`.
+
+    Returns:
+        The rows, with every rejected candidate named in `candidates`; `missing` is above 0 where the budget or the
+        candidates ended first, which is logged too.
+
+    Raises:
+        ConfigurationError: the budget is below what is wanted.
+        TeacherError: the teacher cannot answer any more. With a reply cache, a later call repeats no paid request.
+    """
+    if not 0 <= wanted <= budget:
+        raise ConfigurationError(f"{wanted} rows are wanted of at most {budget} candidates: raise the budget.")
+    rows: list[dict[str, Any]] = []
+    refused: list[tuple[str, str, str]] = []
+    seen: set[str] = set()
+    spent = Spent()
+    taken = accepted = 0
+    while len(rows) < wanted and taken < budget:
+        wave = list(islice(candidates, min(_size_wave(wanted - len(rows), accepted, taken), budget - taken)))
+        if not wave:
+            break
+        taken += len(wave)
+        fresh = []
+        for plan in wave:
+            if plan.instruction_id in seen:
+                refused.append((plan.instruction_id, "", "repeated_candidate"))
+            else:
+                seen.add(plan.instruction_id)
+                fresh.append(plan)
+        requests = [plan.make_request(0) for plan in fresh]
+        for plan, request, outcome in zip(fresh, requests, teacher.answer(requests), strict=True):
+            spent.add(outcome)
+            said = outcome.detail if isinstance(outcome, ChatFailure) else outcome.text
+            # once the rows are full, further ones are not compared with: a pool would grow by rows that are not there
+            verdict = BEYOND_WANTED if len(rows) == wanted else _read(plan, outcome, accept)
+            if isinstance(verdict, str):
+                refused.append((plan.instruction_id, said, verdict))
+                continue
+            accepted += 1
+            tally = _Tally()
+            tally.add(outcome)
+            rows.append(_make_row(plan, verdict, request, teacher.name, tally))
+    if len(rows) < wanted:
+        end = f"the budget of {budget} candidates" if taken >= budget else f"the {taken} candidates there were"
+        _log.warning("%d of %d wanted rows were accepted, then %s ended.", len(rows), wanted, end)
+    frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
+    rejected = Counter(reason for _, _, reason in refused)
+    replies = Counter({reason: count for reason, count in rejected.items() if reason not in _NO_FAULT})
+    return Synthesis(
+        frame,
+        taken,
+        sort_counts(rejected),
+        sort_counts(replies),
+        spent,
+        pl.DataFrame(refused, schema=CANDIDATE_SCHEMA, orient="row"),
+        wanted,
+    )
+
+
+def _size_wave(missing: int, accepted: int, taken: int) -> int:
+    """Return how many candidates should yield the missing rows; at most twice as many as were taken so far."""
+    if not taken:
+        return missing
+    # one more accepted than there were: a share of 0 tells nothing yet
+    expected = -(-missing * (taken + 1) // (accepted + 1))
+    return max(1, min(expected, 2 * taken))
 
 
 def sort_counts(counts: Counter[str]) -> dict[str, int]:
