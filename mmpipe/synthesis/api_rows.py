@@ -1,0 +1,250 @@
+"""Instruction–API rows: a teacher writes what a user would ask where an API is the answer, and never names it.
+
+Patil et al. 2023, "Gorilla" (arXiv 2305.15334, section 3.1): from the card of each API a teacher writes ten
+instructions, with examples of another card before it; a row is a chat of one instruction and the call.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.errors import ConfigurationError, name_nearest
+from mmpipe.synthesis.api_calls import check_references, list_strings, read_calls, read_reference
+from mmpipe.synthesis.drafts import Parent, make_seed
+from mmpipe.synthesis.prompts import Prompt
+from mmpipe.synthesis.row_account import Judged, Paid, RowAccount, make_instruction_row
+from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
+from mmpipe.tables.identity import make_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mmpipe.tables.chat import ChatReply, Teacher
+
+METHOD = "api_rows"
+
+#: The fields of a card, those of APIBench; `api_id` and `dump` are ours.
+CARD_FIELDS = (
+    "domain",
+    "framework",
+    "functionality",
+    "api_name",
+    "api_call",
+    "api_arguments",
+    "environment_requirements",
+    "example_code",
+    "performance",
+    "description",
+)
+_REQUIRED = ("api_id", "dump", "domain", "functionality", "api_name", "api_call", "description")
+
+#: Why an instruction is refused, in the order looked for; `missing` ones the teacher did not write.
+REASONS = ("missing", "too_short", "names_api", "repeated_instruction")
+
+PROMPT = Prompt(
+    "api_rows/instructions",
+    "You are given the card of an API. You write what different people might ask an assistant who then uses this API: "
+    "real wishes, each with the details that make the API the right choice. Nobody who asks knows the API: no name of "
+    "it, of its model, its library or its functions may stand in an instruction.",
+    "Instructions wanted: {count}\n\nCard:\n{card}",
+    (
+        (
+            {
+                "count": "2",
+                "card": '{"api_call": "weather.forecast(place, days=3)", "description": "Weather of the next days."}',
+            },
+            {
+                "instructions": [
+                    "We hike around Lake Orrin from Friday to Sunday. Will we need rain coats?",
+                    "My bakery sells more ice cream on hot days. How warm will the coming three days be?",
+                ]
+            },
+        ),
+    ),
+)
+
+DETAILS_SCHEMA = pl.Schema(
+    {
+        "instruction_id": pl.String,
+        "api_id": pl.String,
+        "domain": pl.String,
+        "api_name": pl.String,
+        "api_call": pl.String,
+    }
+)
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiRowSettings:
+    """What is asked and what passes.
+
+    Attributes:
+        instructions: per API (10, section 3.1).
+        words: fewest words of an instruction (ours; Self-Instruct drops three and fewer).
+        temperature: of the teacher.
+        top_p: nucleus.
+        max_tokens: of a reply with all instructions.
+        seed: of the requests.
+    """
+
+    instructions: int = 10
+    words: int = 4
+    temperature: float = 0.7
+    top_p: float = 0.95
+    max_tokens: int = 1024
+    seed: int = 0
+
+
+def make_api_rows(cards: pl.DataFrame, teacher: Teacher, settings: ApiRowSettings) -> Judged:
+    """Return a row per instruction that passed: the user asks, the assistant says the call and what it is for.
+
+    `instructions` rows are planned for each API; those that a reply lacks are refused as `missing`.
+
+    Args:
+        cards: columns api_id, dump and those of CARD_FIELDS that are known (domain, functionality, api_name, api_call
+            and description must be).
+        teacher: who writes; one request for each API.
+        settings: how.
+
+    Raises:
+        ConfigurationError: a column is missing, an `api_call` is no call, or a card's own call is not found right
+            against all cards: then no answer could be scored against them.
+        TeacherError: the teacher cannot answer any more.
+    """
+    _check_cards(cards)
+    rows = cards.rows(named=True)
+    names = {row["api_id"]: _list_names(row) for row in rows}
+    requests = [_make_request(row, settings) for row in rows]
+    account = RowAccount()
+    for row, request, outcome in zip(rows, requests, account.ask(teacher, requests), strict=True):
+        said, reason = _read_reply(outcome)
+        paid = _share(outcome, settings.instructions)
+        seen: set[str] = set()
+        for number in range(settings.instructions):
+            instruction_id = make_id(METHOD, row["api_id"], number)
+            text = said[number].strip() if number < len(said) else ""
+            fault = reason or _find_fault(text, number < len(said), names[row["api_id"]], seen, settings)
+            if fault:
+                account.refuse(instruction_id, text, fault)
+                continue
+            account.rows.append(
+                make_instruction_row(
+                    instruction_id=instruction_id,
+                    dump=row["dump"],
+                    method=METHOD,
+                    stage="instruction_tuning",
+                    mode="general_distillation.from_seeds",
+                    instruction=text,
+                    response=render_answer(row),
+                    parents=(Parent("api_cards", row["api_id"]),),
+                    teacher=teacher.name,
+                    prompt_version=PROMPT.version,
+                    sampling=request.sampling,
+                    paid=paid(number),
+                    evidence=row["description"],
+                )
+            )
+            details = {name: row[name] for name in ("api_id", "domain", "api_name", "api_call")}
+            account.details.append({"instruction_id": instruction_id, **details})
+    return account.close(DETAILS_SCHEMA)
+
+
+def render_answer(card: Mapping[str, Any]) -> str:
+    """Return the assistant's turn: what is done, the call as code, and what it needs where the card says so."""
+    parts = [f"{card['functionality']}: {card['description']}", f"```python\n{card['api_call']}\n```"]
+    needed = card.get("environment_requirements")
+    if needed:
+        parts.append(f"Needs: {needed if isinstance(needed, str) else ', '.join(needed)}")
+    return "\n\n".join(parts)
+
+
+def names_api(instruction: str, names: Iterable[str]) -> bool:
+    """Return whether an instruction has one of the names, as whole words, whatever stands between their parts."""
+    words = [word.casefold() for word in _WORD.findall(instruction)]
+    for name in names:
+        wanted = [word.casefold() for word in _WORD.findall(name)]
+        if wanted and any(words[place : place + len(wanted)] == wanted for place in range(len(words))):
+            return True
+        joined = "".join(wanted)
+        if len(wanted) > 1 and joined in words:
+            return True
+    return False
+
+
+def _check_cards(cards: pl.DataFrame) -> None:
+    for name in _REQUIRED:
+        if name not in cards.columns:
+            raise ConfigurationError(f"API cards lack {name!r}.{name_nearest(name, cards.columns)}")
+    wrong = check_references(dict(cards.select("api_id", "api_call").iter_rows()))
+    if wrong:
+        first, verdict = next(iter(wrong.items()))
+        raise ConfigurationError(
+            f"{len(wrong)} API cards are not right as answers to themselves; the first is {first!r}: "
+            f"{verdict.verdict}, found {', '.join(verdict.found) or 'nothing'}. Give `api_call` one call that no other card shares."
+        )
+
+
+def _list_names(card: Mapping[str, Any]) -> set[str]:
+    """Return what gives an API away: its name, its function, and names among the strings of its call."""
+    reference = read_reference(card["api_call"])
+    strings = list_strings(read_calls(card["api_call"]))
+    # a word of a sentence may be an argument: names of models have a digit, a sign or a capital inside
+    given = {text for text in strings if re.search(r"[\d/_-]|[a-z][A-Z]", text)}
+    given |= {part for text in given for part in text.split("/") if re.search(r"[\d_-]|[a-z][A-Z]", part)}
+    last = reference.name.rpartition(".")[2]
+    names = {card["api_name"], reference.name, *given}
+    return names | ({last} if re.search(r"[\d_]|[a-z][A-Z]", last) else set())
+
+
+def _make_request(card: Mapping[str, Any], settings: ApiRowSettings) -> ChatRequest:
+    shown = {name: card[name] for name in CARD_FIELDS if card.get(name)}
+    schema = {
+        "type": "object",
+        "properties": {"instructions": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
+        "required": ["instructions"],
+        "additionalProperties": False,
+    }
+    sampling = Sampling(
+        settings.temperature, settings.top_p, settings.max_tokens, make_seed(settings.seed, METHOD, card["api_id"])
+    )
+    messages = PROMPT.render(count=str(settings.instructions), card=json.dumps(shown, ensure_ascii=False))
+    return ChatRequest(messages, sampling, schema)
+
+
+def _read_reply(outcome: ChatReply | ChatFailure) -> tuple[list[str], str]:
+    if isinstance(outcome, ChatFailure):
+        return [], f"teacher_{outcome.kind}"
+    return [str(text) for text in json.loads(outcome.text)["instructions"]], ""
+
+
+def _share(outcome: ChatReply | ChatFailure, count: int) -> Any:
+    """Return what each of the rows of one reply paid: whole tokens, so that they add up to the reply's."""
+
+    def part(whole: int, number: int) -> int:
+        return whole * (number + 1) // count - whole * number // count
+
+    return lambda number: Paid(
+        outcome.attempts, part(outcome.prompt_tokens, number), part(outcome.completion_tokens, number)
+    )
+
+
+def _find_fault(text: str, is_there: bool, names: set[str], seen: set[str], settings: ApiRowSettings) -> str:
+    if not is_there:
+        return "missing"
+    words = [word.casefold() for word in _WORD.findall(text)]
+    if len(words) < settings.words:
+        return "too_short"
+    if names_api(text, names):
+        return "names_api"
+    key = " ".join(words)
+    if key in seen:
+        return "repeated_instruction"
+    seen.add(key)
+    return ""
