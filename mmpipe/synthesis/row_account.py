@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.synthesis.drafts import Parent, Spent, Synthesis, describe_sampling, sort_counts
+from mmpipe.synthesis.drafts import Draft, Parent, Planned, Spent, Synthesis, describe_sampling, sort_counts
 from mmpipe.tables.chat import ChatFailure, ChatReply
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mmpipe.tables.chat import ChatRequest, Sampling, Teacher
 
@@ -79,6 +80,45 @@ class RowAccount:
         """Count a reply that was refused though its row may still come."""
         self.replies[reason] += 1
 
+    def ask_planned(
+        self,
+        planned: Sequence[Planned],
+        teacher: Teacher,
+        accept: Callable[[Planned, Mapping[str, Any]], Draft | str],
+        *,
+        attempts: int,
+    ) -> None:
+        """Ask for planned rows as `drafts.synthesize` does, and keep what was refused last of each that became none.
+
+        All open plans are asked at once; those refused are asked again with another seed, up to `attempts` times.
+
+        Raises:
+            TeacherError: the teacher cannot answer any more.
+        """
+        paid = [Paid() for _ in planned]
+        open_places = list(range(len(planned)))
+        for attempt in range(attempts):
+            requests = [planned[place].make_request(attempt) for place in open_places]
+            still_open = []
+            for place, request, outcome in zip(open_places, requests, self.ask(teacher, requests), strict=True):
+                plan = planned[place]
+                paid[place].add(outcome)
+                text, reason = read_text(outcome)
+                verdict = reason or accept(plan, json.loads(text))
+                if isinstance(verdict, Draft):
+                    self.rows.append(make_planned_row(plan, verdict, request, teacher.name, paid[place]))
+                elif attempt + 1 == attempts:
+                    self.refuse(plan.instruction_id, text, verdict)
+                else:
+                    self.refuse_reply(verdict)
+                    still_open.append(place)
+            open_places = still_open
+            if not open_places:
+                break
+        places = {plan.instruction_id: place for place, plan in enumerate(planned)}
+        # rows of later attempts take their place in the order planned
+        self.rows.sort(key=lambda row: places.get(row["instruction_id"], -1))
+
     def close(self, details_schema: pl.Schema) -> Judged:
         """Return the account."""
         frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(self.rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
@@ -102,6 +142,26 @@ def read_text(outcome: ChatReply | ChatFailure) -> tuple[str, str]:
     if outcome.finish_reason == "length":
         return text, "teacher_truncated"
     return text, "" if text else "empty_reply"
+
+
+def make_planned_row(plan: Planned, draft: Draft, request: ChatRequest, teacher: str, paid: Paid) -> dict[str, Any]:
+    """Return the row of a plan whose reply was accepted."""
+    return make_instruction_row(
+        instruction_id=plan.instruction_id,
+        dump=plan.dump,
+        method=plan.method,
+        stage=plan.stage,
+        mode=plan.mode,
+        instruction=draft.instruction,
+        response=draft.response,
+        parents=plan.parents,
+        teacher=teacher,
+        prompt_version=plan.prompt_version,
+        sampling=request.sampling,
+        paid=paid,
+        evidence=plan.evidence,
+        context=plan.context,
+    )
 
 
 def make_instruction_row(

@@ -1,0 +1,75 @@
+"""Catches what a model says beside its task: preambles, refusals, copies of the source, another script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+
+from mmpipe.synthesis.grounding import list_words
+
+_TASK = (
+    r"(?:paraphras\w*|rephras\w*|rewrit\w*|reword\w*|simplifi\w*|simpler|(?:version|summary) of (?:the|your)|"
+    r"questions? and answers?)"
+)
+_OPENING = r"(?:here(?:'s| is| are|’s)|below is|below are|the following is|i(?:'ve| have) (?:rewritten|rephrased))"
+_TITLE = r"(?:paraphrased?|rephrased?|rewritten|simplified)(?: (?:text|passage|version|paragraph))?"
+#: An opening line that speaks about the text that follows it, and ends in a colon.
+_PREAMBLE = re.compile(
+    r"\A\s*(?:(?:sure|certainly|of course|okay|ok|absolutely|gladly)\b[^\n]{0,40}?[,.!:]\s*)?"
+    rf"(?:\*\*|#+\s*)?(?:{_OPENING}\b[^\n:]{{0,160}}?\b{_TASK}\b[^\n:]{{0,120}}|{_TITLE}(?:\*\*)?):(?:\*\*)?\s*",
+    re.IGNORECASE,
+)
+_AGREEMENT = re.compile(r"\A\s*(?:sure|certainly|of course|absolutely)\s*[!.,:]\s*\n", re.IGNORECASE)
+_FAREWELL = re.compile(
+    r"\n\s*(?:i hope (?:this|that)\b|let me know\b|please let me know\b|feel free to\b|is there anything else\b"
+    r"|\(?note: (?:this|the|i)\b[^\n]*(?:paraphras|rephras|rewrit|version))[^\n]*\s*\Z",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"\A\W*(?:i(?:'m| am|’m) (?:sorry|unable|afraid|not able)|sorry,|i (?:cannot|can't|can’t|could not|won't)\b|"
+    r"as an? (?:ai|language model|artificial)|unfortunately,? i\b|我(?:无法|不能)|抱歉|对不起|申し訳)",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(r"\bas an ai(?: language)?(?: model)?\b|\bas a language model\b", re.IGNORECASE)
+
+
+def strip_preamble(text: str) -> str:
+    """Return `text` without a first line that announces it ("Here is a paraphrase:") and a last that takes leave."""
+    text = text.strip()
+    for pattern in (_PREAMBLE, _AGREEMENT, _PREAMBLE):
+        text = pattern.sub("", text, count=1).strip()
+    text = _FAREWELL.sub("", text).strip()
+    quoted = re.fullmatch(r"[\"“](.*)[\"”]", text, re.DOTALL)
+    return quoted[1].strip() if quoted and not re.search(r"[\"“”]", quoted[1]) else text
+
+
+def is_refusal(text: str) -> bool:
+    """Return whether `text` refuses the task or speaks of itself as a model."""
+    return bool(_REFUSAL.match(text) or _BESIDE.search(text))
+
+
+def measure_copy(text: str, source: str, words: int = 5) -> float:
+    """Return the share of word n-grams of `text` that stand in `source`, 0 to 1; short texts count as one n-gram."""
+    grams = _list_grams(list_words(text), words)
+    known = set(_list_grams(list_words(source), words))
+    return sum(gram in known for gram in grams) / len(grams) if grams else 0.0
+
+
+def _list_grams(words: list[str], size: int) -> list[tuple[str, ...]]:
+    if not words:
+        return []
+    return [tuple(words[place : place + size]) for place in range(max(1, len(words) - size + 1))]
+
+
+def find_script(text: str) -> str:
+    """Return the script most letters of `text` are of (LATIN, CYRILLIC, CJK …), empty if it has no letter.
+
+    Kana and ideographs are one, as Japanese mixes them.
+    """
+    scripts: Counter[str] = Counter()
+    for letter in text:
+        if letter.isalpha():
+            first = unicodedata.name(letter, "?").split()[0]
+            scripts["CJK" if first in {"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"} else first] += 1
+    return min(scripts, key=lambda name: (-scripts[name], name)) if scripts else ""
