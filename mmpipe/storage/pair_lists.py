@@ -44,6 +44,7 @@ _BATCH_ROWS = 2_000
 _NATIVE_SCHEMES = ("s3://", "gs://", "gcs://", "az://", "abfs://", "abfss://", "hf://", "http://", "https://")
 # a field of a CSV file, in characters: the default would stop at a caption of 128 KiB
 _MAX_FIELD_CHARS = 1 << 27
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +318,13 @@ def identify_image_files(root: Place, paths: Iterable[str]) -> str:
 
 def read_image_file(root: Place, path: str, max_bytes: int) -> bytes | None:
     """Return at most `max_bytes` of a picture that lies in the dump; None if it is there no more."""
+    pieces, left = [], max_bytes
     try:
         with root.join(path).open() as stream:
-            return stream.read(max_bytes)
+            # in pieces: a read of many bytes takes their memory first, however small the file
+            while left > 0 and (piece := stream.read(min(left, _PIECE_BYTES))):
+                pieces.append(piece)
+                left -= len(piece)
     except FileNotFoundError:
         return None
+    return b"".join(pieces)

@@ -147,7 +147,16 @@ def test_pictures_are_found_beside_the_list_or_the_dump_and_nowhere_else(tmp_pat
                  "", "b.png\0", "x" * 5000):  # fmt: skip
         assert files.find("list.parquet", path) is None
     assert read_image_file(Place(str(tmp_path / "d")), "b.png", 10) == b"x"
+    # more than any machine has: only what is there is held
+    assert read_image_file(Place(str(tmp_path / "d")), "b.png", 1 << 60) == b"x"
     assert read_image_file(Place(str(tmp_path / "d")), "gone.png", 10) is None
+
+
+def test_a_picture_is_read_to_its_limit(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 10_000
+    (tmp_path / "a.png").write_bytes(data)
+    for limit in (0, 1, 1 << 20, (1 << 20) + 1, len(data) - 1, len(data), len(data) + 1):
+        assert read_image_file(Place(str(tmp_path)), "a.png", limit) == data[:limit]
 
 
 def test_changed_pictures_are_told_without_reading_them(tmp_path: Path) -> None:
