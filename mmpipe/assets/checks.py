@@ -115,7 +115,7 @@ def _report(contract: Contract, rule: ContractRule, result: RuleResult) -> dg.As
         asset_key=dg.AssetKey(contract.table_name),
         check_name=rule.id,
         passed=result.passed,
-        severity=dg.AssetCheckSeverity.ERROR if rule.severity == ERROR else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if result.severity == ERROR else dg.AssetCheckSeverity.WARN,
         description=rule.description,
         metadata=metadata,
     )

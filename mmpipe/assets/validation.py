@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.assets.contract_rules import SCHEMA, UNEXPECTED_ROWS, ContractRule, write_literal
+from mmpipe.assets.contract_rules import SCHEMA, UNEXPECTED_ROWS, WARNING, ContractRule, write_literal
 from mmpipe.assets.file_checks import (
     RuleResult,
     is_about_files,
@@ -45,7 +45,8 @@ def validate_dataset(
 
     The dataset may be larger than memory: DuckDB reads the Parquet files in a stream and spills to `scratch`. Its
     earlier verdict does not matter. Where columns or types are wrong, rules about rows fail as not judged; on a
-    dataset of no rows, all but those about the number of rows hold.
+    dataset of no rows, all but those about the number of rows hold; these only warn where there was nothing to make
+    rows from, as in a dump of lists of pairs, which has no records.
 
     Args:
         dataset: what to validate.
@@ -70,7 +71,7 @@ def validate_dataset(
     if not is_sound:
         results |= {rule.id: _refuse_to_judge(rule) for rule in asked}
     elif rows == 0:
-        results |= {rule.id: _judge_no_rows(rule) for rule in asked}
+        results |= {rule.id: _judge_no_rows(rule, had_inputs=bool(manifest.commits)) for rule in asked}
     else:
         scratch.mkdir(parents=True, exist_ok=True)
         with (
@@ -94,11 +95,13 @@ def _refuse_to_judge(rule: ContractRule) -> RuleResult:
     return RuleResult(rule.id, rule.severity, passed=False, observed="not judged: the schema is not as promised")
 
 
-def _judge_no_rows(rule: ContractRule) -> RuleResult:
+def _judge_no_rows(rule: ContractRule, *, had_inputs: bool) -> RuleResult:
     if "table_row_count" not in rule.expectation:
         return RuleResult(rule.id, rule.severity, passed=True, observed="no rows", unexpected_count=0)
     lowest = rule.kwargs.get("value", rule.kwargs.get("min_value")) or 0
-    return RuleResult(rule.id, rule.severity, passed=lowest <= 0, observed=0)
+    # only a crawl that was read and held nothing is broken
+    severity = rule.severity if had_inputs else WARNING
+    return RuleResult(rule.id, severity, passed=lowest <= 0, observed=0)
 
 
 @contextmanager
