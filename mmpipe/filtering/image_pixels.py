@@ -94,19 +94,18 @@ def measure_image(
     header = read_header(data)
     image = None
     if header is None:
-        image, (status, detail) = _open(data)
+        image, refused = _open(data, sniffed)
         if image is None:
-            return replace(facts, status=status, detail=detail[:_DETAIL_CHARS])
+            return replace(facts, status=refused[0], detail=refused[1])
         header = _read_opened_header(image, sniffed)
     facts = replace(facts, signals={**facts.signals, **_describe_header(header)})
     refusal = _refuse(header, facts.signals, max_pixels, header_rules)
     if refusal is not None:
         return replace(facts, status=refusal[0], detail=refusal[1])
     if image is None:
-        image, (status, detail) = _open(data)
+        image, refused = _open(data, sniffed)
         if image is None:
-            status = "truncated_image" if status != "oversized_image" and _is_cut(data, sniffed, detail) else status
-            return replace(facts, status=status, detail=detail[:_DETAIL_CHARS])
+            return replace(facts, status=refused[0], detail=refused[1])
     with image:
         return _measure_decoded(image, data, facts, choice or PixelChoice())
 
@@ -187,18 +186,19 @@ def _is_cut(data: bytes, image_format: str, detail: str) -> bool:
     return is_short or "truncated" in detail.lower()
 
 
-def _open(data: bytes) -> tuple[Image.Image | None, tuple[str, str]]:
+def _open(data: bytes, sniffed: str) -> tuple[Image.Image | None, tuple[str, str]]:
     """Return the picture with its header read, or None with the status and what the reader said."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         return Image.open(BytesIO(data), formats=_FORMATS), ("ok", "")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        return None, ("oversized_image", _describe(error))
+        return None, ("oversized_image", _describe(error)[:_DETAIL_CHARS])
     except UnidentifiedImageError:
-        return None, ("undecodable_image", "the header is broken")
+        detail = "the header is broken"
     except _BROKEN as error:
-        return None, ("undecodable_image", _describe(error))
+        detail = _describe(error)[:_DETAIL_CHARS]
+    return None, ("truncated_image" if _is_cut(data, sniffed, detail) else "undecodable_image", detail)
 
 
 def _describe(error: Exception) -> str:

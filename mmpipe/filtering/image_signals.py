@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PairScorer", "PixelChoice", "measure_image", "measure_pairs"]
 
-# statuses that the fetch writes at the head of image_detail, as "fetch_refused: robots.txt"
-_FETCH_STATUSES = ("fetch_refused", "fetch_failed")
+# statuses that stand at the head of image_detail where there are no bytes, as "fetch_refused: robots.txt"
+_TOLD_STATUSES = ("fetch_refused", "fetch_failed", "empty_image", "not_an_image")
 
 # what candidates tell of where a picture stands
 _SOURCE_COLUMNS = ("rendered_width", "rendered_height", "source_likes", "source_shares")
@@ -81,8 +81,8 @@ def measure_pairs(
     Args:
         candidates: rows of `tables.images.IMAGE_CANDIDATES`; `pair_id`, `caption`, `image_url` and `image_detail` are
             read.
-        images: `pair_id` and file of pairs in any order. None, or no entry, is `missing_image`, or `fetch_refused` or
-            `fetch_failed` where `image_detail` begins so.
+        images: `pair_id` and file of pairs in any order. None, or no entry, is `missing_image`, or what `image_detail`
+            begins with: `fetch_refused`, `fetch_failed`, `empty_image`, `not_an_image`.
         scorer: scores picture and caption; None leaves all scores null, which pass no rule.
         max_pixels: pictures of more are `oversized_image`, undecoded.
         batch_size: pictures decoded, and pairs scored, at once.
@@ -214,7 +214,7 @@ def _assemble(candidates: pl.DataFrame, rows: dict[str, Row], captions: pl.DataF
     told_elsewhere = {*CAPTION_SIGNALS, *PAGE_SIGNALS}
     measured = {name: dtype for name, dtype in IMAGE_SIGNALS.schema.items() if name not in told_elsewhere}
     detail = pl.col("image_detail")
-    told = detail.str.extract(rf"^({'|'.join(_FETCH_STATUSES)})\b")
+    told = detail.str.extract(rf"^({'|'.join(_TOLD_STATUSES)})\b")
     is_missing = pl.col("decode_status").is_null()
     frame = (
         candidates.select("pair_id", "image_detail", *(name for name in _SOURCE_COLUMNS if name in candidates.columns))

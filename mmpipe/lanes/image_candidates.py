@@ -239,11 +239,36 @@ def locate_images(found: pl.DataFrame, crawl: Dataset) -> pl.DataFrame:
         .then(pl.lit("dump"))
         .otherwise(pl.lit("missing"))
     )
-    why_not = pl.coalesce("problem", pl.lit("no record of the dump has this URL"))
+    others = _describe_other_records(found.filter(pl.col("problem").is_null()), crawl)
+    why_not = pl.coalesce("problem", "record_detail", pl.lit("no record of the dump has this URL"))
     return (
         found.join(records, on="image_url", how="left", maintain_order="left")
+        .join(others, on="image_url", how="left", maintain_order="left")
         .with_columns(image_origin=origin, image_sha256=pl.lit(None, dtype=pl.String))
         .with_columns(image_detail=pl.when(pl.col("image_origin") == "missing").then(why_not))
+        .drop("record_detail")
+    )
+
+
+def _describe_other_records(found: pl.DataFrame, crawl: Dataset) -> pl.DataFrame:
+    """Return `image_url` and `record_detail`: what records of these URLs are that hold no picture to be read."""
+    is_read = pl.col("record_status") == "ok"
+    detail = (
+        pl.when(pl.col("record_status") == "empty_record")
+        .then(pl.lit("empty_image: the record of this URL holds no bytes"))
+        .when(is_read)
+        .then(pl.format("not_an_image: the record of this URL is {}", "kind"))
+        .otherwise(pl.format("the record of this URL cannot be read: {}", "record_status"))
+    )
+    return (
+        crawl.scan()
+        .filter((pl.col("kind") != "image") | ~is_read)
+        .select(pl.col("url").alias("image_url"), "doc_id", record_detail=detail)
+        .join(found.lazy().select("image_url").unique(), on="image_url", how="semi")
+        .sort("doc_id")
+        .unique("image_url", keep="first", maintain_order=True)
+        .drop("doc_id")
+        .collect()
     )
 
 

@@ -213,6 +213,11 @@ def test_half_a_file_is_truncated_and_has_its_header(form: str) -> None:
     assert (measured.signals["image_width"], measured.signals["image_height"]) == (400, 300)
 
 
+def test_a_file_that_ends_within_its_header_is_truncated() -> None:
+    measured = measure_image(save(draw(size=(400, 300)), "JPEG")[:30], LIMIT)
+    assert (measured.status, measured.signals["image_format"], measured.picture) == ("truncated_image", "jpeg", None)
+
+
 def test_a_thumbnails_end_is_not_the_end_of_a_cut_picture() -> None:
     thumbnail = save(draw(size=(16, 16)), "JPEG")
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + thumbnail

@@ -64,7 +64,8 @@ def make_candidates(details: dict[str, str | None]) -> pl.DataFrame:
 def test_every_candidate_has_one_row_in_its_order_whatever_came() -> None:
     candidates = make_candidates(
         {"c": None, "a": "no record of the dump has this URL", "b": "fetch_refused: robots.txt", "d": None, "e": None,
-         "f": "fetch_failed: 404"}
+         "f": "fetch_failed: 404", "g": "empty_image: the record of this URL holds no bytes",
+         "h": "not_an_image: the record of this URL is html", "i": "ok: no status of its own"}
     )  # fmt: skip
     images = [("e", b"<html>"), ("d", b"\xff\xd8\xff"), ("c", make_png(255)), ("a", None), ("b", None), ("f", None)]
     frame = measure_pairs(candidates, images, BrightnessScorer(), max_pixels=LIMIT)
@@ -76,6 +77,9 @@ def test_every_candidate_has_one_row_in_its_order_whatever_came() -> None:
         ("d", "undecodable_image", None),
         ("e", "not_an_image", None),
         ("f", "fetch_failed", None),
+        ("g", "empty_image", None),
+        ("h", "not_an_image", None),
+        ("i", "missing_image", None),
     ]
     row = frame.row(0, named=True)
     assert (row["image_width"], row["image_height"], row["image_min_side"]) == (30, 20, 20)

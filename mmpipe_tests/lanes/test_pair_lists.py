@@ -126,6 +126,27 @@ def test_a_dump_may_hold_pages_and_lists(tmp_path: Path, lake: Lake) -> None:
     assert lake.dataset(RAW_CRAWL, "d1").scan().collect().height == 2
 
 
+def test_a_record_without_a_picture_says_what_it_is(tmp_path: Path, lake: Lake) -> None:
+    found = {"empty": (b"image/jpeg", b""), "page": (b"image/jpeg", b"<!doctype html><html><p>gone"), "gone": None}
+    page = "".join(f"<img src=/{name} alt='A {name} boat'>" for name in found).encode()
+    records = [
+        make_record(b"HTTP/1.1 200 OK\r\nContent-Type: " + mime + b"\r\n\r\n" + body, **{"WARC-Target-URI": url})
+        for url, mime, body in (
+            ("http://e.org/", b"text/html", b"<html><p>text</p>" + page),
+            *((f"http://e.org/{name}", *answer) for name, answer in found.items() if answer),
+        )
+    ]
+    (tmp_path / "dump").mkdir()
+    (tmp_path / "dump" / "a.warc.gz").write_bytes(zip_members(*records))
+    frame, _ = make_candidates(lake, tmp_path / "dump")
+    assert dict(frame.select("image_url", "image_detail").iter_rows()) == {
+        "http://e.org/empty": "empty_image: the record of this URL holds no bytes",
+        "http://e.org/page": "not_an_image: the record of this URL is html",
+        "http://e.org/gone": "no record of the dump has this URL",
+    }
+    assert set(frame["image_origin"]) == {"missing"}
+
+
 def test_ids_of_listed_pairs_do_not_depend_on_the_cutting(
     tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
