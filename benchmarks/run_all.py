@@ -11,18 +11,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parent / "docs" / "benchmarks.md"
-#: What is no benchmark of its own.
-PARTS = {
-    "run_all.py",
-    "side_by_side.py",
-    "contamination_peer.py",
-    "fuzzy_dedup_peer.py",
-    "minhash_peer.py",
-    "text_rules_peer.py",
-    "text_lane_peer.py",
-    "train_chooser.py",
-    "train_folds.py",
-}
+#: What is no benchmark of its own, beside the peers' halves (`*_peer.py`).
+PARTS = {"run_all.py", "side_by_side.py", "train_chooser.py", "train_folds.py"}
 SHOWN = ("name", "unit", "ours", "peer", "ratio", "cores", "input")
 
 HEAD = """# Benchmarks
@@ -40,7 +30,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small inputs: every script within 50 seconds")
     quick = ["--quick"] if options.parse_args().quick else []
     rows, failed = [], []
-    for script in sorted(path for path in FOLDER.glob("*.py") if path.name not in PARTS):
+    for script in list_scripts():
         print(f"── {script.name} {' '.join(quick)}", flush=True)
         ran = subprocess.run([sys.executable, str(script), *quick], stdout=subprocess.PIPE, text=True, check=False)
         print(ran.stdout, flush=True)
@@ -51,6 +41,11 @@ def main() -> None:
     PAGE.write_text(HEAD + render(rows, failed, quick))
     print(f"written: {PAGE}")
     sys.exit(1 if failed else 0)
+
+
+def list_scripts() -> list[Path]:
+    """Return every benchmark, sorted."""
+    return sorted(path for path in FOLDER.glob("*.py") if path.name not in PARTS and not path.stem.endswith("_peer"))
 
 
 def render(rows: list[dict[str, object]], failed: list[str], quick: list[str]) -> str:
