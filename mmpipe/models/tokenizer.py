@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,71 @@ class LoadedTokenizer:
         """Return the text of token ids, special tokens included."""
         return str(self._backend.decode(ids, skip_special_tokens=False))
 
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json` and its configuration, which `load_tokenizer(folder)` and trainers read."""
+        from transformers import PreTrainedTokenizerFast
+
+        end = self._backend.id_to_token(self.end_of_text)
+        fast: Any = PreTrainedTokenizerFast
+        fast(tokenizer_object=self._backend, eos_token=end).save_pretrained(str(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class AddedToken:
+    """A token that a vocabulary got, and the plan for its embedding.
+
+    Attributes:
+        token: its text.
+        id: its id, after those of the vocabulary.
+        pieces: ids that the vocabulary before spelled it with. A trainer begins the new rows of input and output
+            embeddings with the mean of these rows; with none of them, with the mean of all (Hewitt 2021,
+            "Initializing New Word Embeddings for Pretrained Language Models").
+    """
+
+    token: str
+    id: int
+    pieces: tuple[int, ...]
+
+
+def extend_vocabulary(
+    tokenizer: LoadedTokenizer, tokens: Sequence[str]
+) -> tuple[LoadedTokenizer, tuple[AddedToken, ...]]:
+    """Return a tokenizer that has `tokens` besides its own, and how each came to be; the one given stays as it is.
+
+    Ids of the vocabulary before stay as they are. A new token is found wherever its text stands, also inside of words.
+    No weight is touched: the embeddings are a plan, for the trainer to carry out.
+
+    Raises:
+        ConfigurationError: a token is empty, white space at an end, there twice, or in the vocabulary already.
+    """
+    from tokenizers import AddedToken as BackendToken
+    from tokenizers import Tokenizer
+
+    known = tokenizer._backend.get_vocab(with_added_tokens=True)  # noqa: SLF001 - its own module
+    seen: set[str] = set()
+    for token in tokens:
+        if not token or token != token.strip():
+            raise ConfigurationError(
+                f"Vocabulary: {token!r} cannot be a token: it is empty or begins or ends in space."
+            )
+        if token in known or token in seen or len(tokenizer.encode_batch([token])[0]) == 1:
+            raise ConfigurationError(f"Vocabulary: {token!r} is a token already.")
+        seen.add(token)
+    pieces = tokenizer.encode_batch(list(tokens))
+    backend = Tokenizer.from_str(tokenizer._backend.to_str())  # noqa: SLF001
+    backend.add_tokens([BackendToken(token, normalized=False) for token in tokens])
+    backend.encode_special_tokens = True
+    extended = LoadedTokenizer(
+        name=f"{tokenizer.name}+{len(tokens)}",
+        digest=xxhash.xxh3_64_hexdigest(backend.to_str().encode()),
+        end_of_text=tokenizer.end_of_text,
+        vocabulary_size=backend.get_vocab_size(with_added_tokens=True),
+        _backend=backend,
+    )
+    ids = backend.get_vocab(with_added_tokens=True)
+    added = [AddedToken(token, ids[token], tuple(spelled)) for token, spelled in zip(tokens, pieces, strict=True)]
+    return extended, tuple(added)
+
 
 def load_tokenizer(name_or_path: str | None = None, *, allow_download: bool = False) -> LoadedTokenizer:
     """Return the tokenizer of that name.
@@ -58,11 +124,7 @@ def load_tokenizer(name_or_path: str | None = None, *, allow_download: bool = Fa
         WeightsNotFound: nothing is there under that name.
         ConfigurationError: what is there cannot serve: no fast tokenizer, or no end-of-text token.
     """
-    path = _find_embedded() if name_or_path is None else Path(name_or_path).expanduser()
-    name = path.name if name_or_path is None or path.exists() else name_or_path
-    tokenizer = _load_with_transformers(name, path, allow_download=allow_download)
-    if not tokenizer.is_fast:
-        raise ConfigurationError(f"Tokenizer {name!r} has no fast form (tokenizer.json); convert it first.")
+    name, tokenizer = open_tokenizer(name_or_path, allow_download=allow_download)
     backend = tokenizer.backend_tokenizer
     # a page that writes <|endoftext|> must not end its own document: such marks are spelled out like other text
     backend.encode_special_tokens = True
@@ -73,6 +135,16 @@ def load_tokenizer(name_or_path: str | None = None, *, allow_download: bool = Fa
         vocabulary_size=len(tokenizer),
         _backend=backend,
     )
+
+
+def open_tokenizer(name_or_path: str | None, *, allow_download: bool) -> tuple[str, Any]:
+    """Return the name under which a tokenizer is known and transformers' fast tokenizer; see `load_tokenizer`."""
+    path = _find_embedded() if name_or_path is None else Path(name_or_path).expanduser()
+    name = path.name if name_or_path is None or path.exists() else name_or_path
+    tokenizer = _load_with_transformers(name, path, allow_download=allow_download)
+    if not tokenizer.is_fast:
+        raise ConfigurationError(f"Tokenizer {name!r} has no fast form (tokenizer.json); convert it first.")
+    return name, tokenizer
 
 
 def _find_embedded() -> Path:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from mmpipe.tables.columns import Table
+
+
+@dataclass(frozen=True, slots=True)
+class CardSource:
+    """What rows were made from: its name, how many rows it gave, and its licence, as SPDX id or in words."""
+
+    name: str
+    rows: int
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardContamination:
+    """One benchmark that rows were held against: its name, by which method, rows looked at, rows removed for it."""
+
+    benchmark: str
+    method: str
+    rows: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +38,7 @@ class Card:
     Attributes:
         table: the dataset.
         rows: rows by configuration, for example `{"text_only": 20, "with_images": 12}`.
-        files: data files (relative paths or globs) by configuration.
+        files: data files (relative paths or globs) by configuration, or by configuration and split.
         recipe: name and digest of the recipe.
         teachers: teachers that wrote rows, as `engine:model@digest`.
         prompts: versions of the prompts.
@@ -34,11 +52,18 @@ class Card:
         tasks: the hub's task categories.
         tags: the hub's tags.
         layouts: (layout, where it lies and how it is read), where the files come in several.
+        splits: rows by split.
+        sources: what the rows were made from, with its licence and how many rows it gave.
+        lengths: (tokens, rows), a histogram with the tokenizer that `lengths_tokenizer` names.
+        lengths_tokenizer: name and digest of that tokenizer.
+        contamination: the benchmarks that rows were held against; an empty list says that there were none, None leaves
+            the section out.
+        limits: what the rows are known not to be, or not to hold, one sentence each.
     """
 
     table: Table
     rows: Mapping[str, int]
-    files: Mapping[str, Sequence[str]]
+    files: Mapping[str, Sequence[str] | Mapping[str, Sequence[str]]]
     recipe: str
     teachers: Sequence[str] = ()
     prompts: Sequence[str] = ()
@@ -55,6 +80,12 @@ class Card:
     tasks: Sequence[str] = ("text-generation",)
     tags: Sequence[str] = ("synthetic", "mmpipe")
     layouts: Sequence[tuple[str, str]] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
+    sources: Sequence[CardSource] = ()
+    lengths: Sequence[tuple[str, int]] = ()
+    lengths_tokenizer: str = ""
+    contamination: Sequence[CardContamination] | None = None
+    limits: Sequence[str] = ()
 
 
 def render_card(card: Card) -> str:
@@ -66,7 +97,7 @@ def render_card(card: Card) -> str:
         "tags": list(card.tags),
         "size_categories": [_name_size(total)],
         "configs": [
-            {"config_name": name, "data_files": list(card.files[name]), **({"default": True} if place == 0 else {})}
+            {"config_name": name, "data_files": _list_files(card.files[name])} | ({} if place else {"default": True})
             for place, name in enumerate(card.rows)
         ],
     }
@@ -74,14 +105,31 @@ def render_card(card: Card) -> str:
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n",
         f"# {card.table.name}\n\n{card.table.description}\n",
         _render_table("Rows", ("Configuration", "Rows"), [*card.rows.items(), ("all", total)]),
+        _render_table("Splits", ("Split", "Rows"), list(card.splits.items())),
+        _render_table(
+            f"Tokens per row ({card.lengths_tokenizer})" if card.lengths_tokenizer else "Tokens per row",
+            ("Tokens", "Rows"),
+            card.lengths,
+        ),
         _render_table("Layouts", ("Layout", "Where and how"), card.layouts),
         _render_table("Columns", ("Column", "Meaning"), [(each.name, each.description) for each in card.table.columns]),
         _render_table("From plan to row", ("Step", "Rows"), card.funnel),
         _render_table("Why planned rows are missing", ("Reason", "Rows"), list(card.rejected.items())),
         _render_list("How it was made", _list_makers(card)),
+        _render_table(
+            "Sources", ("Source", "Rows", "Licence"), [(it.name, it.rows, it.licence) for it in card.sources]
+        ),
+        _render_contamination(card),
+        _render_list("Known limits", card.limits),
         f"## Licence\n\n{card.licence_note}\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _list_files(files: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Any]:
+    if isinstance(files, Mapping):
+        return [{"split": split, "path": list(paths)} for split, paths in files.items()]
+    return list(files)
 
 
 def _list_makers(card: Card) -> list[str]:
@@ -102,14 +150,21 @@ def _render_list(title: str, lines: Sequence[str]) -> str:
     return f"## {title}\n\n" + "".join(f"- {line}\n" for line in lines) if lines else ""
 
 
-def _render_table(title: str, heads: tuple[str, str], rows: Sequence[tuple[str, Any]]) -> str:
+def _render_contamination(card: Card) -> str:
+    if card.contamination is None:
+        return ""
+    title = "Contamination"
+    if not card.contamination:
+        return f"## {title}\n\nThe rows were held against no benchmark.\n"
+    rows = [(each.benchmark, each.method, each.rows, each.removed) for each in card.contamination]
+    return _render_table(title, ("Benchmark", "Method", "Rows looked at", "Rows removed"), rows)
+
+
+def _render_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return ""
-    body = "".join(
-        f"| {str(left).replace('|', chr(92) + '|')} | {str(right).replace('|', chr(92) + '|')} |\n"
-        for left, right in rows
-    )
-    return f"## {title}\n\n| {heads[0]} | {heads[1]} |\n|---|---|\n{body}"
+    lines = [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join([f"## {title}", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *lines]) + "\n"
 
 
 def _name_size(rows: int) -> str:

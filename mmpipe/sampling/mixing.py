@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 import xxhash
 
-from mmpipe.errors import ConfigurationError, name_nearest
+from mmpipe.errors import ConfigurationError, InvariantBroken, name_nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,40 @@ class SourceShare:
     epochs: float
     planned_tokens: int
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAccount:
+    """What a mixture in fact reads of one source; the sums are exact.
+
+    Attributes:
+        source: its name.
+        documents: documents it has.
+        tokens: tokens it has.
+        planned_tokens: tokens it was to give.
+        read_tokens: tokens it gives: of the documents chosen, each as often as it is read.
+        read_documents: documents chosen, each as often as it is read.
+        documents_by_epoch: documents read in each epoch, from 0.
+        tokens_by_epoch: their tokens.
+        planned_weight: its share of the tokens planned.
+        read_weight: its share of the tokens read.
+    """
+
+    source: str
+    documents: int
+    tokens: int
+    planned_tokens: int
+    read_tokens: int
+    read_documents: int
+    documents_by_epoch: tuple[int, ...]
+    tokens_by_epoch: tuple[int, ...]
+    planned_weight: float
+    read_weight: float
+
+    @property
+    def missed_tokens(self) -> int:
+        """Tokens planned and not read; below 0, read beyond the plan."""
+        return self.planned_tokens - self.read_tokens
 
 
 def plan_mixture(
@@ -107,6 +141,69 @@ def choose_documents(frame: pl.DataFrame, epochs: Mapping[str, float], seed: int
         .sort("epoch", "draw", "doc_id")
         .select("doc_id", "source", "tokens", "epoch")
     )
+
+
+def account_mixture(plan: Sequence[SourceShare], frame: pl.DataFrame, chosen: pl.DataFrame) -> list[SourceAccount]:
+    """Return what each source of a plan gives, by name, and hold the choice to it.
+
+    Args:
+        plan: of `plan_mixture`.
+        frame: the documents there are, as `choose_documents` takes them.
+        chosen: what it returned.
+
+    Raises:
+        InvariantBroken: a source's tokens are not those of the plan; a document is read twice in one epoch, is not
+            among those there are, or has other tokens there; a source misses the plan by more than the half of its
+            longest document that a choice of whole documents costs.
+    """
+    _require_known(frame, chosen)
+    read_total = int(chosen.get_column("tokens").sum())
+    accounts = []
+    for share in plan:
+        own = frame.filter(pl.col("source") == share.source).get_column("tokens")
+        read = chosen.filter(pl.col("source") == share.source)
+        last = read.get_column("epoch").max() if read.height else None
+        passes = [
+            read.filter(pl.col("epoch") == epoch) for epoch in range(int(str(last)) + 1 if last is not None else 0)
+        ]
+        tokens = int(read.get_column("tokens").sum())
+        account = SourceAccount(
+            source=share.source,
+            documents=len(own),
+            tokens=int(own.sum()),
+            planned_tokens=share.planned_tokens,
+            read_tokens=tokens,
+            read_documents=read.height,
+            documents_by_epoch=tuple(each.height for each in passes),
+            tokens_by_epoch=tuple(int(each.get_column("tokens").sum()) for each in passes),
+            planned_weight=share.weight,
+            read_weight=tokens / read_total if read_total else 0.0,
+        )
+        _hold_to_plan(account, share, longest=int(str(own.max())) if len(own) else 0)
+        accounts.append(account)
+    return sorted(accounts, key=lambda account: account.source)
+
+
+def _require_known(frame: pl.DataFrame, chosen: pl.DataFrame) -> None:
+    repeated = chosen.filter(pl.struct("doc_id", "source", "epoch").is_duplicated())
+    if repeated.height:
+        raise InvariantBroken(f"Mixture: document {repeated.item(0, 'doc_id')} is read twice in one epoch.")
+    there = frame.select("doc_id", "source", pl.col("tokens").cast(pl.Int64))
+    strange = chosen.join(there, on=["doc_id", "source", "tokens"], how="anti")
+    if strange.height:
+        raise InvariantBroken(f"Mixture: document {strange.item(0, 'doc_id')} was chosen, but is not as there are.")
+
+
+def _hold_to_plan(account: SourceAccount, share: SourceShare, longest: int) -> None:
+    if account.tokens != share.tokens:
+        raise InvariantBroken(
+            f"Mixture: the plan counts {share.tokens} tokens in {account.source!r}, its documents {account.tokens}."
+        )
+    # the plan itself is rounded to a token
+    if abs(account.missed_tokens) > longest / 2 + 1:
+        raise InvariantBroken(
+            f"Mixture: {account.source!r} gives {account.read_tokens} tokens, planned were {account.planned_tokens}."
+        )
 
 
 def _list_epochs(group: pl.DataFrame, epochs: float) -> pl.DataFrame:
