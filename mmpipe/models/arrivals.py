@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,9 +18,8 @@ if TYPE_CHECKING:
     Outcome = tuple[str, ChatReply | ChatFailure]
 
 #: Seconds that outcomes are gathered before they are handed on together: one transaction and one change of threads for
-#: all of them. A reply that a killed process had received and not committed is lost, so this is short beside the time
-#: a teacher takes for one.
-_GATHERED_S = 0.002
+#: all of them.
+_GATHERED_S = 0.001
 
 
 class Arrivals:
@@ -34,26 +35,35 @@ class Arrivals:
     def __init__(self, book: RequestBook) -> None:
         self._book = book
         self._gathered: list[Outcome] = []
-        self._arrived: queue.SimpleQueue[list[Outcome] | None] = queue.SimpleQueue()
+        self._committing: asyncio.Event | None = None
+        self._arrived: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._committed: queue.SimpleQueue[list[Outcome] | BaseException] = queue.SimpleQueue()
         self._committer = threading.Thread(target=self._commit, name="reply-committer", daemon=True)
         self.has_failed = threading.Event()
         self._committer.start()
 
-    def put(self, key: str, outcome: ChatReply | ChatFailure) -> None:
-        """Hand over one outcome; called within the event loop."""
+    async def put(self, key: str, outcome: ChatReply | ChatFailure) -> None:
+        """Hand over one outcome and, where there is a cache, wait until it is committed.
+
+        Whoever waits asks for nothing new meanwhile, so that a killed process has lost no more replies than it had
+        requests in flight.
+        """
         self._gathered.append((key, outcome))
-        if len(self._gathered) == 1:
+        if self._committing is None:
+            self._committing = asyncio.Event()
             asyncio.get_running_loop().call_later(_GATHERED_S, self._hand_on)
+        if self._book.is_cached:
+            await self._committing.wait()
 
     def _hand_on(self) -> None:
-        if self._gathered:
-            self._arrived.put(self._gathered)
-            self._gathered = []
+        if self._committing is not None:
+            self._arrived.put(_Batch(self._gathered, asyncio.get_running_loop(), self._committing))
+            self._gathered, self._committing = [], None
 
     def finish(self, error: BaseException | None = None) -> None:
         """Commit what is left, then end the caller's iteration, by `error` if there is one; the loop has ended."""
-        self._hand_on()
+        if self._gathered:
+            self._arrived.put(_Batch(self._gathered, None, None))
         self._arrived.put(None)
         self._committer.join()
         self._committed.put(error or StopIteration())
@@ -68,8 +78,24 @@ class Arrivals:
         try:
             with self._book.keep_cache_open():
                 while (batch := self._arrived.get()) is not None:
-                    self._book.commit_many(batch)
-                    self._committed.put(batch)
+                    self._book.commit_many(batch.outcomes)
+                    batch.tell()
+                    self._committed.put(batch.outcomes)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
             self.has_failed.set()
             self._committed.put(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Outcomes that are committed together, and who waits for that in which loop."""
+
+    outcomes: list[Outcome]
+    loop: asyncio.AbstractEventLoop | None
+    committing: asyncio.Event | None
+
+    def tell(self) -> None:
+        if self.loop is not None and self.committing is not None:
+            # a loop that has been closed meanwhile has nobody left who waits
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self.committing.set)

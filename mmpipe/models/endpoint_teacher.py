@@ -136,7 +136,7 @@ class EndpointTeacher:
 
         async def work(asking: Asking) -> None:
             for key, request in waiting:
-                arrivals.put(key, await self._ask(asking, request))
+                await arrivals.put(key, await self._ask(asking, request))
 
         async def watch() -> None:
             while not stopping.is_set() and not arrivals.has_failed.is_set():

@@ -62,6 +62,7 @@ class RequestBook:
 
     def __init__(self, teacher: str, requests: Sequence[ChatRequest], cache: ReplyCache | None) -> None:
         self._cache = cache
+        self.is_cached = cache is not None
         self._keys = [request.make_key(teacher) for request in requests]
         self._outcomes: dict[str, ChatReply | ChatFailure] = {}
         if cache is not None:

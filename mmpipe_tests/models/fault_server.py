@@ -57,6 +57,8 @@ class FaultServer:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             return await self._meet(request, body, said, self._choose(said, times))
+        except ConnectionError:
+            return web.Response()  # the caller has hung up or was killed
         finally:
             self.in_flight -= 1
 
