@@ -187,7 +187,8 @@ def _check_cards(cards: pl.DataFrame) -> None:
         first, verdict = next(iter(wrong.items()))
         raise ConfigurationError(
             f"{len(wrong)} API cards are not right as answers to themselves; the first is {first!r}: "
-            f"{verdict.verdict}, found {', '.join(verdict.found) or 'nothing'}. Give `api_call` one call that no other card shares."
+            f"{verdict.verdict}, found {', '.join(verdict.found) or 'nothing'}. "
+            "Give each card one call that is no other card's."
         )
 
 
