@@ -161,7 +161,9 @@ def test_first_lines(reply: str, marks: tuple[float, float] | str) -> None:
 
 @given(st.integers(1, 10), st.integers(1, 10), st.sampled_from([" ", ", ", " / ", " and ", "\t", "; "]))
 def test_any_two_marks_are_read(first: int, second: int, between: str) -> None:
-    assert parse_two_scores(f"{first}{between}{second}\nwords 3 4") == (first, second)
+    # "8 / 10" is one mark of ten, and that is all it can be
+    wanted = "unreadable_scores" if between == " / " and second == 10 else (first, second)
+    assert parse_two_scores(f"{first}{between}{second}\nwords 3 4") == wanted
 
 
 @given(st.text(max_size=300))
