@@ -1,0 +1,180 @@
+"""Has the instances of Self-Instruct's new instructions written, input first or label first, and makes their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mmpipe.synthesis.drafts import Parent, make_seed
+from mmpipe.synthesis.row_account import Paid, make_instruction_row
+from mmpipe.synthesis.self_instruct_filters import sift_instances
+from mmpipe.synthesis.self_instruct_prompts import (
+    CLASSIFICATION,
+    INPUT_FIRST,
+    OUTPUT_FIRST,
+    read_input_first,
+    read_is_classification,
+    read_output_first,
+)
+from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
+from mmpipe.tables.identity import make_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmpipe.synthesis.row_account import RowAccount
+    from mmpipe.synthesis.seed_tasks import Instance, Task
+    from mmpipe.synthesis.self_instruct_settings import SelfInstructSettings
+    from mmpipe.tables.chat import ChatReply, Teacher
+    from mmpipe.tables.similarity import Similarity
+
+METHOD = "self_instruct"
+STAGE = "instruction_tuning"
+MODE = "general_distillation.from_seeds"
+
+#: Why an accepted instruction is no task: as many as wanted were accepted before it in its round.
+BEYOND_WANTED = "beyond_wanted"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """An instruction on its way to a task.
+
+    Attributes:
+        task: what is known of it so far.
+        demonstrations: what the request showed.
+        similarity: to the pool as it was before.
+        request: the one that wrote what the rows say; at the end that of the instances.
+        version: of the prompts, joined by `+`.
+        paid: what went into it so far.
+    """
+
+    task: Task
+    demonstrations: tuple[Task, ...]
+    similarity: Similarity
+    request: ChatRequest
+    version: str
+    paid: Paid
+
+
+def share_reply(outcome: ChatReply, new: Sequence[NewTask]) -> None:
+    """Charge a reply to the instructions it gave: attempts to the first, tokens evenly, the remainder to the first."""
+    for place, one in enumerate(new):
+        one.paid.attempts += outcome.attempts if place == 0 else 0
+        one.paid.prompt_tokens += _cut_evenly(outcome.prompt_tokens, len(new), place)
+        one.paid.completion_tokens += _cut_evenly(outcome.completion_tokens, len(new), place)
+
+
+def _cut_evenly(total: int, parts: int, place: int) -> int:
+    return total // parts + (place < total % parts)
+
+
+def write_instances(
+    new: Sequence[NewTask], teacher: Teacher, settings: SelfInstructSettings, account: RowAccount, wanted: int
+) -> list[Task]:
+    """Return the tasks of new instructions, with the instances that stay; their rows go to the account.
+
+    Args:
+        new: what `ask_for_tasks` returned.
+        teacher: who classifies and solves; asked only where the instances did not come with the instruction.
+        settings: how.
+        account: takes rows and what is refused.
+        wanted: most tasks with instances; further ones are refused whole, and keep no instance.
+    """
+    if settings.blocks is not None:
+        written = [(one, one.task, [(instance, "") for instance in one.task.instances]) for one in new]
+    else:
+        written = _ask_for_instances(_ask_for_kinds(new, teacher, settings, account), teacher, settings, account)
+    done: dict[str, Task] = {}
+    for one, task, pairs in written:
+        kept, dropped = sift_instances([instance for instance, fault in pairs if not fault], settings.most_instances)
+        dropped += [(instance, fault) for instance, fault in pairs if fault]
+        for place, (instance, reason) in enumerate(dropped):
+            account.refuse(make_id(task.task_id, "dropped", place), f"{instance.input}\n{instance.output}", reason)
+        if kept and sum(bool(other.instances) for other in done.values()) >= wanted:
+            account.refuse(task.task_id, task.instruction, BEYOND_WANTED, was_asked=False)
+            kept = []
+        done[task.task_id] = replace(task, instances=tuple(kept))
+        _add_rows(one, done[task.task_id], teacher, settings, account)
+    return [done.get(one.task.task_id, replace(one.task, instances=())) for one in new]
+
+
+def _ask_for_kinds(
+    new: Sequence[NewTask], teacher: Teacher, settings: SelfInstructSettings, account: RowAccount
+) -> list[NewTask]:
+    """Return the instructions with what kind of task each is; those whose question failed go to the account."""
+    requests = [
+        ChatRequest(
+            CLASSIFICATION.render(instruction=one.task.instruction),
+            # the published program takes three tokens; a chat model may begin with a line break or a word more
+            Sampling(max_tokens=8, seed=make_seed(settings.seed, one.task.task_id, "kind"), stop=("\n",)),
+        )
+        for one in new
+    ]
+    known = []
+    for one, outcome in zip(new, account.ask(teacher, requests), strict=True):
+        one.paid.add(outcome)
+        if isinstance(outcome, ChatFailure):
+            account.refuse(one.task.task_id, one.task.instruction, f"teacher_{outcome.kind}")
+            continue
+        task = replace(one.task, is_classification=read_is_classification(outcome.text))
+        known.append(replace(one, task=task))
+    return known
+
+
+def _ask_for_instances(
+    new: Sequence[NewTask], teacher: Teacher, settings: SelfInstructSettings, account: RowAccount
+) -> list[tuple[NewTask, Task, list[tuple[Instance, str]]]]:
+    """Return for each instruction its instances with why they are refused, if they are, by how the reply ended."""
+    requests, prompts = [], []
+    for one in new:
+        prompt = OUTPUT_FIRST if one.task.is_classification else INPUT_FIRST
+        tokens = settings.label_tokens if one.task.is_classification else settings.instance_tokens
+        stop = (f"Example {settings.most_instances + 1}", "Task:")
+        seed = make_seed(settings.seed, one.task.task_id, "instances")
+        sampling = Sampling(max_tokens=tokens, seed=seed, stop=stop)
+        requests.append(ChatRequest(prompt.render(instruction=one.task.instruction), sampling))
+        prompts.append(prompt)
+    written = []
+    for one, request, prompt, outcome in zip(new, requests, prompts, account.ask(teacher, requests), strict=True):
+        one.paid.add(outcome)
+        if isinstance(outcome, ChatFailure):
+            account.refuse(one.task.task_id, one.task.instruction, f"teacher_{outcome.kind}")
+            continue
+        read = read_output_first if one.task.is_classification else read_input_first
+        pairs = [(instance, "") for instance in read(outcome.text)]
+        if pairs and outcome.finish_reason == "length":
+            pairs[-1] = (pairs[-1][0], "self_instruct_instance_truncated")
+        if not pairs:
+            account.refuse(one.task.task_id, outcome.text, "self_instruct_no_instance")
+        version = f"{one.version}+{prompt.version}"
+        written.append((replace(one, request=request, version=version), one.task, pairs))
+    return written
+
+
+def _add_rows(one: NewTask, task: Task, teacher: Teacher, settings: SelfInstructSettings, account: RowAccount) -> None:
+    """Append a row per instance; the first has the task's id, so that tasks grown from it name a row."""
+    parents = [Parent(shown.table, shown.task_id) for shown in one.demonstrations]
+    for place, instance in enumerate(task.instances):
+        paid = Paid(
+            one.paid.attempts if place == 0 else 0,
+            _cut_evenly(one.paid.prompt_tokens, len(task.instances), place),
+            _cut_evenly(one.paid.completion_tokens, len(task.instances), place),
+        )
+        account.rows.append(
+            make_instruction_row(
+                instruction_id=task.task_id if place == 0 else make_id(task.task_id, place),
+                dump=settings.dump,
+                method=METHOD,
+                stage=STAGE,
+                mode=MODE,
+                instruction=task.instruction,
+                context=instance.input or None,
+                response=instance.output,
+                parents=parents,
+                teacher=teacher.name,
+                prompt_version=one.version,
+                sampling=one.request.sampling,
+                paid=paid,
+            )
+        )
