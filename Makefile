@@ -52,6 +52,9 @@ bench-setup: install  ## install the peers that benchmarks compare with, apart f
 	@# the peers of the image lane, whose own dependencies contradict those above
 	@test -x .venv-bench-images/bin/python || $(PYTHON) -m venv .venv-bench-images
 	@.venv-bench-images/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/constraints_images.txt
+	@# the peers of the teachers' engine
+	@test -x .venv-bench-synthesis/bin/python || $(PYTHON) -m venv .venv-bench-synthesis
+	@.venv-bench-synthesis/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/constraints_synthesis.txt
 
 bench: install  ## run every benchmark and write docs/benchmarks.md
 	@$(BIN)/python benchmarks/run_all.py
