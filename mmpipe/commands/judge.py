@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.errors import ConfigurationError, DatasetNotReady, name_nearest
+from mmpipe.filtering.image_verdicts import count_image_funnel
 from mmpipe.filtering.judge import Funnel, count_funnel
 from mmpipe.filtering.recipes import apply_overrides, load_recipe
 from mmpipe.tables.image_counts import IMAGE_COUNTS
-from mmpipe.tables.images import IMAGE_SIGNALS
+from mmpipe.tables.images import IMAGE_SIGNALS, SCORE_WEIGHTS
 from mmpipe.tables.text import TEXT_SCORES
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
@@ -84,11 +85,16 @@ def judge_again(
         _require_measured(present, wanted)
     limited = {rule.signal for rule in (*before, *after)}
     signals = pl.concat([_scan_signals(lake, table, name, limited) for name in dumps])
+    if lane == "images":
+        _require_scored(signals, present, wanted)
+        first, second = (count_image_funnel(signals, rules) for rules in (before, after))
+    else:
+        first, second = (count_funnel(signals, rules, key=table.key[0], status=status) for rules in (before, after))
     return WhatIf(
         lane,
         tuple(dumps),
-        count_funnel(signals, before, key=table.key[0], status=status),
-        count_funnel(signals, after, key=table.key[0], status=status),
+        first,
+        second,
         {rule.name: rule.describe() for rule in before},
         {rule.name: rule.describe() for rule in after},
     )
@@ -123,6 +129,28 @@ def _require_measured(present: Recipe, wanted: Recipe) -> None:
         f"Recipe {wanted.name!r} needs {what}; those stored are {present.name!r}'s. Materialize text_signals with it "
         f"first (MMPIPE_RECIPE={wanted.name}){also}."
     )
+
+
+def _require_scored(signals: pl.LazyFrame, present: Recipe, wanted: Recipe) -> None:
+    """Refuse limits on what was measured of no picture: null passes no rule, so that they would seem to keep nothing.
+
+    Raises:
+        ConfigurationError: the recipe limits a score that no pair has.
+    """
+    limited = {rule.signal for rule in wanted.images.rules} - {rule.signal for rule in present.images.rules}
+    asked = sorted(limited & {*SCORE_WEIGHTS, "image_qr_area_ratio", "caption_political_words"})
+    if not asked:
+        return
+    found = signals.select(pl.len().alias("rows"), *(pl.col(name).count() for name in asked)).collect(
+        engine="streaming"
+    )
+    rows, *counts = found.row(0)
+    missing = [name for name, count in zip(asked, counts, strict=True) if rows and not count]
+    if missing:
+        raise ConfigurationError(
+            f"Recipe {wanted.name!r} limits {', '.join(missing)}, which no stored pair has. Materialize image_signals "
+            f"with it first (MMPIPE_RECIPE={wanted.name})."
+        )
 
 
 def _list_rules(recipe: Recipe, lane: str) -> tuple[Rule, ...]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.filtering.judge import judge
-from mmpipe.tables.images import CAPTION_SIGNALS, HEADER_SIGNALS
+from mmpipe.filtering.judge import Funnel, count_funnel, judge
+from mmpipe.tables.images import CAPTION_SIGNALS, HEADER_SIGNALS, PAGE_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,9 +47,9 @@ def _passes(rule: Rule, value: Any) -> bool:
 def judge_images(signals: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     """Return one row per failed rule of each pair, as `judge.judge`, where some pictures were left undecoded.
 
-    A pair that is `header_only` is held to the rules on header and caption alone: a signal that nobody measured is no
-    reason. One that passes them all was measured under tighter limits than it is judged by; it gets one removal named
-    `header_only`, since what was never measured passes nothing.
+    A pair that is `header_only` is held to the rules on header, caption and page alone: a signal that nobody measured
+    is no reason. One that passes them all was measured under tighter limits than it is judged by; it gets one removal
+    named `header_only`, since what was never measured passes nothing.
 
     Args:
         signals: rows of `tables.images.IMAGE_SIGNALS`.
@@ -66,8 +66,28 @@ def judge_images(signals: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     undecoded = signals.filter(is_header_only)
     if not undecoded.height:
         return measured
-    known = {*HEADER_SIGNALS, *CAPTION_SIGNALS}
+    known = {*HEADER_SIGNALS, *CAPTION_SIGNALS, *PAGE_SIGNALS}
     cheap = [rule for rule in rules if rule.signal in known]
     failed = judge(undecoded.with_columns(pl.lit("ok").alias(_STATUS)), cheap, key="pair_id", status=_STATUS)
     unexplained = judge(undecoded.join(failed, on="pair_id", how="anti"), [], key="pair_id", status=_STATUS)
     return pl.concat([measured, failed, unexplained]).sort("pair_id", maintain_order=True)
+
+
+def count_image_funnel(signals: pl.LazyFrame, rules: Sequence[Rule]) -> Funnel:
+    """Return the funnel that `judge_images` would make, streamed but for the pairs left undecoded; see `count_funnel`.
+
+    Args:
+        signals: rows of `tables.images.IMAGE_SIGNALS`, with counts beside them where a rule limits one.
+        rules: rules in the order of the recipe.
+    """
+    is_header_only = pl.col(_STATUS) == "header_only"
+    measured = count_funnel(signals.filter(~is_header_only), rules, key="pair_id", status=_STATUS)
+    limited = dict.fromkeys(rule.signal for rule in rules)
+    languages = ["caption_language"] if any(rule.by_language for rule in rules) else []
+    read = list(dict.fromkeys(["pair_id", _STATUS, *limited, *languages]))
+    undecoded = signals.filter(is_header_only).select(read).collect(engine="streaming")
+    removed = dict(measured.removed_by_rule)
+    for rule, rows in judge_images(undecoded, rules).group_by("rule").len().iter_rows():
+        removed[rule] = removed.get(rule, 0) + rows
+    ordered = sorted(removed.items(), key=lambda item: (-item[1], item[0]))
+    return Funnel(measured.rows_in + undecoded.height, measured.rows_kept, dict(ordered))

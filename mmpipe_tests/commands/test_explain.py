@@ -188,6 +188,19 @@ def test_a_moved_limit_changes_the_funnel_and_nothing_on_disk(lake: Lake) -> Non
     assert before == after
 
 
+def test_limits_on_scores_that_no_picture_has_are_not_judged(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    row = {"decode_status": "ok", "image_aspect_ratio": 1.0, "image_bytes": 9000.0, "clip_similarity": 0.4}
+    scored = {"pair_id": "pair-1", **row, "nsfw_score": 0.1, "nsfw_weights": "w"}
+    ask = {"lane": "images", "current": "refinedweb", "recipe": "mmc4", "overrides": []}
+    publish(lake, IMAGE_SIGNALS, "d1", [{"pair_id": "pair-0", **row}])
+    with pytest.raises(ConfigurationError, match=r"limits nsfw_score, which no stored pair has.*MMPIPE_RECIPE=mmc4"):
+        judge_again(lake, dump="d1", **ask)
+    publish(lake, IMAGE_SIGNALS, "d2", [scored])
+    answer = judge_again(lake, dump=None, **ask)
+    assert (answer.after.rows_in, answer.after.removed_by_rule["mmc4_nsfw_score"]) == (2, 1)
+
+
 def test_wrong_questions_get_the_nearest_right_name(lake: Lake, tmp_path) -> None:
     ask = {"lane": "text", "dump": None, "current": "refinedweb", "recipe": None, "overrides": []}
     with pytest.raises(ConfigurationError, match="'text'"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpipe.filtering.image_verdicts import decide_by_header, judge_images
+from mmpipe.filtering.image_verdicts import count_image_funnel, decide_by_header, judge_images
 from mmpipe.filtering.judge import judge
 from mmpipe.filtering.rules import Rule
 from mmpipe.tables.images import IMAGE_SIGNALS
@@ -86,3 +86,23 @@ def test_a_header_passes_a_rule_as_the_judge_has_it(
                 high_is_kept=high_is_kept, source="")  # fmt: skip
     frame = pl.DataFrame({"image_bytes": [value]}, schema={"image_bytes": pl.Float64})
     assert decide_by_header([rule])({"image_bytes": value}) is frame.select(rule.passes()).item()
+
+
+def test_the_funnel_is_what_the_judge_removes_undecoded_pairs_included() -> None:
+    rows = make_rows(
+        GOOD | {"decode_status": "header_only", "image_min_side": 100.0, "caption_words": 1.0},
+        GOOD | {"decode_status": "header_only"},
+        GOOD | {"image_min_side": 100.0, "image_blur_variance": 50.0, "clip_similarity": 0.5},
+        GOOD | {"image_blur_variance": 50.0, "clip_similarity": 0.5},
+        {"decode_status": "not_an_image"},
+    )
+    removals, funnel = judge_images(rows, RULES), count_image_funnel(rows.lazy(), RULES)
+    assert funnel.removed_by_rule == dict(removals["rule"].value_counts().iter_rows())
+    assert list(funnel.removed_by_rule) == ["t_side", "header_only", "not_an_image", "t_words"]
+    assert (funnel.rows_in, funnel.rows_removed) == (5, removals["pair_id"].n_unique())
+
+
+def test_an_undecoded_pair_is_held_to_what_its_page_says() -> None:
+    shown = Rule(name="t_shown", signal="image_shown_width", low=150, source="")
+    rows = make_rows(GOOD | {"decode_status": "header_only", "image_min_side": 100.0, "image_shown_width": 20.0})
+    assert list_removals(judge_images(rows, (SIDE, shown))) == [("p0", "t_side"), ("p0", "t_shown")]
