@@ -267,7 +267,7 @@ def test_a_template_that_breaks_a_rule_stops(tmp_path: Path, key: str, value: st
 def test_options_lines_inverse_targets_and_styles_are_checked(tmp_path: Path) -> None:
     for number, (change, said) in enumerate(
         [
-            (lambda r: r["families"]["nli"]["templates"][0].update(input="{premise}{hypothesis}{options}"), "a line of its"),
+            (lambda r: r["families"]["nli"]["templates"][0].update(input="{premise}{hypothesis}{options}"), "line of"),
             (lambda r: r["families"]["nli"]["inverse"][0].update(target="{answer}"), "must give the answer"),
             (lambda r: r["families"]["nli"]["inverse"][0].update(target="So {hypothesis}"), "no words of the template"),
             (lambda r: r["families"]["nli"]["templates"].append(r["families"]["nli"]["templates"][0]), "same input"),
