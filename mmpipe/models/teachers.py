@@ -10,7 +10,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.models.reply_cache import ReplyCache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mmpipe.tables.chat import Teacher
 
@@ -20,8 +20,8 @@ def open_teacher(settings: Mapping[str, Any], *, device: str, batch_size: int, c
 
     Args:
         settings: `model`, `base_url`, `api_key_variable`, `concurrency`, `timeout_seconds`, `prompt_price`,
-            `completion_price`; all optional. An empty `base_url` means a model in this process; an empty `model` then
-            the embedded one.
+            `completion_price`, `takes_images`, `family`; all optional. An empty `base_url` means a model in this
+            process; an empty `model` then the embedded one.
         device: `auto`, `cpu`, or an accelerator by name; for a model in this process.
         batch_size: requests answered together by a model in this process.
         cache_folder: local folder of the cache, shared by all runs.
@@ -46,6 +46,31 @@ def open_teacher(settings: Mapping[str, Any], *, device: str, batch_size: int, c
     )
 
 
+def open_teachers(
+    settings: Sequence[Mapping[str, Any]], *, device: str, batch_size: int, cache_folder: str
+) -> list[Teacher]:
+    """Return several teachers of one run, in the order of their settings; they share the cache.
+
+    Args:
+        settings: of each, as `open_teacher` takes them.
+        device: as there.
+        batch_size: as there.
+        cache_folder: as there.
+
+    Raises:
+        ConfigurationError: one that cannot work, or one that is named twice.
+        WeightsNotFound: no such model.
+    """
+    teachers = [
+        open_teacher(each, device=device, batch_size=batch_size, cache_folder=cache_folder) for each in settings
+    ]
+    names = [teacher.name for teacher in teachers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"Teacher {name} is named {names.count(name)} times: name each once.")
+    return teachers
+
+
 def _open_endpoint(settings: Mapping[str, Any], cache: ReplyCache) -> Teacher:
     from mmpipe.models.endpoint_teacher import EndpointTeacher
     from mmpipe.models.prices import Prices
@@ -63,4 +88,6 @@ def _open_endpoint(settings: Mapping[str, Any], cache: ReplyCache) -> Teacher:
         timeout_s=settings.get("timeout_seconds") or 120.0,
         prices=Prices(settings.get("prompt_price") or 0.0, settings.get("completion_price") or 0.0),
         cache=cache,
+        takes_images=settings.get("takes_images", True),
+        family=settings.get("family") or "",
     )

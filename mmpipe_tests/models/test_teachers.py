@@ -7,7 +7,7 @@ import pytest
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.devices import choose_device
 from mmpipe.models.endpoint_teacher import EndpointTeacher
-from mmpipe.models.teachers import open_teacher
+from mmpipe.models.teachers import open_teacher, open_teachers
 from mmpipe.models.transformers_teacher import TransformersTeacher
 
 
@@ -42,3 +42,24 @@ def test_devices_are_checked_before_any_model_is_loaded() -> None:
         choose_device("gpu!")
     with pytest.raises(ConfigurationError, match="not there"):
         choose_device("cuda:99")
+
+
+def test_several_teachers_of_one_run_share_the_cache_and_are_named_once(tmp_path: Path) -> None:
+    url = "http://localhost:9/v1"
+    settings = [
+        {"base_url": url, "model": "gpt-4o"},
+        {"base_url": url, "model": "o3-mini", "family": "gpt", "takes_images": False},
+    ]
+    big, small = open_teachers(settings, device="cpu", batch_size=1, cache_folder=str(tmp_path))
+
+    assert isinstance(big, EndpointTeacher)
+    assert isinstance(small, EndpointTeacher)
+    assert (big.family, small.family) == ("gpt", "gpt")
+    assert (big.takes_images, small.takes_images) == (True, False)
+    assert big.cache is not None
+    assert small.cache is not None
+    assert big.cache.path == small.cache.path
+    # one URL and key, one budget: a pause that one is told is kept by both
+    assert big._cool_down is small._cool_down
+    with pytest.raises(ConfigurationError, match="named 2 times"):
+        open_teachers([settings[0], settings[0]], device="cpu", batch_size=1, cache_folder=str(tmp_path))

@@ -12,7 +12,7 @@ from mmpipe.models.gguf_weights import find_embedded_gguf
 from mmpipe.models.prompt_batches import count_shared
 from mmpipe.models.reply_cache import ReplyCache
 from mmpipe.models.transformers_teacher import TransformersTeacher
-from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatReply, ChatRequest, Sampling
+from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatReply, ChatRequest, ImagePart, Sampling
 
 SCHEMA = {
     "type": "object",
@@ -203,3 +203,34 @@ def test_the_embedded_model_writes_instructions_worth_reading(tmp_path: Path) ->
     assert again.spent.cached == again.spent.requests - sum(
         count for reason, count in again.rejected_replies.items() if reason.startswith("teacher_")
     )
+
+
+def test_images_are_refused_and_the_rest_is_answered(tiny: Path) -> None:
+    image = ImagePart("0" * 64, "image/png", lambda: b"")
+    seeing = ChatRequest((ChatMessage("user", "What is it?", (image,)),), Sampling(max_tokens=4))
+    outcomes = list(TransformersTeacher(str(tiny), dtype="float32").answer([seeing, ask("plain", max_tokens=4)]))
+    assert isinstance(outcomes[0], ChatFailure)
+    assert (outcomes[0].kind, outcomes[0].attempts) == ("text_only", 0)
+    assert "vision teacher" in outcomes[0].detail
+    assert isinstance(outcomes[1], ChatReply)
+
+
+def test_a_text_that_must_be_whole_is_truncated_where_it_is_cut(tiny: Path) -> None:
+    free = ask("plain", max_tokens=3)
+    whole = ChatRequest(free.messages, free.sampling, is_whole_wanted=True)
+    cut, failure = TransformersTeacher(str(tiny), dtype="float32").answer([free, whole])
+    assert isinstance(cut, ChatReply)
+    assert cut.finish_reason == "length"
+    assert isinstance(failure, ChatFailure)
+    assert failure.kind == "truncated"
+    assert free.make_key("t") != whole.make_key("t")
+
+
+def test_an_estimate_counts_the_models_own_tokens(tiny: Path) -> None:
+    teacher = TransformersTeacher(str(tiny), dtype="float32")
+    requests = [ask("abc", max_tokens=5), ask("abc", max_tokens=5), ask("abcdef", max_tokens=5)]
+    estimate = teacher.estimate(requests)
+    outcomes = [outcome for outcome in teacher.answer(requests) if isinstance(outcome, ChatReply)]
+    assert estimate.prompt_tokens == outcomes[0].prompt_tokens + outcomes[2].prompt_tokens
+    assert (estimate.repeated, estimate.most_completion_tokens, estimate.most_cost) == (1, 10, 0.0)
+    assert estimate.counted_by == teacher.name
