@@ -14,7 +14,7 @@ import pytest
 TRAINERS = Path(os.environ.get("MMPIPE_TRAINERS", Path(__file__).resolve().parents[1] / ".venv-bench" / "trainers"))
 
 #: What fills it.
-PACKAGES = "trl==1.16.0 llamafactory==0.9.5 axolotl==0.19.0 megatron-core==0.16.1 addict colorama"
+PACKAGES = "trl==1.16.0 llamafactory==0.9.5 axolotl==0.19.0 megatron-core==0.16.1 addict colorama peft==0.21.2"
 
 
 def find_trainers(module: str) -> tuple[Path, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,21 +28,6 @@ PACKED_CONVERSATIONS = pl.Schema(
         ("row_ids", pl.List(pl.String)),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of tokens that lies in one sequence.
-
-    Attributes:
-        doc_id: document it is of.
-        place: which piece of the document, from 0.
-        ids: (n,) tokens.
-    """
-
-    doc_id: str
-    place: int
-    ids: NDArray[np.int32]
 
 
 def pack_best_fit(lengths: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
@@ -162,49 +147,77 @@ def pack_documents_best_fit(
     """
     if sequence_length < 1:
         raise ConfigurationError(f"Packing: sequence_length must be at least 1, not {sequence_length}.")
-    groups: dict[tuple[int, str], list[Piece]] = {}
+    groups: dict[tuple[int, str], list[TokenizedDocument]] = {}
     tokens_in = 0
     for document in documents:
         tokens_in += len(document.ids) + 1
-        pieces = cut_document(document, sequence_length, end_of_text)
-        groups.setdefault((document.epoch, document.source), []).extend(pieces)
-    rows = [
-        {**row, "epoch": epoch, "source": source, "tokenizer": tokenizer}
-        for (epoch, source), pieces in sorted(groups.items(), key=lambda group: group[0])
-        for row in _pack_pieces(pieces, sequence_length, (epoch, source, tokenizer))
+        groups.setdefault((document.epoch, document.source), []).append(document)
+    parts = [
+        _pack_group(members, sequence_length, end_of_text, (epoch, source, tokenizer))
+        for (epoch, source), members in sorted(groups.items(), key=lambda group: group[0])
     ]
-    packed = PRETRAINING_DATASET.conform(pl.DataFrame(rows, schema=PRETRAINING_DATASET.schema))
+    packed = PRETRAINING_DATASET.conform(pl.concat([PRETRAINING_DATASET.make_empty(), *parts]))
     tokens_packed = int(packed.get_column("input_ids").list.len().sum())
     if tokens_in != tokens_packed:
         raise InvariantBroken(f"Packing: {tokens_in} tokens in, {tokens_packed} packed.")
     return packed
 
 
-def cut_document(document: TokenizedDocument, sequence_length: int, end_of_text: int) -> list[Piece]:
-    """Return a document with its end-of-text in pieces of `sequence_length`, the last of them the rest."""
-    ids = np.empty(len(document.ids) + 1, dtype=np.int32)
-    ids[:-1] = document.ids
-    ids[-1] = end_of_text
-    return [
-        Piece(document.doc_id, place, ids[begin : begin + sequence_length])
-        for place, begin in enumerate(range(0, len(ids), sequence_length))
-    ]
-
-
-def _pack_pieces(
-    pieces: Sequence[Piece], sequence_length: int, group: tuple[int, str, str]
-) -> Iterator[dict[str, Any]]:
-    lengths = np.array([len(piece.ids) for piece in pieces], dtype=np.int64)
-    order = sort_longest_first(lengths, [f"{piece.doc_id}\0{piece.place:012}" for piece in pieces])
-    for members in _list_members(pack_best_fit(lengths[order], sequence_length)):
-        chosen = [pieces[order[place]] for place in members]
-        parts = [str(part) for piece in chosen for part in (piece.doc_id, piece.place, len(piece.ids))]
-        yield {
-            "sequence_id": make_id("best-fit sequence", *group, *parts),
-            "input_ids": np.concatenate([piece.ids for piece in chosen]),
-            "doc_ids": [piece.doc_id for piece in chosen],
-            "doc_lengths": np.array([len(piece.ids) for piece in chosen], dtype=np.int32),
+def _pack_group(
+    documents: list[TokenizedDocument], sequence_length: int, end_of_text: int, group: tuple[int, str, str]
+) -> pl.DataFrame:
+    """Return the sequences of one source and epoch: pieces are moved as slices of one stream, not one by one."""
+    documents.sort(key=lambda document: document.doc_id)
+    sizes = np.array([len(document.ids) + 1 for document in documents], dtype=np.int64)
+    stream = _join_documents(documents, sizes, end_of_text)
+    counts = -(-sizes // sequence_length)
+    owners = np.repeat(np.arange(len(sizes)), counts)
+    places = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.repeat(np.cumsum(sizes) - sizes, counts) + places * sequence_length
+    lengths = np.minimum(sequence_length, sizes[owners] - places * sequence_length)
+    # documents stand by id and their pieces by place, so that a stable sort settles ties
+    order = np.argsort(-lengths, kind="stable")
+    members = _list_members(pack_best_fit(lengths[order], sequence_length))
+    laid = order[np.concatenate(members)]
+    borders = np.concatenate([[0], np.cumsum([len(each) for each in members])])
+    token_borders = np.concatenate([[0], np.cumsum(lengths[laid])])[borders]
+    spans = zip(starts[laid].tolist(), (starts + lengths)[laid].tolist(), strict=True)
+    tokens = np.concatenate([stream[begin:end] for begin, end in spans])
+    names = [documents[owner].doc_id for owner in owners[laid]]
+    pieces = zip(names, places[laid].tolist(), lengths[laid].tolist(), strict=True)
+    parts = [f"{name}\0{place}\0{length}" for name, place, length in pieces]
+    epoch, source, tokenizer = group
+    return pl.DataFrame(
+        {
+            "sequence_id": [
+                make_id("best-fit sequence", *group, *parts[begin:end]) for begin, end in pairwise(borders.tolist())
+            ],
+            "input_ids": _make_lists(tokens, token_borders),
+            "doc_ids": _make_lists(names, borders),
+            "doc_lengths": _make_lists(lengths[laid].astype(np.int32), borders),
         }
+    ).with_columns(epoch=pl.lit(epoch, dtype=pl.Int64), source=pl.lit(source), tokenizer=pl.lit(tokenizer))
+
+
+def _join_documents(
+    documents: Sequence[TokenizedDocument], sizes: NDArray[np.int64], end_of_text: int
+) -> NDArray[np.int32]:
+    """Return all documents one after another, each with its end-of-text."""
+    stream = np.empty(int(sizes.sum()), dtype=np.int32)
+    end = 0
+    for document, size in zip(documents, sizes.tolist(), strict=True):
+        end += size
+        stream[end - size : end - 1] = document.ids
+        stream[end - 1] = end_of_text
+    return stream
+
+
+def _make_lists(values: NDArray[np.int32] | list[str], borders: NDArray[np.int64]) -> pl.Series:
+    """Return a column of lists: list i holds the values from border i to border i + 1."""
+    import pyarrow as pa
+
+    lists = pa.LargeListArray.from_arrays(pa.array(borders, pa.int64()), pa.array(values))
+    return pl.Series(lists)
 
 
 def _list_members(bins: NDArray[np.int64]) -> list[NDArray[np.int64]]:

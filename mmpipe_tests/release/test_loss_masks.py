@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.chat_tokenizer import ChatTokenizer, load_chat_tokenizer
+from mmpipe.models.tokenizer import open_tokenizer
 from mmpipe.release.chat_templates import (
     ChatTemplate,
     RenderedConversation,
@@ -49,8 +50,17 @@ UNMARKED = MARKED.replace("{% generation %}", "").replace("{% endgeneration %}",
 
 
 @pytest.fixture(scope="module")
-def embedded() -> ChatTokenizer:
-    return load_chat_tokenizer()
+def whole() -> Any:
+    """The tokenizer as transformers has it: the oracle."""
+    return open_tokenizer(None, allow_download=False)[1]
+
+
+@pytest.fixture(scope="module")
+def embedded(whole: Any, tmp_path_factory: pytest.TempPathFactory) -> ChatTokenizer:
+    # out of a folder: the GGUF file takes seconds
+    folder = tmp_path_factory.mktemp("tokenizer")
+    whole.save_pretrained(folder)
+    return load_chat_tokenizer(str(folder))
 
 
 def say(*words: str) -> Conversation:
@@ -88,8 +98,9 @@ def test_the_embedded_template_learns_each_answer_and_its_end(
 
 @given(conversation=conversations(has_tools=False, most_images=0))
 @settings(max_examples=40)
-def test_ids_are_those_of_the_trainers_own_rendering(embedded: ChatTokenizer, conversation: Conversation) -> None:
-    whole = load_whole()
+def test_ids_are_those_of_the_trainers_own_rendering(
+    embedded: ChatTokenizer, whole: Any, conversation: Conversation
+) -> None:
     messages = [{"role": turn.role, "content": turn.content} for turn in conversation.turns]
     text = whole.apply_chat_template(messages, tokenize=False)
     rendered = render_conversation(take_template(embedded), conversation)
@@ -101,12 +112,11 @@ def test_ids_are_those_of_the_trainers_own_rendering(embedded: ChatTokenizer, co
 @given(conversation=conversations(most_images=0))
 @settings(max_examples=100)
 def test_marks_and_prefixes_find_the_same_spans_as_transformers(
-    embedded: ChatTokenizer, conversation: Conversation
+    embedded: ChatTokenizer, whole: Any, conversation: Conversation
 ) -> None:
     marked, unmarked = (render_conversation(make_template(source), conversation) for source in (MARKED, UNMARKED))
     assert marked == unmarked
     assert isinstance(marked, RenderedConversation)
-    whole = load_whole()
     messages: list[dict[str, Any]] = []
     for turn in conversation.turns:
         calls = [
@@ -125,15 +135,6 @@ def test_marks_and_prefixes_find_the_same_spans_as_transformers(
     for row in masked.rows:
         assert row.ids.tolist() == theirs["input_ids"]
         assert row.mask.tolist() == [bool(flag) for flag in theirs["assistant_masks"]]
-
-
-def load_whole() -> Any:
-    """The tokenizer as transformers has it: the oracle."""
-    from mmpipe.models.tokenizer import open_tokenizer
-
-    if not hasattr(load_whole, "found"):
-        load_whole.found = open_tokenizer(None, allow_download=False)[1]  # type: ignore[attr-defined]
-    return load_whole.found  # type: ignore[attr-defined]
 
 
 def test_the_marks_themselves_are_not_in_the_text() -> None:
