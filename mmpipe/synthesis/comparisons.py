@@ -156,7 +156,9 @@ class PairBook:
                 seen.add(key)
                 rows.append(row)
         rows.sort(key=lambda row: (row["group_id"], row["pair_id"]))
-        return Comparisons(pl.DataFrame(rows, schema=COMPARISONS_SCHEMA), self.planned, sort_counts(left_out))
+        # by columns, which is several times faster than by rows
+        columns = {name: [row[name] for row in rows] for name in COMPARISONS_SCHEMA}
+        return Comparisons(pl.DataFrame(columns, schema=COMPARISONS_SCHEMA), self.planned, sort_counts(left_out))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +225,7 @@ def iterate_prompts(
             method=method,
             mode=mode,
             criterion=criterion,
-            policy=rows[0]["policy"] if has_policy else "",
+            policy=", ".join(sorted({row["policy"] or "" for row in rows} - {""})) if has_policy else "",
         )
         sign = -1.0 if by == "rank" else 1.0
         yield (

@@ -1,4 +1,4 @@
-"""Tells which family a model belongs to, so that no judge scores its own and no family fills a preference set alone."""
+"""Sees to it that no judge scores its own family and that no family fills a preference set alone."""
 
 from __future__ import annotations
 
@@ -9,29 +9,23 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.tables.identity import make_id
+from mmpipe.tables.teacher_families import find_family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mmpipe.synthesis.comparisons import Comparisons
+    from mmpipe.tables.chat import Teacher
 
 
-def find_family(model: str, families: Mapping[str, str]) -> str:
-    """Return the family of a model; of a model that no family names, its own name without engine and digest.
+def is_own_family(judge: Teacher, author: str, families: Mapping[str, str]) -> bool:
+    """Return whether a judge would score its own family; an author that nobody named is nobody's.
 
     Args:
-        model: `engine:model@digest`, or a plain name.
-        families: family by the beginning of the model's name (or of the part behind a slash); the longest counts.
+        judge: who judges.
+        author: name of the model that wrote, as a row keeps it; may be empty.
+        families: those that names do not tell, see `tables.teacher_families.find_family`.
     """
-    name = model.partition(":")[2] or model
-    name = name.rpartition("@")[0] or name
-    short = name.rpartition("/")[2]
-    known = [start for start in families if start and (name.startswith(start) or short.startswith(start))]
-    return families[max(known, key=len)] if known else name
-
-
-def is_own_family(judge: str, author: str, families: Mapping[str, str]) -> bool:
-    """Return whether a judge would score its own family; an author that nobody named is nobody's."""
     return bool(author) and find_family(judge, families) == find_family(author, families)
 
 
@@ -46,7 +40,7 @@ def cap_families(
     Args:
         comparisons: pairs.
         models: model by answer id.
-        families: family by model, see `find_family`.
+        families: those that names do not tell, see `tables.teacher_families.find_family`.
         most_share: of one family, in (0, 1].
         seed: of that choice.
 

@@ -87,7 +87,7 @@ class PairwiseSettings:
         max_tokens: of one reply (ours).
         attempts: most requests for one order whose marks cannot be read (ours).
         retry_temperature: of later attempts (ours).
-        families: family by model name, see `model_families.find_family`.
+        families: those that names do not tell, see `tables.teacher_families.find_family`.
         judges_own_family: whether the judge may score answers of its own family.
         mode: of the survey's taxonomy.
         seed: of the requests.
@@ -222,7 +222,7 @@ def _find_unasked(judge: Teacher, row: Mapping[str, Any], settings: PairwiseSett
     if row["first"].split() == row["second"].split():
         return "identical_answers"
     authors = (row.get("first_model"), row.get("second_model"))
-    is_own = any(is_own_family(judge.name, author or "", settings.families) for author in authors)
+    is_own = any(is_own_family(judge, author or "", settings.families) for author in authors)
     return "own_family" if is_own and not settings.judges_own_family else ""
 
 

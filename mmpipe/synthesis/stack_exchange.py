@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from itertools import combinations
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -171,7 +172,7 @@ def _lay_by_question(posts: Iterable[Post], folder: Path, settings: StackExchang
     held_bytes = 0
     for post in posts:
         place = int(make_id("partition", post.question_id)[:8], 16) % settings.partitions
-        line = json.dumps(asdict(post), ensure_ascii=False)
+        line = json.dumps(_take_fields(post), ensure_ascii=False)
         held.setdefault(place, []).append(line)
         held_bytes += len(line)
         if held_bytes >= settings.buffer_bytes:
@@ -188,7 +189,9 @@ def _write_held(held: dict[int, list[str]], folder: Path) -> None:
     held.clear()
 
 
+_take_fields = attrgetter(*(field.name for field in fields(Post)))
+
+
 def _read_post(line: str) -> Post:
-    value = json.loads(line)
-    value["tags"] = tuple(value["tags"])
-    return Post(**value)
+    # tags come back as a list; a post's are a tuple
+    return Post(*(tuple(value) if isinstance(value, list) else value for value in json.loads(line)))

@@ -76,7 +76,7 @@ class UltraFeedbackSettings:
         retry_temperature: of later attempts (ours).
         attempts: most requests for one list (ours).
         max_tokens: of one reply (ours).
-        families: family by model name, see `model_families.find_family`.
+        families: those that names do not tell, see `tables.teacher_families.find_family`.
         judges_own_family: whether the judge may score answers of its own family.
         seed: of the shuffles and the requests.
     """
@@ -252,7 +252,7 @@ def _check(answers: pl.DataFrame, settings: UltraFeedbackSettings) -> None:
 
 
 def _is_own(judge: Teacher, row: Mapping[str, Any], settings: UltraFeedbackSettings) -> bool:
-    return is_own_family(judge.name, row.get("model") or "", settings.families)
+    return is_own_family(judge, row.get("model") or "", settings.families)
 
 
 def _plan(rows: Sequence[Mapping[str, Any]], settings: UltraFeedbackSettings) -> Iterator[_Question]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 
 import polars as pl
@@ -22,7 +23,7 @@ from mmpipe.synthesis.comparisons import (
     join_comparisons,
     split_groups,
 )
-from mmpipe.synthesis.model_families import cap_families, find_family, is_own_family
+from mmpipe.synthesis.model_families import cap_families, find_quota, is_own_family
 from mmpipe.synthesis.preferences import PAIRS_SCHEMA
 from mmpipe.synthesis.spin import SpinSettings, add_previous, generate_answers, list_spin_rows, pair_with_own
 from mmpipe.synthesis.verified_pairs import VerifiedSettings, find_final_number, pair_verified, verify_number
@@ -178,17 +179,28 @@ def test_accounts_add_up() -> None:
 
 # families -------------------------------------------------------------------------------------------------------------
 
-_FAMILIES = {"gpt": "openai", "gpt-oss": "open", "llama": "meta"}
+_FAMILIES = {"o3-mini": "gpt"}
 
 
-def test_the_longest_known_beginning_names_the_family() -> None:
-    assert find_family("endpoint:gpt-4o@12", _FAMILIES) == "openai"
-    assert find_family("endpoint:vendor/gpt-oss-20b@1", _FAMILIES) == "open"
-    assert find_family("mystery-7b", _FAMILIES) == "mystery-7b"
-    assert find_family("transformers:org/mystery@ab", {}) == "org/mystery"
-    assert is_own_family("endpoint:gpt-4o@1", "gpt-3.5", _FAMILIES)
-    assert not is_own_family("endpoint:gpt-4o@1", "llama-2", _FAMILIES)
-    assert not is_own_family("endpoint:gpt-4o@1", "", _FAMILIES)
+def test_a_judge_knows_its_own_family() -> None:
+    judge = ScriptedTeacher(lambda _: "", "endpoint:gpt-4o@1")
+    assert is_own_family(judge, "endpoint:gpt-3.5-turbo@2", {})
+    assert not is_own_family(judge, "endpoint:llama-2@2", {})
+    # what no name tells has to be given
+    assert not is_own_family(judge, "endpoint:o3-mini@2", {})
+    assert is_own_family(judge, "endpoint:o3-mini@2", _FAMILIES)
+    assert not is_own_family(judge, "", {})
+
+
+@given(st.lists(st.integers(1, 12), max_size=5), st.integers(1, 20))
+def test_the_quota_is_the_largest_that_can_be(sizes: list[int], twentieths: int) -> None:
+    counts = Counter({f"f{place}": size for place, size in enumerate(sizes)})
+    possible = [
+        quota
+        for quota in range(max(sizes, default=0) + 1)
+        if all(20 * min(size, quota) <= twentieths * sum(min(other, quota) for other in sizes) for size in sizes)
+    ]
+    assert find_quota(counts, twentieths / 20) == max(possible)
 
 
 def test_no_family_writes_more_than_its_share() -> None:

@@ -227,12 +227,14 @@ def test_the_split_beats_chance_on_voters_whose_errors_are_known() -> None:
 
 
 def test_people_are_the_final_arbiter() -> None:
-    split = allocate(make_votes({"a": "p" * 9, "b": "pppppnnnn", "c": "n" * 9, "d": "nnnnnpppp", "e": "-" * 9}), 2)
+    split = allocate(
+        make_votes({"a": "p" * 9, "b": "pppppnnnn", "c": "n" * 9, "d": "nnnnnpppp", "e": "-" * 9, "f": "p" * 9}), 2
+    )
     reviews = pl.DataFrame(
         [
-            ("b", "ann", "negative"), ("b", "bob", "negative"), ("d", "ann", "negative"), ("d", "bob", "positive"),
+            ("b", "ann", "negative"), ("b", "bob", "positive"), ("b", "bob", "negative"), ("d", "ann", "negative"), ("d", "bob", "positive"),
             ("a", "ann", "positive"), ("a", "bob", "positive"), ("c", "ann", None), ("x", "ann", "positive"),
-            ("a", "bob", "negative"), ("a", "bob", "positive"),
+            ("a", "bob", "negative"), ("a", "bob", "positive"), ("f", "ann", "negative"), ("f", "bob", "positive"),
         ],
         schema=["item_id", "annotator", "label"],
         orient="row",
@@ -241,15 +243,15 @@ def test_people_are_the_final_arbiter() -> None:
     labels = {row["item_id"]: (row["label"], row["labelled_by"]) for row in merged.frame.iter_rows(named=True)}
     assert labels == {
         "a": ("positive", "people"), "b": ("negative", "people"), "c": ("negative", "model"), "d": (None, "nobody"),
-        "e": (None, "nobody"),
+        "e": (None, "nobody"), "f": (None, "nobody"),
     }  # fmt: skip
     assert merged.unknown == 1
-    assert merged.disagreements == 1
+    assert merged.disagreements == 2
     # a agrees and b does not
     assert merged.model_kappa == pytest.approx(measure_cohen_kappa(["p", "n"], ["p", "p"]))
-    # a, b and d have two labels each: agreement 2 of 3, by chance 1/2
-    assert merged.people_items == 3
-    assert merged.people_kappa == pytest.approx((2 / 3 - 0.5) / 0.5)
+    # a, b, d and f have two labels each: agreement 1/2, and by chance 1/2 as well
+    assert merged.people_items == 4
+    assert merged.people_kappa == pytest.approx(0)
     assert merge_labels(split, reviews.clear()).frame["labelled_by"].to_list().count("people") == 0
 
 

@@ -198,15 +198,17 @@ def test_a_judge_that_fails_leaves_no_score() -> None:
 
 def test_a_judge_never_scores_its_own_family_unless_told_to() -> None:
     answers = make_answers(["1111-1", "2222-2", "3333-3"], ["gpt-3.5", "llama-2", "gpt-4"])
-    settings = UltraFeedbackSettings(families={"gpt": "openai", "llama": "meta"})
+    settings = UltraFeedbackSettings()
     judge = ScriptedTeacher(rate, "endpoint:gpt-4o@1")
     made = judge_answers(answers, judge, settings)
     assert {text for request in judge.asked for text in read_request(request)[1]} == {"2222-2"}
     assert made.without_score == {"own_family": 10}
     assert made.planned == made.frame.height == 15
     assert score_answers(answers, made.frame)["score_status"].to_list() == ["own_family", "ok", "own_family"]
-    told = UltraFeedbackSettings(families=settings.families, judges_own_family=True)
+    told = UltraFeedbackSettings(judges_own_family=True)
     assert judge_answers(answers, ScriptedTeacher(rate, "endpoint:gpt-4o@1"), told).without_score == {}
+    given = UltraFeedbackSettings(families={"gpt-4o": "g4"})
+    assert judge_answers(answers, ScriptedTeacher(rate, "endpoint:gpt-4o@1"), given).without_score == {}
 
 
 def test_the_published_bug_is_caught() -> None:
