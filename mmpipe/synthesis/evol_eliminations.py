@@ -1,0 +1,74 @@
+"""Eliminates evolved instructions: no gain of information, words of the prompt, answers that are none (Evol-Instruct).
+
+Xu et al. 2023, arXiv 2304.12244, section 3.2, "Elimination Evolving". Whether there is a gain of information a teacher
+judges; what can be told without one is told here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mmpipe.synthesis.grounding import list_words
+
+#: Why an evolved instruction is eliminated, besides the reasons of teachers; the paper's four, and two that leave
+#: nothing to judge.
+ELIMINATIONS = (
+    "evol_no_information_gain",
+    "evol_response_sorry",
+    "evol_response_stop_words",
+    "evol_prompt_copied",
+    "evol_empty",
+    "teacher_truncated",
+)
+
+#: Stop words of English: articles, pronouns, prepositions, conjunctions, auxiliaries, and the pieces that an apostrophe
+#: leaves of short forms. In other languages every word counts.
+_STOP_WORDS = """
+a about above after again against all am an and any are as at be because been before being below between both but by
+can could did do does doing down during each few for from further had has have having he her here hers herself him
+himself his how i if in into is it its itself just may me might more most must my myself no nor not now of off on
+once only or other ought our ours ourselves out over own same shall she should so some such than that the their
+theirs them themselves then there these they this those through to too under until up us very was we were what when
+where which while who whom whose why will with would you your yours yourself yourselves
+aren couldn d didn doesn don hadn hasn haven isn ll m mustn needn re s shan shouldn t ve wasn weren won wouldn
+"""
+_STOP = frozenset(_STOP_WORDS.split())
+_SORRY = re.compile(r"\bsorry\b", re.IGNORECASE)
+#: Words of evolving prompts, those of the paper's and of ours, that have no place in an evolved instruction.
+_COPIED = re.compile(
+    r"#?\s*(?:given|rewritten|created|harder|new|evolved|original)[\s_]+(?:prompt|instruction)s?\b|"
+    r"\bprompt\s+(?:rewriter|creator)\b|\bform of the data\b",
+    re.IGNORECASE,
+)
+
+
+def list_copied(evolved: str, ancestor: str) -> list[str]:
+    """Return the phrases of evolving prompts that an evolved instruction has and its ancestor has not."""
+    known = {_flatten(phrase) for phrase in _COPIED.findall(ancestor)}
+    return [phrase for phrase in map(_flatten, _COPIED.findall(evolved)) if phrase not in known]
+
+
+def _flatten(phrase: str) -> str:
+    return " ".join(phrase.strip("# \n").casefold().replace("_", " ").split())
+
+
+def find_evolved_fault(evolved: str, ancestor: str) -> str | None:
+    """Return why an evolved instruction is eliminated before anyone judges or answers it; None if it is not.
+
+    It has no word, copies words of the prompt it was asked with, or has the very words of its ancestor.
+    """
+    if not list_words(evolved):
+        return "evol_empty"
+    if list_copied(evolved, ancestor):
+        return "evol_prompt_copied"
+    return "evol_no_information_gain" if list_words(evolved) == list_words(ancestor) else None
+
+
+def find_response_fault(response: str, sorry_words: int) -> str | None:
+    """Return why an answer shows that its instruction cannot be answered; None if it does not.
+
+    It says sorry in less than `sorry_words` words, or has nothing but punctuation and stop words; numbers are words.
+    """
+    if _SORRY.search(response) and len(response.split()) < sorry_words:
+        return "evol_response_sorry"
+    return None if set(list_words(response)) - _STOP else "evol_response_stop_words"
