@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from mmpipe.cli import commands
 from mmpipe.release.conversations import render_conversations
-from mmpipe.release.dataset_card import Card, render_card
+from mmpipe.release.dataset_card import Card, CardContamination, CardSource, render_card
 from mmpipe.release.jsonl import convert_to_arrow, list_image_files, render_jsonl, split_by_images
 from mmpipe.release.preference_pairs import render_preferences
 from mmpipe.tables.instructions import SFT_DATASET
@@ -112,3 +115,43 @@ def test_the_card_names_files_that_load(tmp_path: Path, load: Any) -> None:
         assert said in text
     assert load(str(tmp_path), name="with_images").num_rows == 1
     assert load(str(tmp_path)).num_rows == 1
+
+
+def test_the_card_tells_splits_sources_contamination_and_limits(tmp_path: Path, load: Any) -> None:
+    frame = render_conversations(INSTRUCTIONS, FILES).drop("images")
+    for split, rows in (("train", frame.head(1)), ("validation", frame.tail(1))):
+        write_lines(rows, tmp_path / "data" / f"{split}.jsonl")
+    card = Card(
+        table=SFT_DATASET,
+        rows={"default": 2},
+        files={"default": {"train": ["data/train.jsonl"], "validation": ["data/validation.jsonl"]}},
+        recipe="refinedweb@0123",
+        splits={"train": 1, "validation": 1},
+        sources=[CardSource("a | crawl", 2, "unknown")],
+        lengths=[("up to 512", 2)],
+        lengths_tokenizer="t@1",
+        contamination=[CardContamination("gsm8k", "13-grams", 7, 5)],
+        limits=["English only."],
+    )
+    text = render_card(card)
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    assert load(str(tmp_path)).num_rows == 1
+    assert load(str(tmp_path))["id"] == ["i1"]
+    for said in (
+        "| Split | Rows |\n|---|---|\n| train | 1 |\n| validation | 1 |\n",
+        "| Source | Rows | Licence |\n|---|---|---|\n| a \\| crawl | 2 | unknown |\n",
+        "## Tokens per row (t@1)\n\n| Tokens | Rows |\n|---|---|\n| up to 512 | 2 |\n",
+        "| gsm8k | 13-grams | 7 | 5 |",
+        "## Known limits\n\n- English only.\n",
+    ):
+        assert said in text
+    assert "held against no benchmark" in render_card(replace(card, contamination=()))
+    assert "Contamination" not in render_card(replace(card, contamination=None))
+
+
+def test_the_card_claims_no_command_that_is_not_there() -> None:
+    text = render_card(Card(table=SFT_DATASET, rows={"default": 0}, files={"default": []}, recipe="r"))
+    named = set(re.findall(r"`mmpipe ([a-z]+)", text))
+    known = {command.name or getattr(command.callback, "__name__", "") for command in commands.registered_commands}
+    assert named
+    assert named <= known
