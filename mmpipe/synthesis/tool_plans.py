@@ -42,8 +42,9 @@ PROMPT = Prompt(
     "tool_plans/back_instruct",
     "You are given tools that are linked: what one gives another takes. You write what a user might ask so that all "
     "of them are needed, in that order, with every file, name or text that the user must give; no name of a tool "
-    "stands in it. Then you write the plan: every task with its tool, the ids of the tasks it waits for, and its arguments in the "
-    "order of what the tool takes. An argument that comes from a task is <task-ID>; one from the user is its value.",
+    "stands in it. Then you write the plan: every task with its tool, the ids of the tasks it waits for, and its "
+    "arguments in the order of what the tool takes. An argument that comes from a task is <task-ID>; one from the "
+    "user is its value.",
     "Tools: {tools}\n\nTasks: {tasks}",
     (
         (
@@ -69,7 +70,7 @@ PROMPT = Prompt(
 CRITIC = Prompt(
     "tool_plans/critic",
     "You judge whether a plan answers a request: whether it does all that is asked and nothing else, and whether every "
-    "file, name and text in it stands in the request or comes from a task before. First a sentence why, then yes or no.",
+    "file, name and text in it stands in the request or comes from a task before. First a sentence why, then the word.",
     "Request: {request}\n\nPlan: {plan}",
 )
 
