@@ -126,12 +126,17 @@ class RequestAttempts:
             self._health.leave(place)
 
     def _give_up(self, again: _Again) -> ChatFailure | None:
-        """Return the failure where no further attempt is due."""
+        """Return the failure where no further attempt is due.
+
+        Raises:
+            TeacherError: the endpoint has told request after request to wait.
+        """
         if again.kind == "rate":
             # waits its turn with all other requests; its attempts are left as they are
             self._waited_s += again.pause_s
             self._waits += 1
             if self._waited_s > self._patience.rate_deadline_s:
+                self._health.note_rate_failure(again.detail)
                 return self._fail("rate", f"told to wait for {self._waited_s:.0f} s in all: {again.detail}")
             return None
         self._used_s += again.pause_s

@@ -29,7 +29,8 @@ class Patience:
         deadline_s: seconds that the attempts of one request and the pauses between them may take; being told to wait,
             and waiting for others, does not count.
         rate_deadline_s: seconds one request may spend being told to wait.
-        dead_after: connections refused one after another, before any success, that make the endpoint dead.
+        dead_after: connections refused one after another, before any success, that make the endpoint dead; as many
+            requests given up for being told to wait, without a reply to any in between, end the run too.
         circuit_pause_s: first pause of an endpoint most of whose last attempts failed; doubled each time.
         most_circuit_pauses: such pauses in a row after which the run ends.
         raise_max_tokens: what `max_tokens` is multiplied by, once, where it cut a reply that must be whole; 1 for
@@ -71,6 +72,8 @@ class EndpointHealth:
         #: The endpoint refused `response_format` as such; it is not sent again.
         self.is_schema_refused = False
         self._dead_after = patience.dead_after
+        self._rate_deadline_s = patience.rate_deadline_s
+        self._told_to_wait = 0
         self._refused_connections = 0
         self._has_answered = False
 
@@ -98,15 +101,38 @@ class EndpointHealth:
     def note_answer(self, place: _Place) -> None:
         """Count an answer that shows the endpoint works, be it a refusal of this one request."""
         self._note_life()
+        self._told_to_wait = 0
         self.limit.succeed()
         self.circuit.note_success(is_probe=place.is_probe)
 
     def note_rate(self, place: _Place, pause_s: float) -> None:
-        """Count being told to wait: everybody rests, and fewer go out after."""
+        """Count being told to wait: everybody rests, and fewer go out after.
+
+        Raises:
+            TeacherError: the rest asked for is longer than any request may wait.
+        """
         self._note_life()
+        if pause_s > self._rate_deadline_s:
+            raise TeacherError(
+                f"{self.url} asks to wait {pause_s:,.0f} s, longer than the {self._rate_deadline_s:,.0f} s a request "
+                f"may. Run again then: replies that have arrived are cached."
+            )
         self.cool_down.rest(pause_s)
         self.limit.refuse(place.round_entered)
         self.circuit.note_success(is_probe=place.is_probe)
+
+    def note_rate_failure(self, detail: str) -> None:
+        """Count a request given up for being told to wait.
+
+        Raises:
+            TeacherError: as many were as make an endpoint dead, and none had a reply in between.
+        """
+        self._told_to_wait += 1
+        if self._told_to_wait >= self._dead_after:
+            raise TeacherError(
+                f"{self.url} only tells to wait: {self._told_to_wait} requests were given up one after another "
+                f"({detail}). Look at the account's limits, then run again: replies that have arrived are cached."
+            )
 
     def note_failure(self, place: _Place, kind: FailureKind, detail: str, *, is_last_attempt: bool) -> None:
         """Count an attempt that failed by the endpoint's fault.

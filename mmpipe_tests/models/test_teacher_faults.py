@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmpipe.errors import TeacherError
+from mmpipe.models.aiohttp_transport import find_proxy
 from mmpipe.models.endpoint_health import Patience
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.prices import Prices
@@ -95,6 +96,20 @@ def test_429_for_long_is_waited_out_by_all_together() -> None:
     assert server.asked.total() - 60 <= 4 * 20
 
 
+def test_429_without_end_stops_the_run() -> None:
+    patience = Patience(first_pause_s=0.01, longest_pause_s=0.05, rate_deadline_s=0.3, dead_after=3)
+    with serve_faults(rate_until_s=1e9, retry_after_s=0.1) as server:
+        with pytest.raises(TeacherError, match=r"only tells to wait: 3 requests.*run again"):
+            answer(server.url, ask(*map(str, range(500))), patience=patience, concurrency=2)
+        assert server.asked.total() < 40
+    started = time.monotonic()
+    with serve_faults(rate_until_s=1e9, retry_after_s=86_400) as server:
+        with pytest.raises(TeacherError, match=r"asks to wait 86,400 s.*Run again then"):
+            answer(server.url, ask(*map(str, range(500))), concurrency=2)
+        assert server.asked.total() <= 2
+    assert time.monotonic() - started < 3
+
+
 def test_concurrency_falls_to_what_the_endpoint_takes() -> None:
     texts = [f"{number}" for number in range(300)]
     with serve_faults(most_at_once=4, latency_s=0.02, retry_after_s=0.02) as server:
@@ -163,6 +178,16 @@ def test_an_endpoint_without_structured_output_is_asked_without_it() -> None:
         bodies = [("response_format" in body) for body in server.bodies]
     assert [name(outcome) for outcome in outcomes] == ["reply"] * 3
     assert bodies == [True, False, False, False]
+
+
+def test_a_proxy_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+    assert find_proxy("https://api.example.org/v1") == "http://proxy:3128"
+    assert find_proxy("https://localhost:8000/v1") is None
+    assert find_proxy("http://api.example.org/v1") is None
 
 
 # images ---------------------------------------------------------------------------------------------------------------
