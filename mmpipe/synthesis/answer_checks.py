@@ -222,7 +222,7 @@ def extract_choice(text: str, count: int) -> str | None:
     for match in reversed(list(_CUE.finditer(text))):
         tail = text[match.end() :].strip().split("\n", 1)[0]
         if _NOT.match(tail):
-            continue
+            return None
         letter = _read_letter(tail, letters)
         if letter is not None:
             return letter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 #: dimension, then each unit's names and its size in the dimension's first unit. Names are matched as written first,
-#: then in lower case; what has no lower-case twin (MW and mW) is listed as written only.
+#: then in lower case; what differs by case alone (MW and mW) has no lower-case name.
 _TABLE: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("length", (
         ("m metre metres meter meters", "1"), ("km kilometre kilometres kilometer kilometers", "1000"),
@@ -51,7 +51,6 @@ _UNITS = {
     for names, factor in units
     for name in names.split()
 }
-_CASED = frozenset({"mw"})
 
 
 def measure_unit(unit: str) -> tuple[str, Fraction]:
@@ -62,7 +61,7 @@ def measure_unit(unit: str) -> tuple[str, Fraction]:
     if unit in _UNITS:
         return _UNITS[unit]
     folded = unit.casefold()
-    if folded in _UNITS and folded not in _CASED:
+    if folded in _UNITS:
         return _UNITS[folded]
     return f"counted:{make_singular(folded)}", Fraction(1)
 

@@ -51,6 +51,11 @@ def test_counts_sum_exactly_and_are_within_one_of_their_share(sizes: dict[str, i
     assert counts == count_draws(plan_flan_mixture(dict(reversed(sizes.items()))), total)
 
 
+def test_weights_are_the_decimals_written() -> None:
+    shares = plan_flan_mixture({"a": 5, "b": 5}, collections={"a": "x", "b": "y"}, weights={"x": 0.1, "y": 0.9})
+    assert [share.weight for share in shares] == [Fraction(1, 10), Fraction(9, 10)]
+
+
 def make_rows(sizes: dict[str, int]) -> pl.DataFrame:
     return pl.DataFrame(
         [(f"{task}{number}", task) for task, size in sizes.items() for number in range(size)],

@@ -119,6 +119,9 @@ def test_the_teacher_must_agree_with_itself(right: int, is_kept: bool) -> None:
     judged, _ = augment_wrong(pool, evaluation, ScriptedTeacher(say), Llm2llmSettings(votes=3))
     assert judged.synthesis.rejected == ({} if is_kept else {"teacher_disagrees": 1})
     assert judged.synthesis.spent.requests == 4
+    even, _ = augment_wrong(pool, evaluation, ScriptedTeacher(say), Llm2llmSettings(votes=2))
+    # one of two is no majority
+    assert even.synthesis.frame.height == int(right >= 2)
     if is_kept:
         assert judged.synthesis.frame["attempts"].to_list() == [4]
 

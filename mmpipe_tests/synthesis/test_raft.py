@@ -126,6 +126,8 @@ def test_near_duplicates_clusters_and_own_documents_never_distract() -> None:
         # neither two chunks of one document nor two that say the same
         assert {chunk.chunk_id for chunk in pair} not in ({"good", "good's brother"}, {"good", "good's twin"})
     assert pool.choose("q", oracle, 3) is None
+    assert DistractorPool(chunks[:2], {}, 0.5).choose("q", oracle, 1) is None
+    assert DistractorPool(chunks[:1] + chunks[3:4], {}, 0.5).choose("q", oracle, 1) == [chunks[3]]
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,8 @@ def test_sets_are_nested_as_the_threshold_rises(
     sets = [set(one.synthesis.frame["instruction_id"]) for one in made]
     for low, high in zip([*views, *sets], [*views[1:], set(), *sets[1:]], strict=False):
         assert high <= low
+    # a threshold is to be exceeded, not reached
+    assert 0.25 not in view_above(stored, 0.25)["reward"]
     for one, view in zip(made, views, strict=True):
         assert set(one.synthesis.frame["instruction_id"]) <= view
         assert one.synthesis.frame.height + sum(one.synthesis.rejected.values()) == stored.height

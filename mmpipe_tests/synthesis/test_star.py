@@ -105,6 +105,8 @@ def test_the_hint_is_gone_from_what_is_saved() -> None:
     assert row["attempts"] == 2
     detail = made.judged.details.row(1, named=True)
     assert (detail["rationale"], detail["answer"]) == ("One, two, three, four.", "4")
+    assert DIRECT.version.startswith("star/direct@")
+    assert HINTED.version.startswith("star/hinted@")
     assert made.judged.synthesis.frame["prompt_version"].to_list() == [DIRECT.version, HINTED.version]
 
 

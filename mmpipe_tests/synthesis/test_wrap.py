@@ -167,6 +167,8 @@ def test_questions_and_answers_must_come_in_pairs() -> None:
     good = "Question: Where was the whale found?\nAnswer: On the beach in the north."
     made = rephrase_documents(DOCUMENTS[1:2], ScriptedTeacher(lambda _: good), settings, count_words)
     assert made.synthesis.frame["text"].to_list() == [good]
+    both = rephrase_documents(DOCUMENTS[:1], ScriptedTeacher(lambda _: good), settings, count_words)
+    assert both.synthesis.frame["text"].to_list() == [f"{good}\n\n{good}"]
     for said in (
         "Question: Where was the whale found, on which of the beaches?",
         "Answer: North.\nQuestion: Where is the whale from?",
