@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PIL import Image
 
     from mmpipe.filtering.image_sections import GroundingSettings
@@ -26,9 +29,10 @@ if TYPE_CHECKING:
     from mmpipe.storage.lake import Dataset, Lake
     from mmpipe.storage.shards import Production
 
+_TOLD = ("caption", "caption_source", "caption_written_chars", "source_metadata")
 #: Pairs whose pictures are held at once.
 _AT_ONCE = 64
-#: Column of pairs whose data bring boxes, in GRIT's rows.
+#: What a list of pairs calls the boxes it brings, in GRIT's rows; a pair keeps it in source_metadata.
 GIVEN = "noun_chunks"
 
 
@@ -37,10 +41,9 @@ def ground_pairs(run: StageRun) -> Production:
     from mmpipe.sampling.noun_phrases import open_chunker
 
     settings, knobs = run.recipe.grounding, run.knobs
-    has_given = GIVEN in FILTERED_IMAGE_PAIRS.schema
-    if not settings.detector and not has_given:
-        return run.write([ShardWork("none", "no boxes", ())], make_none, inputs={}, is_in_process=True)
     pairs = run.read(FILTERED_IMAGE_PAIRS)
+    if not settings.detector and not has_given_boxes(pairs):
+        return run.write([ShardWork("none", "no boxes", ())], make_none, inputs={}, is_in_process=True)
     detector = open_detector(run) if settings.detector else None
     chunker = open_chunker(knobs.noun_chunker)
     extra = digest_settings([detector.digest if detector else "given", chunker.name, run.recipe.images.max_pixels])
@@ -51,6 +54,12 @@ def ground_pairs(run: StageRun) -> Production:
         for item in follow_shards(pairs, extra=extra)
     ]
     return run.write(work, grounded_shard, inputs=fingerprint_inputs(pairs), is_in_process=detector is not None)
+
+
+def has_given_boxes(pairs: Dataset) -> bool:
+    """Whether any pair of a dump comes from a list that brings boxes."""
+    told = pairs.scan().filter(pl.col("source_metadata").str.contains(f'"{GIVEN}"', literal=True))
+    return not told.select("pair_id").head(1).collect().is_empty()
 
 
 def open_detector(run: StageRun) -> PhraseBoxes:
@@ -88,10 +97,13 @@ def grounded_shard(
     counts: Counter[str] = Counter()
     started = time.monotonic()
     made: list[dict[str, Any]] = []
-    if GIVEN in rows.columns:
-        is_given = pl.col(GIVEN).list.len().fill_null(0) > 0
-        made += ground_given(rows.filter(is_given), recipe.grounding, counts)
-        rows = rows.filter(~is_given)
+    given = {row["pair_id"]: read_given(row) for row in rows.select("pair_id", *_TOLD).iter_rows(named=True)}
+    brings = rows.filter(pl.col("source_metadata").str.contains(f'"{GIVEN}"', literal=True)).height
+    if brings > sum(map(bool, given.values())):
+        counts["given_boxes_left_out"] = brings - sum(map(bool, given.values()))
+    is_given = pl.col("pair_id").is_in([pair_id for pair_id, boxes in given.items() if boxes])
+    made += ground_given(rows.filter(is_given), given, recipe.grounding, counts)
+    rows = rows.filter(~is_given)
     if detector is not None:
         for part in rows.iter_slices(_AT_ONCE):
             pictures = read_pictures(part, read_pair_images(lake, part, cache_folder), recipe.images.max_pixels)
@@ -149,13 +161,34 @@ def ground_seen(
     return made
 
 
-def ground_given(rows: pl.DataFrame, settings: GroundingSettings, counts: Counter[str]) -> list[dict[str, Any]]:
-    """Return the rows of pairs whose data bring boxes."""
+def read_given(row: Mapping[str, Any]) -> list[list[float]]:
+    """Return the boxes that a list brings for a pair; none where the caption is not as long as the list wrote it.
+
+    Boxes name their phrase by its characters, which say nothing of a caption that was cut or whose spaces were set
+    right.
+    """
+    if row["caption_source"] != "given" or not row["source_metadata"] or f'"{GIVEN}"' not in row["source_metadata"]:
+        return []
+    rows = json.loads(row["source_metadata"]).get(GIVEN)
+    if isinstance(rows, str):  # a column of JSON text
+        try:
+            rows = json.loads(rows)
+        except ValueError:
+            return []
+    if not isinstance(rows, list) or row["caption_written_chars"] != len(row["caption"]):
+        return []
+    return [box for box in rows if isinstance(box, list) and all(isinstance(value, int | float) for value in box)]
+
+
+def ground_given(
+    rows: pl.DataFrame, given: Mapping[str, list[list[float]]], settings: GroundingSettings, counts: Counter[str]
+) -> list[dict[str, Any]]:
+    """Return the rows of pairs whose data bring boxes, by pair_id in GRIT's rows."""
     from mmpipe.filtering.phrase_boxes import read_grit_rows
 
     made = []
     for row in rows.iter_rows(named=True):
-        spans, boxes = read_grit_rows(row[GIVEN], row["caption"])
+        spans, boxes = read_grit_rows(given[row["pair_id"]], row["caption"])
         grounded = ground_row(row, spans, boxes, settings, counts)
         if grounded is not None:
             made.append({**grounded, "box_origin": "given", "detector_weights": None, "noun_chunker": None})

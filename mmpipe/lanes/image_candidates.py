@@ -178,7 +178,7 @@ def _list_given(dump: str, root: Place, listed: ListRange, counts: Counter[str])
             "position": pair.position,
             "caption": cut_caption(caption),
             "caption_source": "given",
-            "caption_written_chars": len(caption),
+            "caption_written_chars": len(pair.caption or ""),
             "source_likes": pair.likes,
             "source_shares": pair.shares,
             "list_file": listed.file,

@@ -74,7 +74,11 @@ IMAGE_CANDIDATES = Table(
         ),
         Column("caption", pl.String, "Text of the pair, cut to 5,000 characters.", parents=("raw_crawl.warc_offset",)),
         Column("caption_source", pl.String, "Which text: alt, figcaption, title, surrounding, og_title or given."),
-        Column("caption_written_chars", pl.Int64, "Characters of the caption before it was cut."),
+        Column(
+            "caption_written_chars",
+            pl.Int64,
+            "Characters of the caption before it was cut; in a list's row, as the list has it.",
+        ),
         Column("alt", pl.String, "Alternative text: alt attribute, or og:image:alt.", nullable=True),
         Column("figcaption", pl.String, "Text of the enclosing figure's figcaption.", nullable=True),
         Column("title", pl.String, "title attribute.", nullable=True),

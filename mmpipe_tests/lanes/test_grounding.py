@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.image_sections import GroundingSettings
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.grounding import GROUNDING_LANE, ground_given, grounded_shard, pairs_read
+from mmpipe.lanes.image_lane import IMAGE_LANE
 from mmpipe.lanes.stage import Knobs
+from mmpipe.lanes.text import TEXT_LANE
 from mmpipe.models.phrase_detector import PhraseDetector
 from mmpipe.release.grounding_tokens import decode_caption
 from mmpipe.sampling.noun_phrases import RuleChunker
@@ -23,7 +26,7 @@ from mmpipe.storage.lake import Lake
 from mmpipe.tables.grounding import GROUNDED_PAIRS
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe_tests.lanes.pair_lake import add_pairs
-from mmpipe_tests.lanes.running import run_stages
+from mmpipe_tests.lanes.running import add_dump, run_stages
 from mmpipe_tests.models.tiny_vision import save_owl
 
 if TYPE_CHECKING:
@@ -128,19 +131,44 @@ def test_boxes_that_the_data_bring_are_taken_without_a_detector() -> None:
             "pair_id": ["a", "b"], "dump": ["one"] * 2, "image_url": ["http://a.example/1.jpg"] * 2,
             "caption": ["a dog in a field", "a cat"], "image_width": [10, 10], "image_height": [20, 20],
             "clip_similarity": [0.3, None],
-            "noun_chunks": [
-                [[0.0, 5.0, 0.1, 0.1, 0.5, 0.5, 0.9], [9.0, 16.0, 0.0, 0.0, 1.0, 1.0, 0.8]],
-                [[0.0, 5.0, 0.1, 0.1, 0.5, 0.5, 0.5]],
-            ],
         }
     )  # fmt: skip
+    given = {
+        "a": [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.9], [9, 16, 0.0, 0.0, 1.0, 1.0, 0.8]],
+        "b": [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.5]],
+    }
     counts: Counter[str] = Counter()
 
-    (row,) = ground_given(rows, GroundingSettings(), counts)
+    (row,) = ground_given(rows, given, GroundingSettings(), counts)
 
     assert GROUNDED_PAIRS.conform(pl.DataFrame([row], schema=GROUNDED_PAIRS.schema)).height == 1
     assert row["ref_exps"] == [[0, 16, 0.1, 0.1, 0.5, 0.5, 0.9]]
     assert (counts["grounded"], counts["no_box"], counts["unsure_boxes"]) == (1, 1, 1)
+
+
+def test_boxes_of_a_list_of_pairs_are_read_from_what_it_tells(tmp_path: Path) -> None:
+    boxes = [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.9]]
+    folder = tmp_path / "pairs"
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    generator = np.random.default_rng(1)
+    for name, caption in (("a", "a dog runs over the field"), ("b", "a  cat sits on a wide mat")):
+        pixels = generator.integers(0, 255, (220, 240, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{name}.png")
+        rows.append({"file_name": f"images/{name}.png", "text": caption, "noun_chunks": boxes})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lake = Lake(str(tmp_path / "lake"))
+    add_dump(lake, "one", folder, [folder / "metadata.jsonl"])
+    recipe = load_recipe("refinedweb")
+    recipe = replace(recipe, images=replace(recipe.images, rules=()), grounding=GroundingSettings())
+
+    last = [stage.table for stage in IMAGE_LANE].index(GROUNDED_PAIRS)
+    run_stages(lake, "one", [TEXT_LANE[0], *IMAGE_LANE[: last + 1]], recipe=recipe)
+
+    (row,) = lake.dataset(GROUNDED_PAIRS, "one").scan().collect().iter_rows(named=True)
+    # of the other caption two spaces became one, so that the characters of its boxes say nothing
+    assert (row["caption"], row["box_origin"]) == ("a dog runs over the field", "given")
+    assert row["noun_chunks"] == [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.9]]
 
 
 def test_a_recipe_without_a_detector_makes_an_empty_table(tmp_path: Path) -> None:
