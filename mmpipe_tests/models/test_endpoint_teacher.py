@@ -272,3 +272,36 @@ def test_a_killed_run_repeats_no_paid_call(tmp_path: Path) -> None:
 
 def _name(url: str) -> str:
     return EndpointTeacher(url, "m").name
+
+
+def test_a_reply_without_text_at_the_limit_is_truncated_not_tried_five_times() -> None:
+    thinking = Answer(text="", finish_reason="length")
+    with serve(lambda *_: thinking) as server:
+        (outcome,) = answer(server.url, ask("x"))
+    assert isinstance(outcome, ChatFailure)
+    assert (outcome.kind, server.asked["x"], outcome.completion_tokens) == ("truncated", 2, 10)
+
+
+def test_a_text_that_must_be_whole_is_asked_again_once_with_more_tokens() -> None:
+    def script(_: str, times: int) -> Answer:
+        return Answer(text="whole", finish_reason="length" if times == 0 else "stop")
+
+    request = ChatRequest((ChatMessage("user", "x"),), Sampling(max_tokens=9), is_whole_wanted=True)
+    with serve(script) as server:
+        (outcome,) = answer(server.url, [request])
+    assert isinstance(outcome, ChatReply)
+    assert (outcome.finish_reason, outcome.attempts, outcome.prompt_tokens) == ("stop", 2, 20)
+    assert [body["max_tokens"] for body in server.bodies] == [9, 18]
+
+
+def test_a_cache_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
+    class Full(ReplyCache):
+        def put_many(self, replies: object) -> None:
+            raise OSError("no space left")
+
+    with (
+        serve(lambda *_: Answer(delay_s=0.02)) as server,
+        pytest.raises(OSError, match="no space left"),
+    ):
+        answer(server.url, ask(*map(str, range(200))), cache=Full(tmp_path / "r.sqlite"))
+    assert server.asked.total() < 50
