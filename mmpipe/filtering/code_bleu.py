@@ -1,10 +1,10 @@
 """CodeBLEU: how near a program is to a reference by its n-grams, its keywords, its syntax tree and its data flow.
 
 Ren et al. 2020, "CodeBLEU: a Method for Automatic Evaluation of Code Synthesis" (arXiv 2009.10297). BLEU, weighted
-BLEU and the match of sub-trees are those of the published code, so that figures can be compared: weighted BLEU is a recall,
-whose penalty takes every reference for two tokens long, and what does not match counts 0.1. Data flow is our own reading
-of section 3.3, for the published code reads C++ as C#; and where it takes a data flow that matches nothing for a full
-match, 0 stays 0 here, and what has no data flow is null.
+BLEU and the match of sub-trees are those of the published code, so that figures can be compared: weighted BLEU is a
+recall, whose penalty takes every reference for two tokens long, and what does not match counts 0.1. Data flow is our
+own reading of section 3.3, for the published code reads C++ as C#; and where it takes a data flow that matches nothing
+for a full match, 0 stays 0 here, and what has no data flow is null.
 """
 
 from __future__ import annotations
