@@ -7,9 +7,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import _score_lcs
+from rouge_score.tokenize import tokenize
 
 from mmpipe.deduplication.rouge_pool import RougePool
 from mmpipe.errors import ConfigurationError, TeacherError
@@ -309,6 +312,31 @@ def test_growth_resumes_from_cached_replies_with_no_repeated_call() -> None:
     assert resumed.synthesis.frame.equals(grow(words, 7, settings).synthesis.frame)
     assert resumed.tasks.equals(grow(words, 7, settings).tasks)
     assert resumed.rounds == 2
+
+
+@settings(max_examples=25)
+@given(st.lists(st.lists(st.sampled_from(NOUNS), min_size=4, max_size=9), min_size=1, max_size=12), st.integers(1, 6))
+def test_no_two_instructions_of_the_pool_are_too_similar(items: list[list[str]], cut: int) -> None:
+    """Whatever the teacher says, and however it is spread over requests: the sum of ends is the number of items."""
+    said = [" ".join(words).capitalize() for words in items]
+    replies = [said[begin : begin + cut] for begin in range(0, len(said), cut)]
+    waiting = iter(replies)
+
+    def script(request: ChatRequest) -> str:
+        if kind_of(request) == "tasks":
+            return "\n".join(f"{number}. {text}" for number, text in enumerate(next(waiting), start=9))
+        return "No" if kind_of(request) == "kind" else "Output: done"
+
+    grown = grow(script, 100, replace(SELF_INSTRUCT, requests_per_round=2, most_requests=len(replies), stop_item=99))
+    assert grown.synthesis.planned == len(said)
+    texts = [*(seed.instruction for seed in SEEDS), *grown.tasks["instruction"]]
+    for place in range(len(SEEDS), len(texts)):
+        tokens = tokenize(texts[place], None)
+        assert all(_score_lcs(tokens, tokenize(other, None)).fmeasure <= 0.7 for other in texts[:place])
+    refused = grown.candidates.filter(pl.col("reason") == "self_instruct_similar")
+    for text in refused["text"]:
+        tokens = tokenize(text, None)
+        assert any(_score_lcs(tokens, tokenize(other, None)).fmeasure > 0.7 for other in texts)
 
 
 # filters and readers alone --------------------------------------------------------------------------------------------
