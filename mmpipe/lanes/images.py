@@ -121,16 +121,21 @@ def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -
     for doc_id, payload in read_payloads(root, records, max_bytes):
         for pair_id in pairs_of[doc_id]:
             yield pair_id, payload.body
-    elsewhere = rows.filter(pl.col("image_origin") != "dump")
-    for pair_id, url, origin, sha256, inline in elsewhere.select(
-        "pair_id", "image_url", "image_origin", "image_sha256", "image_inline"
-    ).iter_rows():
+    # the pairs of one picture one after the other, with one object: it is read, decoded and prepared once
+    elsewhere = (
+        rows.filter(pl.col("image_origin") != "dump")
+        .group_by("image_origin", "image_url", "image_sha256", maintain_order=True)
+        .agg("pair_id", pl.col("image_inline").first())
+    )
+    for origin, url, sha256, pair_ids, inline in elsewhere.iter_rows():
         if origin == "inline":
-            yield pair_id, inline[:max_bytes]
+            data = inline[:max_bytes]
         elif origin == "file":
-            yield pair_id, read_image_file(root, url, max_bytes)
+            data = read_image_file(root, url, max_bytes)
         else:
-            yield pair_id, fetched.read(sha256) if sha256 and origin != "missing" else None
+            data = fetched.read(sha256) if sha256 and origin != "missing" else None
+        for pair_id in pair_ids:
+            yield pair_id, data
 
 
 # pictures of kept pairs ----------------------------------------------------------------------------------------------

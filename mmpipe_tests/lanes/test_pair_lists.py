@@ -147,6 +147,18 @@ def test_a_record_without_a_picture_says_what_it_is(tmp_path: Path, lake: Lake) 
     assert set(frame["image_origin"]) == {"missing"}
 
 
+def test_a_picture_of_several_pairs_is_read_once(tmp_path: Path, lake: Lake) -> None:
+    for name in ("a", "b", "c"):
+        write_jpeg(tmp_path / "dump" / f"{name}.jpg")
+    rows = [{"url": f"{'abc'[number % 3]}.jpg", "text": f"Caption {number}"} for number in range(30)]
+    pl.DataFrame(rows).write_parquet(tmp_path / "dump" / "list.parquet")
+    frame, _ = make_candidates(lake, tmp_path / "dump")
+    read = list(read_images(frame, Place(str(tmp_path / "dump")), Place(str(tmp_path / "cache")), 1 << 30))
+    assert sorted(pair_id for pair_id, _ in read) == sorted(frame["pair_id"])
+    # what is measured next knows the same picture by the same object, one after the other
+    assert sum(data is not before for (_, data), (_, before) in zip(read, [("", None), *read], strict=False)) == 3
+
+
 def test_ids_of_listed_pairs_do_not_depend_on_the_cutting(
     tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
