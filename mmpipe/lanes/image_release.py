@@ -377,7 +377,7 @@ _LAYOUTS = {
     "parquet": ("release/parquet/*.parquet", "pictures as bytes in the column `image`, captions in `text`"),
     "webdataset": (
         "release/webdataset/*.tar",
-        "img2dataset's layout: picture, `.txt` and `.json` under one key; pictures of one tar have one format",
+        "img2dataset's layout: picture, `.txt` and `.json` under one key; give `datasets` tars of one format at a time",
     ),
     "imagefolder": ("release/images/**", "picture files with `metadata.jsonl` (`file_name`, `text`) per folder"),
     "llava": ("release/llava.json", "LLaVA's conversations; the image folder is `release/images`"),
@@ -406,7 +406,7 @@ def describe_pairs(run: StageRun, production: Production) -> Any:
         licence_note=(
             "Pictures and texts belong to their authors; a crawl grants no licence to them, and the licence of every "
             "picture is unknown. Pictures may show people. `mmpipe trace ID` names the page and the record that a pair "
-            "was taken from, `mmpipe takedown` removes it."
+            "was taken from."
         ),
     )
 

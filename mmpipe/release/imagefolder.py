@@ -26,6 +26,13 @@ def place_image(row: Mapping[str, Any]) -> str:
 
 
 def render_metadata_line(row: Mapping[str, Any]) -> str:
-    """Return the pair's line of `metadata.jsonl`, which stands beside the pictures of the shard."""
-    told = {name: row[name] for name in _TOLD}
+    """Return the pair's line of `metadata.jsonl`, which stands beside the pictures of the shard.
+
+    No value is null: `datasets` takes the types of a column from each file, and refuses a folder where a column holds
+    nothing else beside one where it holds text. A page that is unknown is empty, a similarity that was not measured
+    left out.
+    """
+    told = {name: row[name] for name in _TOLD} | {"page_url": row["page_url"] or ""}
+    if told["clip_similarity"] is None:
+        del told["clip_similarity"]
     return json.dumps({"file_name": name_image(row), "text": row["caption"], **told}, ensure_ascii=False) + "\n"

@@ -201,6 +201,26 @@ def test_datasets_reads_the_imagefolder(released: House, tmp_path: Path) -> None
         assert (row["text"], row["image"].size) == (pair["caption"], (pair["image_width"], pair["image_height"]))
 
 
+@pytest.mark.parametrize("known_first", [True, False])
+def test_datasets_reads_an_imagefolder_of_pages_and_lists(released: House, tmp_path: Path, known_first: bool) -> None:
+    from datasets import load_dataset
+    from PIL import Image
+
+    from mmpipe.release.imagefolder import name_image, render_metadata_line
+
+    row = released.rows.row(0, named=True)
+    known = {**row, "page_url": "https://a.example/", "clip_similarity": 0.5}
+    listed = {**row, "page_url": None, "clip_similarity": None}
+    for name, told in zip("ab", (known, listed) if known_first else (listed, known), strict=True):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name / name_image(row))
+        (tmp_path / "images" / name / "metadata.jsonl").write_text(render_metadata_line(told))
+    rows = load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "images"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert sorted(rows["page_url"]) == ["", "https://a.example/"]
+
+
 def test_llava_asks_first_and_the_caption_answers(released: House) -> None:
     found = {}
     for item in json.loads((released.release / "llava.json").read_text()):
