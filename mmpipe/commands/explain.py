@@ -270,16 +270,23 @@ def _describe_image_duplicate(row: dict[str, Any]) -> str:
 
 def _describe_balance(row: dict[str, Any]) -> str:
     fate = "stays" if row["is_kept"] else "left out"
+    if row["rarest_entry"] is None:
+        return f"{fate}: no subject that counts, chance {row['keep_probability']:.3g}"
     return f"{fate}: drew {row['draw']:.3g} of {row['keep_probability']:.3g}, rarest {row['rarest_entry']!r}"
 
 
 def _measured(row: dict[str, Any]) -> float | str | None:
-    value: float | str | None = row["value_text"] if row["value_text"] is not None else row["value"]
-    return value
+    value: float | None = row["value"]
+    text: str | None = row["value_text"]
+    if value is not None and text is not None:
+        return f"{value:g} ({text})"
+    return value if text is None else text
 
 
 #: Whether a limit itself is kept is part of the rule; the removal holds the limit.
 _KNOWN_RULES = {**TEXT_RULES, **IMAGE_RULES, **INTERLEAVED_RULES, **INSTRUCTION_RULES}
+#: Signals of removals that no rule made, whose upper limit is not kept.
+_BELOW_ONLY = frozenset({"balance_draw", "embedding_similarity"})
 
 
 def describe_limit(row: dict[str, Any]) -> str:
@@ -288,7 +295,8 @@ def describe_limit(row: dict[str, Any]) -> str:
         return f"one of {', '.join(row['allowed'])}"
     rule = _KNOWN_RULES.get(row["rule"])
     below = f"{row['low']:g} {'<=' if rule is None or rule.low_is_kept else '<'} " if row["low"] is not None else ""
-    above = f" {'<=' if rule is None or rule.high_is_kept else '<'} {row['high']:g}" if row["high"] is not None else ""
+    is_high_kept = row["signal"] not in _BELOW_ONLY if rule is None else rule.high_is_kept
+    above = f" {'<=' if is_high_kept else '<'} {row['high']:g}" if row["high"] is not None else ""
     return f"{below}{row['signal']}{above}" if below or above else "readable"
 
 

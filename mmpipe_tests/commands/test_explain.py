@@ -13,6 +13,7 @@ from mmpipe.errors import ConfigurationError, DatasetNotReady, RecipeError
 from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.image_balance import IMAGE_BALANCE
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
 from mmpipe.tables.instructions import (
     JUDGEMENTS,
@@ -143,6 +144,32 @@ def test_pairs_instructions_and_what_hangs_on_them(lake: Lake) -> None:
         assert (fate.kind, fate.id) == ("instruction", "ins-1")
         assert steps["sft_dataset"].fate == "kept"
     assert fate_of(lake, "seq-1")[0].kind == "pretraining_dataset"
+
+
+def test_what_took_a_pair_from_the_choice_is_told_in_full(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    record_dump(lake, Dump("d1", "/crawl", ("a.warc.gz",)))
+    ids = ("twin", "crowd", "stray")
+    publish(lake, IMAGE_CANDIDATES, "d1", [{"pair_id": pair_id, "dump": "d1", "doc_id": "x"} for pair_id in ids])
+    publish(lake, IMAGE_BALANCE, "d1", [
+        {"pair_id": "crowd", "method": "queries", "draw": 0.7, "keep_probability": 0.25, "rarest_entry": "boat"},
+        {"pair_id": "stray", "method": "queries", "draw": 0.7},
+    ])  # fmt: skip
+    of_balance = {"rule": "metaclip_query_balance", "signal": "balance_draw", "value": 0.7}
+    publish(lake, IMAGE_REMOVALS, "d1", [
+        {"pair_id": "twin", "rule": "mmpipe_near_duplicate_image", "signal": "phash_distance", "value": 3.0,
+         "value_text": "other", "low": 9.0},
+        {"pair_id": "crowd", **of_balance, "value_text": "boat", "high": 0.25},
+        {"pair_id": "stray", **of_balance, "high": 0.0},
+    ])  # fmt: skip
+    told = {}
+    for pair_id in ids:
+        steps = fate_of(lake, pair_id)[1]
+        (row,) = steps["image_removals"].rows
+        told[pair_id] = (steps["image_balance"].fate, row["measured"], row["limit"])
+    assert told["twin"][1:] == ("3 (other)", "9 <= phash_distance")
+    assert told["crowd"] == ("left out: drew 0.7 of 0.25, rarest 'boat'", "0.7 (boat)", "balance_draw < 0.25")
+    assert told["stray"] == ("left out: no subject that counts, chance 0", 0.7, "balance_draw < 0")
 
 
 def test_urls_of_pages_and_images_are_found(lake: Lake) -> None:
