@@ -31,7 +31,7 @@ def render_jsonl(frame: pl.DataFrame) -> Iterator[str]:
     """Yield one JSON line (with its line feed) per row: messages as lists of objects, images as relative paths."""
     for row in frame.iter_rows(named=True):
         if "images" in row:
-            row["images"] = [_place_image(image) for image in row["images"]]
+            row["images"] = [place_image(image) for image in row["images"]]
         yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
@@ -40,13 +40,14 @@ def list_image_files(frame: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
     seen: set[str] = set()
     for images in frame.get_column("images").to_list() if "images" in frame.columns else ():
         for image in images:
-            path = _place_image(image)
+            path = place_image(image)
             if path not in seen:
                 seen.add(path)
                 yield path, image["bytes"]
 
 
-def _place_image(image: dict[str, Any]) -> str:
+def place_image(image: dict[str, Any]) -> str:
+    """Return the path of an image struct's file, relative to the JSONL file."""
     # only the name: a path out of a crawl must not lead out of the folder
     return f"{IMAGE_FOLDER}/{PurePosixPath(image['path']).name}"
 

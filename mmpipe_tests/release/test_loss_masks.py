@@ -163,7 +163,9 @@ def test_calls_are_learnt_like_words(embedded: ChatTokenizer) -> None:
 
 REFUSING = "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}" + UNMARKED
 # as models that think drop what they thought in earlier turns
-REWRITING = UNMARKED.replace("{{ message.content }}", "{{ message.content if loop.last else message.content | upper }}")
+REWRITING = UNMARKED.replace(
+    "{{ message.content }}", "{{ message.content if loop.last else message.content | upper }}", 1
+)
 SECRETIVE = UNMARKED.replace("{{ message.role }}\n{{ message.content }}", "{{ message.role }}\n")
 SWALLOWING = UNMARKED.replace("[{{ call.function.name }}", "[")
 MARKING_ALL = MARKED.replace(
