@@ -15,7 +15,7 @@ from functools import cache
 from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmpipe.synthesis.comparisons import Answer, Comparisons, PairBook, PairOrigin, count_pairs
 from mmpipe.synthesis.post_html import clean_post_html
@@ -194,4 +194,5 @@ _take_fields = attrgetter(*(field.name for field in fields(Post)))
 
 def _read_post(line: str) -> Post:
     # tags come back as a list; a post's are a tuple
-    return Post(*(tuple(value) if isinstance(value, list) else value for value in json.loads(line)))
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in json.loads(line)]
+    return Post(*values)

@@ -232,9 +232,10 @@ def test_people_are_the_final_arbiter() -> None:
     )
     reviews = pl.DataFrame(
         [
-            ("b", "ann", "negative"), ("b", "bob", "positive"), ("b", "bob", "negative"), ("d", "ann", "negative"), ("d", "bob", "positive"),
-            ("a", "ann", "positive"), ("a", "bob", "positive"), ("c", "ann", None), ("x", "ann", "positive"),
-            ("a", "bob", "negative"), ("a", "bob", "positive"), ("f", "ann", "negative"), ("f", "bob", "positive"),
+            ("b", "ann", "negative"), ("b", "bob", "positive"), ("b", "bob", "negative"), ("d", "ann", "negative"),
+            ("d", "bob", "positive"), ("a", "ann", "positive"), ("a", "bob", "positive"), ("c", "ann", None),
+            ("x", "ann", "positive"), ("a", "bob", "negative"), ("a", "bob", "positive"), ("f", "ann", "negative"),
+            ("f", "bob", "positive"),
         ],
         schema=["item_id", "annotator", "label"],
         orient="row",
