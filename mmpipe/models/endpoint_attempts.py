@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mmpipe.errors import TeacherError
 from mmpipe.models.aiohttp_transport import NoConnection, NoReplyInTime, OversizedReply, encode_json
 from mmpipe.models.chat_wire import UnreadableAnswer, read_completion, read_refusal, render_request
-from mmpipe.models.teacher import find_schema_fault
+from mmpipe.models.teacher import find_schema_fault, unwrap_json
 from mmpipe.tables.chat import ChatFailure, ChatReply, FailureKind
 
 if TYPE_CHECKING:
@@ -217,12 +217,15 @@ class RequestAttempts:
             return self._raise_limit()
         if not completion.text:
             return _Again("unreadable", "an empty reply", self._choose_pause({}))
-        fault = None if self._request.schema is None else find_schema_fault(completion.text, self._request.schema)
-        if fault is not None:
-            return self._fail("schema", fault)
+        text = completion.text
+        if self._request.schema is not None:
+            text = unwrap_json(text)
+            fault = find_schema_fault(text, self._request.schema)
+            if fault is not None:
+                return self._fail("schema", fault)
         tokens = (self._prompt_tokens, self._completion_tokens)
         cost = self._asking.prices.compute_cost(*tokens)
-        return ChatReply(completion.text, "length" if is_cut else "stop", *tokens, self._attempts, cost=cost)
+        return ChatReply(text, "length" if is_cut else "stop", *tokens, self._attempts, cost=cost)
 
     def _raise_limit(self) -> ChatFailure | _Changed:
         """Raise the limit of tokens that cut a reply, once; then the reply is truncated."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from contextlib import nullcontext
 from functools import lru_cache
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 #: How often a long call says how far it is.
 _TELL_SECONDS = 10.0
+_FENCE = re.compile(r"```(?:json|JSON)?[ \t]*\n(?P<inside>(?:(?!```).)*)```", re.DOTALL)
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,12 @@ def find_schema_fault(text: str, schema: Mapping[str, Any]) -> str | None:
         return f"not JSON: {error}"
     fault = next(iter(_make_validator(json.dumps(schema, sort_keys=True)).iter_errors(value)), None)
     return None if fault is None else f"{fault.json_path}: {fault.message[:200]}"
+
+
+def unwrap_json(text: str) -> str:
+    """Return what a reply holds that is one fenced block of Markdown, as models write JSON unasked; else the text."""
+    fenced = _FENCE.fullmatch(text.strip())
+    return fenced["inside"].strip() if fenced else text
 
 
 def refuse_images(teacher: str, request: ChatRequest) -> ChatFailure:

@@ -123,6 +123,22 @@ def test_a_schema_is_asked_for_and_never_trusted() -> None:
     )  # a bad reply was paid for; asking again is the method's call
 
 
+def test_json_in_a_fence_is_taken_out_of_it_and_nothing_else_is_mended() -> None:
+    said = {
+        "fenced": '```json\n{"n": 1}\n```',
+        "plain fence": '```\n{"n": 2}\n```\n',
+        "talk": 'Sure!\n```json\n{"n": 3}\n```',
+        "two": '```\n{"n": 4}\n```\n```\n{"n": 5}\n```',
+        "wrong": '```json\n{"n": "six"}\n```',
+    }
+    with serve(lambda text, _: Answer(text=said[text])) as server:
+        outcomes = answer(server.url, ask(*said, schema=SCHEMA))
+        (free,) = answer(server.url, ask("fenced"))
+    assert [getattr(outcome, "text", "failed") for outcome in outcomes] == ['{"n": 1}', '{"n": 2}', *["failed"] * 3]
+    assert isinstance(free, ChatReply)
+    assert free.text == said["fenced"]  # asked for as text, kept as text
+
+
 def test_a_cut_reply_is_noticed() -> None:
     with serve(lambda *_: Answer(text='{"n": 1}', finish_reason="length")) as server:
         (whole,) = answer(server.url, ask("x", schema=SCHEMA))
