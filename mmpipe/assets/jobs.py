@@ -29,7 +29,7 @@ def build_jobs(groups: Mapping[str, Sequence[str]]) -> list[dg.UnresolvedAssetJo
     return [
         per_dump(WHOLE_LINE, crawl + text + images + instructions, "Everything that one dump goes through."),
         per_dump("text_lane", crawl + text, "Crawl index to deduplicated corpus, for one dump."),
-        per_dump("image_lane", crawl + images, "Crawl index to image pairs, their captions and boxes, and interleaved documents, for one dump."),
+        per_dump("image_lane", crawl + images, "Crawl index to image pairs and interleaved documents, for one dump."),
         per_dump("instruction_lane", instructions, "Synthesis, responses and judgements, for one dump."),
         dg.define_asset_job(
             "train_quality_classifier",
@@ -39,6 +39,6 @@ def build_jobs(groups: Mapping[str, Sequence[str]]) -> list[dg.UnresolvedAssetJo
         dg.define_asset_job(
             "release_datasets",
             dg.AssetSelection.assets(*groups["release"]),
-            description="Datasets over all dumps: SFT, preference, pretraining, image-text pairs, interleaved documents.",
+            description="SFT, preference, pretraining, image-text and interleaved datasets over all dumps.",
         ),
     ]

@@ -44,6 +44,8 @@ class DeviceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as a
 
     device: str = Field(default="auto", description="auto, cpu, or the name of an accelerator.")
     batch_size: int = Field(default=32, description="Rows per forward pass.")
+    clip_batch_size: int = Field(default=0, description="Rows per forward pass of CLIP; 0: as many as fit.")
+    clip_precision: str = Field(default="fp32", description="fp32, fp16, bf16, amp_fp16 or amp_bf16.")
 
 
 class ModelsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as above
@@ -133,7 +135,12 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
             backend=read.text("ENGINE", "local"),
             memory_mebibytes=read.whole("MEMORY_MEBIBYTES", 1024, least=64),
         ),
-        "device": DeviceResource(device=read.text("DEVICE", "auto"), batch_size=read.whole("BATCH_SIZE", 32, least=1)),
+        "device": DeviceResource(
+            device=read.text("DEVICE", "auto"),
+            batch_size=read.whole("BATCH_SIZE", 32, least=1),
+            clip_batch_size=read.whole("CLIP_BATCH_SIZE", 0, least=0),
+            clip_precision=read.text("CLIP_PRECISION", "fp32"),
+        ),
         "models": ModelsResource(
             language_weights=read.text("LANGUAGE", ""),
             quality_weights=read.text("QUALITY", ""),
@@ -175,6 +182,8 @@ def collect_knobs(resources: Any) -> Knobs:
     return Knobs(
         device=resources.device.device,
         batch_size=resources.device.batch_size,
+        clip_batch_size=resources.device.clip_batch_size,
+        clip_precision=resources.device.clip_precision,
         range_bytes=resources.crawl.range_mebibytes * 2**20,
         language_weights=resources.models.language_weights,
         quality_weights=resources.models.quality_weights,

@@ -11,6 +11,7 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.lanes.image_release import read_present
+from mmpipe.lanes.image_scoring import open_clip_model
 from mmpipe.lanes.instructions import open_run_teacher, refuse_outage
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -105,9 +106,7 @@ def open_models(settings: CaptionSettings, knobs: Knobs) -> CaptionModels:
         _require(knobs.matcher_weights, "capfilt", "a matcher", "MMPIPE_MATCHER")
         matcher = CaptionMatcher(knobs.matcher_weights, device=knobs.device)
     if knobs.clip_weights:
-        from mmpipe.models.clip import ClipModel
-
-        clip = ClipModel(knobs.clip_weights, device=knobs.device, batch_size=knobs.batch_size)
+        clip = open_clip_model(knobs)
     teacher = open_run_teacher(knobs) if "polish" in methods else None
     return CaptionModels(captioner, matcher, teacher, clip)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmpipe.filtering.image_sections import ImageSettings
     from mmpipe.filtering.recipe_sections import ListReference
     from mmpipe.lanes.stage import Knobs
+    from mmpipe.models.clip import ClipModel
     from mmpipe.models.image_scorer import ImageScorer
     from mmpipe.models.language import LanguageModel
 
@@ -32,7 +33,6 @@ def open_scorer(settings: ImageSettings, knobs: Knobs) -> ImageScorer | None:
         WeightsNotFound: named weights that are not there.
     """
     from mmpipe.models import image_scorer
-    from mmpipe.models.clip import ClipModel
 
     if not knobs.clip_weights:
         if settings.scores:
@@ -51,8 +51,25 @@ def open_scorer(settings: ImageSettings, knobs: Knobs) -> ImageScorer | None:
         )
     if "toxic_texts" in settings.scores and not settings.toxic_texts:
         raise ConfigurationError("The recipe asks for toxic_texts and names no list: write `images.toxic_texts`.")
-    clip = ClipModel(knobs.clip_weights, device=knobs.device, batch_size=knobs.batch_size)
+    clip = open_clip_model(knobs)
     return image_scorer.open_scorer(clip, settings.scores, weights, read_toxic_texts(settings.toxic_texts))
+
+
+def open_clip_model(knobs: Knobs) -> ClipModel:
+    """Return the CLIP model that the knobs name, on their device.
+
+    Raises:
+        WeightsNotFound: no such weights.
+        ConfigurationError: an unknown precision, or a device that is not there.
+    """
+    from mmpipe.models.clip import ClipModel
+
+    return ClipModel(
+        knobs.clip_weights,
+        device=knobs.device,
+        precision=knobs.clip_precision,
+        batch_size=knobs.clip_batch_size or None,
+    )
 
 
 def read_toxic_texts(lists: Sequence[ListReference]) -> list[tuple[str, float]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.lanes.image_scoring import open_clip_model
 from mmpipe.lanes.pages import open_crawl
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.light_imports import start_numba
@@ -51,7 +52,6 @@ _PAGE_COLUMNS = ("doc_id", "dump", "url", "warc_file", "warc_offset", "warc_leng
 def find_interleaved(run: StageRun) -> Production:
     """Bring the text and the kept pictures of each page into one order, and measure the documents."""
     from mmpipe.filtering.interleaved_signals import check_node_rules
-    from mmpipe.models.clip import ClipModel
     from mmpipe.models.language import LanguageModel, find_language_weights
 
     assert run.dump is not None
@@ -68,7 +68,7 @@ def find_interleaved(run: StageRun) -> Production:
                 "interleaved_candidates: `interleaved.order: similarity` compares pictures with sentences by CLIP: "
                 "name its weights (MMPIPE_CLIP), or set the order to page."
             )
-        clip = ClipModel(run.knobs.clip_weights, device=run.knobs.device, batch_size=run.knobs.batch_size)
+        clip = open_clip_model(run.knobs)
     root = read_dump(run.lake, run.dump).root
     digests = [LanguageModel(weights).digest, clip.digest if clip else "", read_digests(run.recipe)]
     datasets = (crawl, pairs, signals)

