@@ -20,7 +20,7 @@ from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import PARENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from polars.datatypes import DataType, DataTypeClass
 
@@ -258,36 +258,6 @@ def find_no_preference(first: Answer, second: Answer, least_margin: float = 0.0)
 def count_pairs(answers: int) -> int:
     """Return C(answers, 2)."""
     return answers * (answers - 1) // 2
-
-
-def split_groups(frame: pl.DataFrame, validation_share: float, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return training and validation pairs; a prompt's pairs all stand on one side, which its id alone decides."""
-    groups = frame.get_column("group_id").unique().to_list()
-    chosen = [group for group in groups if int(make_id("split", seed, group)[:13], 16) < validation_share * 16**13]
-    is_chosen = pl.col("group_id").is_in(chosen)
-    return frame.filter(~is_chosen), frame.filter(is_chosen)
-
-
-def batch_groups(frame: pl.DataFrame, pairs_per_batch: int) -> Iterator[pl.DataFrame]:
-    """Yield batches of whole groups, of at most `pairs_per_batch` pairs unless one group alone has more."""
-    batch: list[pl.DataFrame] = []
-    for group in frame.partition_by("group_id", maintain_order=True):
-        if batch and sum(part.height for part in batch) + group.height > pairs_per_batch:
-            yield pl.concat(batch)
-            batch = []
-        batch.append(group)
-    if batch:
-        yield pl.concat(batch)
-
-
-def join_comparisons(parts: Iterable[Comparisons]) -> Comparisons:
-    """Return several accounts as one."""
-    listed = list(parts)
-    left_out: Counter[str] = Counter()
-    for part in listed:
-        left_out.update(part.left_out)
-    frame = pl.concat([pl.DataFrame(schema=COMPARISONS_SCHEMA), *(part.frame for part in listed)])
-    return Comparisons(frame, sum(part.planned for part in listed), sort_counts(left_out))
 
 
 def _sign(value: float | None, sign: float) -> float | None:

@@ -18,6 +18,7 @@ from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.synthesis.drafts import Spent, describe_sampling, make_seed, sort_counts
 from mmpipe.synthesis.model_families import is_own_family
 from mmpipe.synthesis.ultrafeedback_prompts import ASPECT_PROMPTS, CRITIQUE_PROMPT, OVERALL, list_answers
+from mmpipe.synthesis.ultrafeedback_replies import CRITIQUE_SCHEMA, RATINGS_SCHEMA, read_ratings, read_score
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import JUDGEMENTS
@@ -27,40 +28,6 @@ if TYPE_CHECKING:
 
     from mmpipe.synthesis.prompts import Prompt
     from mmpipe.tables.chat import Teacher
-
-#: Why an answer has no rating. `not_applicable` is an answer of the judge; `own_family` was never asked.
-FAULTS = (
-    "not_applicable", "own_family", "score_out_of_range", "wrong_number_of_ratings", "repeated_number",
-    "unreadable_score", "missing_rationale",
-)  # fmt: skip
-
-#: No bounds on the scores here: a judge that gives 11 out of 10 shall be told apart from one that writes no JSON.
-_RATINGS_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "ratings": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "answer": {"type": "integer"},
-                    "rationale": {"type": "string"},
-                    "rating": {"type": ["number", "string"]},
-                },
-                "required": ["answer", "rationale", "rating"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["ratings"],
-    "additionalProperties": False,
-}
-_CRITIQUE_SCHEMA = {
-    "type": "object",
-    "properties": {"critique": {"type": "string"}, "overall": {"type": ["number", "string"]}},
-    "required": ["critique", "overall"],
-    "additionalProperties": False,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,47 +169,6 @@ def judge_answers(answers: pl.DataFrame, judge: Teacher, settings: UltraFeedback
     return Feedback(JUDGEMENTS.conform(frame), len(made), sort_counts(without), sort_counts(refused), spent)
 
 
-def read_ratings(value: Mapping[str, Any], answers: int, *, allows_na: bool) -> list[tuple[float | None, str]] | str:
-    """Return (rating or None for N/A, rationale) of answer 1, 2, … as shown, or the reason why not.
-
-    Args:
-        value: what the judge said, by `_RATINGS_SCHEMA`.
-        answers: how many were shown.
-        allows_na: whether a rating may be N/A.
-    """
-    listed = value["ratings"]
-    numbers = [item["answer"] for item in listed]
-    if len(listed) != answers:
-        return "wrong_number_of_ratings"
-    if sorted(numbers) != list(range(1, answers + 1)):
-        return "repeated_number"
-    read: dict[int, tuple[float | None, str]] = {}
-    for item in listed:
-        score = read_score(item["rating"], 5, allows_na=allows_na)
-        if isinstance(score, str):
-            return score
-        if not item["rationale"].strip():
-            return "missing_rationale"
-        read[item["answer"]] = (score, item["rationale"].strip())
-    return [read[number] for number in range(1, answers + 1)]
-
-
-def read_score(said: str | float, highest: int, *, allows_na: bool = False) -> float | str | None:
-    """Return a score from 1 to `highest`, None for N/A where that is allowed, or the reason why it is neither."""
-    text = str(said).strip()
-    if text.upper().replace("/", "").replace(".", "") == "NA":
-        return None if allows_na else "unreadable_score"
-    number, slash, of = text.partition("/")
-    # "4/5" states its own range; "8/10" under a range of 5 is another scale and not a 5
-    if slash and of.strip() != str(highest):
-        return "unreadable_score"
-    try:
-        score = float(number)
-    except ValueError:
-        return "unreadable_score"
-    return score if 1 <= score <= highest else "score_out_of_range"
-
-
 def _check(answers: pl.DataFrame, settings: UltraFeedbackSettings) -> None:
     for aspect in settings.aspects:
         if aspect not in ASPECT_PROMPTS:
@@ -264,10 +190,10 @@ def _plan(rows: Sequence[Mapping[str, Any]], settings: UltraFeedbackSettings) ->
             order = shuffle_answers(list(by_id), aspect, settings.seed)
             for start in range(0, len(order), settings.answers_together):
                 shown = tuple(by_id[answer_id] for answer_id in order[start : start + settings.answers_together])
-                yield _Question(aspect, ASPECT_PROMPTS[aspect], shown[0], shown, _RATINGS_SCHEMA)
+                yield _Question(aspect, ASPECT_PROMPTS[aspect], shown[0], shown, RATINGS_SCHEMA)
         if settings.criticises:
             for row in by_id.values():
-                yield _Question(OVERALL, CRITIQUE_PROMPT, row, (row,), _CRITIQUE_SCHEMA)
+                yield _Question(OVERALL, CRITIQUE_PROMPT, row, (row,), CRITIQUE_SCHEMA)
 
 
 def _count(outcome: _Outcome, request: ChatRequest, reply: ChatReply | ChatFailure) -> None:

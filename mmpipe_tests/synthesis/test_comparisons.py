@@ -14,14 +14,12 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.release.preference_pairs import render_preferences
 from mmpipe.synthesis.best_of_n import BestOfNSettings, pick_best
+from mmpipe.synthesis.comparison_groups import batch_groups, join_comparisons, split_groups
 from mmpipe.synthesis.comparisons import (
     COMPARISONS_SCHEMA,
     Comparisons,
     ComparisonSettings,
-    batch_groups,
     compare_ranked,
-    join_comparisons,
-    split_groups,
 )
 from mmpipe.synthesis.model_families import cap_families, find_quota, is_own_family
 from mmpipe.synthesis.preferences import PAIRS_SCHEMA

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError
-from mmpipe.synthesis.comparisons import join_comparisons
+from mmpipe.synthesis.comparison_groups import join_comparisons
 from mmpipe.synthesis.post_html import clean_post_html
 from mmpipe.synthesis.stack_exchange import StackExchangeSettings, pair_dump, score_votes
 from mmpipe.synthesis.stack_exchange_posts import DumpAccount, find_license, iterate_posts, split_tags

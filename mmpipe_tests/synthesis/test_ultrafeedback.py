@@ -18,19 +18,14 @@ from mmpipe.synthesis.overall_scores import (
     judge_with_check,
     score_answers,
 )
-from mmpipe.synthesis.ultrafeedback import (
-    UltraFeedbackSettings,
-    judge_answers,
-    read_ratings,
-    read_score,
-    shuffle_answers,
-)
+from mmpipe.synthesis.ultrafeedback import UltraFeedbackSettings, judge_answers, shuffle_answers
 from mmpipe.synthesis.ultrafeedback_prompts import (
     ASPECT_PROMPTS,
     CRITIQUE_PROMPT,
     draw_models,
     draw_principle,
 )
+from mmpipe.synthesis.ultrafeedback_replies import read_ratings, read_score
 from mmpipe.tables.chat import ChatFailure, ChatRequest
 from mmpipe.tables.instructions import JUDGEMENTS
 
