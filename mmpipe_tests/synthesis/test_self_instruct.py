@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import _score_lcs
 from rouge_score.tokenize import tokenize
@@ -314,7 +314,8 @@ def test_growth_resumes_from_cached_replies_with_no_repeated_call() -> None:
     assert resumed.rounds == 2
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
+@example([["river", "bridge", "violin", "castle"], ["river", "bridge", "violin", "engine"]], 6)
 @given(st.lists(st.lists(st.sampled_from(NOUNS), min_size=4, max_size=9), min_size=1, max_size=12), st.integers(1, 6))
 def test_no_two_instructions_of_the_pool_are_too_similar(items: list[list[str]], cut: int) -> None:
     """Whatever the teacher says, and however it is spread over requests: the sum of ends is the number of items."""
