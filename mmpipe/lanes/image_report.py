@@ -61,6 +61,10 @@ SAFETY_SIGNALS = frozenset(
 )
 #: Such a score, measured, hides a picture also where no rule of the recipe limits it.
 _UNSAFE_SCORES = {"nsfw_score": 0.5, "q16_score": 0.5, "toxic_text_excess": 0.0}
+#: Of `images.scores`, those behind them: where one is asked for, a picture without it is hidden.
+_SAFETY_SCORES = frozenset({"nsfw", "q16", "toxic_texts"})
+#: What was small enough to be measured, or was left alone for its header alone.
+_SHOWN = ("ok", "header_only")
 #: Name of the page in the folder of the kept pairs.
 REPORT_FILE = "report.html"
 #: Its figures as Markdown, beside it.
@@ -242,7 +246,17 @@ def _find_rule(name: str) -> Any:
 
 
 def say_limit(name: str, removal: Mapping[str, Any]) -> str:
-    """Return in words what a rule keeps, `above` and `below` where it does not keep the limit itself."""
+    """Return in words what a rule keeps, `above` and `below` where it does not keep the limit itself.
+
+    Of a removal that no rule made, by a duplicate or balance, its own `signal` says of what the limit is.
+    """
+    match removal.get("signal") if _find_rule(name) is None else None:
+        case "phash_distance":
+            return f"{removal['low']:g} bits apart or more"
+        case "embedding_similarity":
+            return f"of a cosine below {removal['high']:,g}"
+        case "balance_draw":
+            return f"drawn below its chance of {removal['high']:,.3g}"
     rule = _find_rule(name)
     text = write_limit(removal)
     if rule is not None and not rule.low_is_kept:
@@ -268,7 +282,7 @@ def _draw_histograms(lake: Lake, dump: str, rules: Sequence[Mapping[str, Any]], 
         if dataset.find_manifest() is not None
     ]
     limited = [(rule, found) for rule in rules if (found := _find_rule(rule["rule"])) and not found.is_categorical]
-    rows = frames[0].filter(is_sampled("pair_id", share) & (pl.col("decode_status") == "ok"))
+    rows = frames[0].filter(is_sampled("pair_id", share) & pl.col("decode_status").is_in(_SHOWN))
     for frame in frames[1:]:
         rows = rows.join(frame, on="pair_id", how="left")
     columns = rows.collect_schema().names()
@@ -333,12 +347,17 @@ class _Samples:
         self._signals = lake.dataset(IMAGE_SIGNALS, dump).scan()
         self._candidates = lake.dataset(IMAGE_CANDIDATES, dump).scan()
         # limits of the recipe, and of removals that no rule of the recipe made (duplicates, balance)
-        found = self._removals.group_by("rule").agg(pl.col("low", "high", "allowed").first()).collect()
+        found = self._removals.group_by("rule").agg(pl.col("signal", "low", "high", "allowed").first()).collect()
         rules = [
             *found.rename({"rule": "name"}).to_dicts(),
             *({**rule, "name": rule["rule"]} for rule in settings["rules"]),
         ]
         self.limits = {rule["name"]: text for rule in rules if (text := say_limit(rule["name"], rule))}
+        # each pair has a chance of its own
+        self.limits |= dict.fromkeys(
+            found.filter(pl.col("signal") == "balance_draw").get_column("rule"), "drawn below its chance"
+        )
+        self._hides_unscored = bool(_SAFETY_SCORES & set(settings.get("scores", ())))
 
     def pick_kept(self) -> tuple[PairSample, ...]:
         """Return kept pairs: those with the smallest ids, which are digests and so say nothing."""
@@ -378,7 +397,7 @@ class _Samples:
         for pair_id, rule, signal in removals.collect().iter_rows():
             taken.setdefault(pair_id, []).append((rule, signal))
         # what was too large to be measured is too large to be shown
-        decoded = signals.filter(pl.col("decode_status") == "ok").select("pair_id")
+        decoded = signals.filter(pl.col("decode_status").is_in(_SHOWN)).select("pair_id")
         found = read_present(rows.join(decoded, on="pair_id", how="semi"), self._lake, self._cache_folder)
         return {
             row["pair_id"]: self._describe(
@@ -395,6 +414,7 @@ class _Samples:
         is_unsafe = any(signal in SAFETY_SIGNALS for _, signal in taken) or any(
             (measured.get(name) or 0.0) > limit for name, limit in _UNSAFE_SCORES.items()
         )
+        is_unsafe = is_unsafe or (self._hides_unscored and measured.get("decode_status") == "header_only")
         thumbnail = draw_thumbnail(data, is_unsafe=is_unsafe, max_pixels=self._max_pixels) if data else None
         width, height = measured.get("image_width"), measured.get("image_height")
         return PairSample(

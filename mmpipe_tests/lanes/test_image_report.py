@@ -14,7 +14,7 @@ from PIL import Image
 from mmpipe.errors import DatasetNotReady
 from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.recipes import Recipe, load_recipe
-from mmpipe.lanes.image_report import ImageReport, collect_image_report, list_plain, write_image_report
+from mmpipe.lanes.image_report import ImageReport, collect_image_report, list_plain, say_limit, write_image_report
 from mmpipe.release.image_report import render_image_report, render_summary
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES
@@ -28,7 +28,7 @@ RULES = ("datacomp_image_min_side", "datacomp_image_aspect_ratio", "laion_nsfw_s
 def make_recipe() -> Recipe:
     recipe = load_recipe("refinedweb")
     rules = tuple(IMAGE_RULES[name] for name in RULES)
-    return replace(recipe, images=replace(recipe.images, rules=rules))
+    return replace(recipe, images=replace(recipe.images, rules=rules, scores=("nsfw",)))
 
 
 class House:
@@ -125,6 +125,33 @@ def test_a_score_that_no_rule_limits_hides_too(tmp_path):
     add_judged_pairs(lake, DUMP, draw_pairs(4), str(tmp_path / "cache"), recipe, {1: {"q16_score": 0.7}})
     report = collect_image_report(lake, DUMP, cache_folder=str(tmp_path / "cache"))
     assert [pair.is_unsafe for pair in report.kept].count(True) == 1
+
+
+@pytest.mark.parametrize("scores", [(), ("nsfw",)])
+def test_an_undecoded_picture_is_shown_but_where_safety_is_asked_for(tmp_path, scores):
+    recipe = make_recipe()
+    recipe = replace(recipe, images=replace(recipe.images, rules=recipe.images.rules[:2], scores=scores))
+    lake, undecoded = Lake(str(tmp_path / "lake")), {"decode_status": "header_only", "image_min_side": 100.0}
+    add_judged_pairs(lake, DUMP, draw_pairs(4), str(tmp_path / "cache"), recipe, {1: undecoded})
+    report = collect_image_report(lake, DUMP, cache_folder=str(tmp_path / "cache"))
+    ((pair,),) = report.samples.values()
+    assert pair.thumbnail is not None
+    assert pair.is_unsafe == bool(scores)
+    (sides,) = (plot for plot in report.histograms if plot.signal == "image_min_side")
+    assert sum(sides.counts) == 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "removal", "said"),
+    [
+        ("mmpipe_near_duplicate_image", {"signal": "phash_distance", "low": 9.0}, "9 bits apart or more"),
+        ("semdedup_embedding", {"signal": "embedding_similarity", "high": 0.98}, "of a cosine below 0.98"),
+        ("metaclip_query_balance", {"signal": "balance_draw", "high": 0.25}, "drawn below its chance of 0.25"),
+        ("laion_nsfw_score", {"signal": "nsfw_score", "low": None, "high": 0.5}, "below 0.5"),
+    ],
+)
+def test_limits_are_said_with_what_they_limit(rule, removal, said):
+    assert say_limit(rule, removal) == said
 
 
 def test_a_word_in_the_caption_hides_the_picture(tmp_path):
