@@ -229,9 +229,10 @@ def improve(samples: pl.DataFrame, settings: RestSettings, threshold: float) -> 
         | {name: row[name] for name in ("sample_id", "problem_id", "grow_step", "reward", "reward_name")}
         for row in rows
     ]
+    candidates = pl.DataFrame(refused, schema=CANDIDATES_SCHEMA)
     return Judged(
-        Synthesis(frame, samples.height, counts, counts, Spent()),
-        pl.DataFrame(refused, schema=CANDIDATES_SCHEMA),
+        Synthesis(frame, samples.height, counts, counts, Spent(), candidates),
+        candidates,
         pl.DataFrame(details, schema=DETAILS_SCHEMA),
     )
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.synthesis.drafts import Draft, Parent, Planned, Spent, Synthesis, describe_sampling, sort_counts
+from mmpipe.synthesis.drafts import (
+    CANDIDATE_SCHEMA,
+    Draft,
+    Parent,
+    Planned,
+    Spent,
+    Synthesis,
+    describe_sampling,
+    sort_counts,
+)
 from mmpipe.tables.chat import ChatFailure, ChatReply
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
     from mmpipe.tables.chat import ChatRequest, Sampling, Teacher
 
 #: A candidate that became no row: its id, what it said (empty if there was no reply), and why.
-CANDIDATES_SCHEMA = pl.Schema({"id": pl.String, "text": pl.String, "reason": pl.String})
+CANDIDATES_SCHEMA = pl.Schema(CANDIDATE_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,8 @@ class Judged:
 
     Attributes:
         synthesis: rows of SYNTHESIZED_INSTRUCTIONS; planned = rows + sum of `rejected`.
-        candidates: one row per refused candidate, `CANDIDATES_SCHEMA`; as many as `rejected` says.
+        candidates: one row per refused candidate, `CANDIDATES_SCHEMA`; as many as `rejected` says; the same frame as
+            the synthesis's own.
         details: what the method alone knows of its rows (key `instruction_id`); its columns are the method's.
     """
 
@@ -123,14 +133,15 @@ class RowAccount:
         """Return the account."""
         frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(self.rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
         rejected = Counter(candidate["reason"] for candidate in self.refused)
+        candidates = pl.DataFrame(self.refused, schema=CANDIDATES_SCHEMA)
         synthesis = Synthesis(
             frame,
             len(self.rows) + len(self.refused),
             sort_counts(rejected),
             sort_counts(self.replies),
             self.spent,
+            candidates,
         )
-        candidates = pl.DataFrame(self.refused, schema=CANDIDATES_SCHEMA)
         return Judged(synthesis, candidates, pl.DataFrame(self.details, schema=details_schema))
 
 

@@ -282,5 +282,6 @@ def _close(jobs: list[_Job], teacher: str, settings: WrapSettings, spent: Spent,
             }
         )
     rejected = sort_counts(Counter(candidate["reason"] for candidate in candidates))
-    synthesis = Synthesis(pl.DataFrame(rows, schema=REPHRASED_SCHEMA), len(jobs), rejected, sort_counts(refused), spent)
-    return Rephrased(synthesis, pl.DataFrame(candidates, schema=CANDIDATES_SCHEMA))
+    frame = pl.DataFrame(rows, schema=REPHRASED_SCHEMA)
+    fallen = pl.DataFrame(candidates, schema=CANDIDATES_SCHEMA)
+    return Rephrased(Synthesis(frame, len(jobs), rejected, sort_counts(refused), spent, fallen), fallen)

@@ -71,6 +71,7 @@ def test_a_round_keeps_the_right_ones_and_accounts_for_all_others() -> None:
         "teacher_truncated": 1,
         "wrong_answer": 1,
     }
+    assert made.judged.synthesis.candidates is made.judged.candidates
     assert made.judged.synthesis.planned == PROBLEMS.height == frame.height + made.judged.candidates.height
     # both attempts of all that stayed wrong, and the first of the one that was mended
     assert made.judged.synthesis.rejected_replies == {
