@@ -153,6 +153,7 @@ def main() -> None:
         result = ask_bare(url, count) if side == OURS[2] else ask_ours(url, count, is_cached=side == OURS[1])
         print(json.dumps(result))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server is ended with this process
     peer_python = find_peer_python(PEER_PYTHON)
     if arguments.quick:
         arguments.requests, arguments.turns = 2000, 1
