@@ -55,6 +55,9 @@ bench-setup: install  ## install the peers that benchmarks compare with, apart f
 	@# the peers of the teachers' engine
 	@test -x .venv-bench-synthesis/bin/python || $(PYTHON) -m venv .venv-bench-synthesis
 	@.venv-bench-synthesis/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/constraints_synthesis.txt
+	@# trainers, whose own readers the tests hand released files to; none of what they would bring
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv-bench/trainers --upgrade \
+	  $$($(BIN)/python -c 'from mmpipe_tests.trainers import PACKAGES; print(PACKAGES)')
 
 bench: install  ## run every benchmark and write docs/benchmarks.md
 	@$(BIN)/python benchmarks/run_all.py
