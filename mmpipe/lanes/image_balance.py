@@ -116,6 +116,9 @@ def _conclude(pairs: pl.DataFrame, fates: pl.DataFrame, method: str, subjects_fr
 
 def _balance_by_queries(run: StageRun, balance: ImageBalance, inputs: Mapping[str, str]) -> Production:
     """Count every entry over the dump, then draw."""
+    plan = _plan(run, inputs)
+    if run.is_made(plan):
+        return run.write(plan, draw_shard, inputs=inputs)
     matcher = find_matcher(balance, run.knobs.cache_folder)
     totals = np.zeros(len(matcher.names), dtype=np.int64)
     for found, pairs in map_shards(count_shard, [(run, shard) for shard in _list_shards(run)], run.engine):
@@ -190,6 +193,9 @@ def _balance_by_phrases(run: StageRun, balance: ImageBalance, inputs: Mapping[st
     from mmpipe.sampling.phrase_balancing import PHRASE_CAP
 
     name = open_chunker(balance.phrase_pipeline).name
+    plan = _plan(run, inputs, extra=name)
+    if run.is_made(plan):
+        return run.write(plan, cap_shard, inputs=inputs)
     tasks = [(run, shard) for shard in _list_shards(run)]
     with make_scratch(run.knobs) as scratch:
         _write_ranks(map_shards(link_shard, tasks, run.engine), scratch, balance.floor)
@@ -213,6 +219,9 @@ def _balance_by_concepts(run: StageRun, balance: ImageBalance, inputs: Mapping[s
     """Cluster the embeddings of the dump's pictures, rank the pairs of each cluster, then draw."""
     from mmpipe.sampling.concept_balancing import CONCEPT_CAP, list_concept_links
 
+    plan = _plan(run, inputs)
+    if run.is_made(plan):
+        return run.write(plan, cap_shard, inputs=inputs)
     with make_scratch(run.knobs) as scratch:
         labels, clusters = _label_pictures(run, balance, scratch / "embeddings.f32")
         links = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, produce
+from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, is_made, produce
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import digest_settings
 
@@ -144,6 +144,10 @@ class StageRun:
             inputs=inputs,
             engine=Engine() if is_in_process else self.engine,
         )
+
+    def is_made(self, work: Sequence[ShardWork]) -> bool:
+        """Return whether `write` would make none of these shards; what they all need can then be left alone."""
+        return is_made(self.read(self.stage.table), work, self.stage.compute_code_version(self.recipe))
 
 
 def follow_shards(*datasets: Dataset, extra: str = "") -> list[ShardWork]:

@@ -117,7 +117,7 @@ def produce(
     """
     with dataset.lock():
         committed = dataset.find_commits()
-        keys = {item.shard: digest_settings([item.shard, item.inputs, code_version]) for item in work}
+        keys = {item.shard: _make_key(item, code_version) for item in work}
         if len(keys) != len(work):
             raise ShardError(f"{dataset.label}: two shards have one id; ids must be unique.")
         missing = [item for item in work if not _is_whole(dataset, committed.get(keys[item.shard]))]
@@ -212,6 +212,16 @@ def _list_causes(failures: list[str]) -> str:
     causes = [f"{failure.splitlines()[0]} {failure.rstrip().splitlines()[-1]}" for failure in failures[:_TOLD_FAILURES]]
     more = len(failures) - len(causes)
     return "\n".join(causes) + (f"\nand {more} more; the run's log names each." if more else "")
+
+
+def is_made(dataset: Dataset, work: Sequence[ShardWork], code_version: str) -> bool:
+    """Return whether `produce` would find every shard committed, and make none."""
+    committed = dataset.find_commits()
+    return all(_is_whole(dataset, committed.get(_make_key(item, code_version))) for item in work)
+
+
+def _make_key(item: ShardWork, code_version: str) -> str:
+    return digest_settings([item.shard, item.inputs, code_version])
 
 
 def _is_whole(dataset: Dataset, commit: Commit | None) -> bool:

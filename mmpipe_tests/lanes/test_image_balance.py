@@ -149,6 +149,20 @@ def test_pairs_are_balanced_over_the_dump_however_it_is_cut(method: str, tmp_pat
     assert account.rows_removed == 88 - sum(kept.values()) == cite_balance(told.drop("caption")).height
 
 
+@pytest.mark.parametrize("method", list(METHODS))
+def test_what_is_made_is_not_counted_again(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = make_lake(tmp_path, 2)
+    assert balance(lake, METHODS[method]).made_shards == 2
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("pairs were read")
+
+    monkeypatch.setattr("mmpipe.lanes.image_balance.list_passing", refuse)
+    assert balance(lake, METHODS[method]).made_shards == 0
+    with pytest.raises(AssertionError, match="pairs were read"):
+        balance(lake, replace(METHODS[method], seed=7))
+
+
 def test_what_is_published_keeps_its_contract(tmp_path: Path) -> None:
     lake = make_lake(tmp_path, 2)
     contracts = Path(__file__).resolve().parents[2] / "data_contracts"
