@@ -10,8 +10,6 @@ import dagster as dg
 import polars as pl
 
 from mmpipe.assets.column_metadata import describe_lineage
-from mmpipe.lanes.image_report import SUMMARY_FILE
-from mmpipe.lanes.text_report import REPORT_FILE, describe_limits
 from mmpipe.tables.removals import TEXT_REMOVALS
 
 if TYPE_CHECKING:
@@ -30,6 +28,9 @@ OVERLAPS = 12
 
 def describe_production(dataset: Dataset, production: Production, recipe: Recipe) -> dict[str, Any]:
     """Return the metadata of a materialization, for the overview and the plots tab."""
+    from mmpipe.lanes.image_report import SUMMARY_FILE
+    from mmpipe.lanes.text_report import REPORT_FILE, describe_limits
+
     manifest = production.manifest
     rows_key = "dagster/row_count" if dataset.dump is None else "dagster/partition_row_count"
     metadata: dict[str, Any] = {
