@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: Share of requests that may fail for reasons that pass before the shard counts as failed.
 OUTAGE_SHARE = 0.05
-_PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teacher_connection"})
+_PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teacher_connection", "teacher_unreadable"})
 
 #: Rows planned per shard: what is asked between two commits. Replies are committed one by one to the cache anyway.
 PLANNED_PER_SHARD = 512
