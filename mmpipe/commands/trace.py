@@ -53,6 +53,9 @@ def trace(lake: Lake, row_id: str) -> Origin:
 
 def _walk(lake: Lake, found: Found) -> Origin:
     shown = shorten({name: found.row[name] for name in _SHOWN if name in found.row})
+    if found.row.get("list_file") and "position" in found.row:
+        # a pair of a list rests on no record of the crawl but on a row
+        shown |= {"list_file": found.row["list_file"], "list_row": found.row["position"]}
     parents = tuple(_walk(lake, _find_parent(lake, found, *parent)) for parent in list_parents(found))
     return Origin(found.table.name, found.row[found.table.key[0]], found.dump, shown, parents)
 

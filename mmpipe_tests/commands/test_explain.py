@@ -191,6 +191,15 @@ def test_stages_that_were_not_made_say_so_and_refused_ones_are_still_read(tmp_pa
     assert steps["extracted_text"].fate == "not made yet"
 
 
+def test_a_pair_of_a_list_is_traced_to_its_row(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    record_dump(lake, Dump("d1", "/crawl", ("list.parquet",)))
+    listed = {"pair_id": "pair-1", "dump": "d1", "doc_id": "row", "list_file": "list.parquet", "position": 12}
+    publish(lake, IMAGE_CANDIDATES, "d1", [listed])
+    origin = trace(lake, "pair-1")
+    assert (origin.made_by["list_file"], origin.made_by["list_row"], origin.parents) == ("list.parquet", 12, ())
+
+
 def test_a_training_row_is_traced_to_the_records_of_the_crawl(lake: Lake) -> None:
     assert {record.id for record in trace(lake, "pref-1").list_records()} == {KEPT}
     assert {record.id for record in trace(lake, "ins-2").list_records()} == {KEPT, "image-record"}
