@@ -84,7 +84,7 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         name: rule.severity for name, contract in contracts.items() for rule in contract.rules if rule.id == "has_rows"
     }
     assert {name for name, severity in severities.items() if severity == ERROR} == {"raw_crawl"}
-    # no duplicate, no contamination and no broken rule is good news; balance, captions, boxes and documents are asked for
+    # no duplicate, no contamination, no broken rule is good news; balance, captions, boxes, documents are asked for
     assert set(contracts) - set(severities) == {
         "instruction_removals",
         "image_removals",
