@@ -12,7 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parent / "docs" / "benchmarks.md"
 #: What is no benchmark of its own, beside the peers' halves (`*_peer.py`).
-PARTS = {"run_all.py", "side_by_side.py", "train_chooser.py", "train_folds.py"}
+PARTS = {"run_all.py", "side_by_side.py", "fixed_latency_server.py", "train_chooser.py", "train_folds.py"}
 SHOWN = ("name", "unit", "ours", "peer", "ratio", "cores", "input")
 
 HEAD = """# Benchmarks
