@@ -231,8 +231,10 @@ def print_what_if(console: Console, answer: WhatIf) -> None:
         limit_before, limit_after = answer.limits_before.get(rule, "—"), answer.limits_after.get(rule, "—")
         limit = f"{limit_before} → [bold]{limit_after}[/]" if answer.has_moved(rule) else limit_after
         grid.add_row(f"  {rule}", limit, f"{old:,}", f"{new:,}", _sign(old, new))
-    console.print(f"{answer.lane} of {', '.join(answer.dumps)}; nothing was written")
+    console.print(f"{answer.lane} of {', '.join(answer.dumps)}, by the rules alone; nothing was written")
     console.print(grid)
+    if answer.lane == "images":
+        console.print("[dim]Duplicates and balance take more pairs of those that pass the rules.[/]")
 
 
 def _sign(before: int, after: int) -> str:
