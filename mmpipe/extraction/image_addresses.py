@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 #: Bytes of an image that a page may hold itself, in a `data:` URL; a larger one is named and left where it is.
 MAX_INLINE_BYTES = 1 << 20
+#: Characters that are kept of an address that cannot be read.
+MAX_ADDRESS_CHARS = 2_000
+_SHOWN_CHARS = 100
 
 # what lazy-loading scripts call the attribute that holds the real address, commonest first
 _LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-url", "data-original-src")
@@ -39,8 +42,8 @@ class ImageAddress:
     """Where an image is.
 
     Attributes:
-        url: absolute http(s) URL; for one that the page holds itself `data:image/png;sha256=…` of the bytes (of the
-            written URL, where there are none).
+        url: absolute http(s) URL; as the page wrote it, where that is none; for one that the page holds itself
+            `data:image/png;sha256=…` of the bytes (of the written URL, where there are none).
         inline: the bytes that the page holds.
         problem: why there are none although the page should hold them.
     """
@@ -69,6 +72,9 @@ def find_image_address(image: Any, base_url: str, pictures: dict[Any, str | None
         found = _find_fallback(image, base_url, pictures)
     if found is None and is_inline:
         return read_data_url(source)
+    if found is None and source:
+        written = source[:MAX_ADDRESS_CHARS]
+        return ImageAddress(written, problem=f"broken_address: {written[:_SHOWN_CHARS]}")
     return ImageAddress(found) if found else None
 
 

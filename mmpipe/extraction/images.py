@@ -86,9 +86,10 @@ def find_image_candidates(
 
     Relative addresses are resolved against `<base href>` or the page. Where `src` is empty, a `data:` URL or a
     placeholder, the address comes from the lazy-loading attributes, `srcset` (the largest), or the `<source>`s of
-    the enclosing `<picture>`; a `data:` URL without any of these is the image itself. Images without an address are
-    left out; so is the `<noscript>` twin of an image that was already found. An image that `og:image` names too is
-    one candidate, with the page's title among its texts.
+    the enclosing `<picture>`; a `data:` URL without any of these is the image itself. An address that is none
+    (`javascript:`, `ftp:`, half a URL) is a problem of its own; an image that names none at all is left out, and so
+    is the `<noscript>` twin of an image that was already found. An image that `og:image` names too is one candidate,
+    with the page's title among its texts.
 
     Args:
         html: the decoded page; however broken, it yields what the HTML5 rules make of it.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PairScorer", "PixelChoice", "measure_image", "measure_pairs"]
 
 # statuses that stand at the head of image_detail where there are no bytes, as "fetch_refused: robots.txt"
-_TOLD_STATUSES = ("fetch_refused", "fetch_failed", "empty_image", "not_an_image")
+_TOLD_STATUSES = ("broken_address", "fetch_refused", "fetch_failed", "empty_image", "not_an_image")
 
 # what candidates tell of where a picture stands
 _SOURCE_COLUMNS = ("rendered_width", "rendered_height", "source_likes", "source_shares")

@@ -24,7 +24,7 @@ from mmpipe.tables.removals import IMAGE_REMOVALS
 _MEASURED = (IMAGE_CANDIDATES, IMAGE_SIGNALS)
 
 IMAGE_LANE = (
-    Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates, ("extraction", "image_candidates"), revision=2),
+    Stage(IMAGE_CANDIDATES, (RAW_CRAWL,), find_candidates, ("extraction", "image_candidates"), revision=3),
     Stage(IMAGE_SIGNALS, (IMAGE_CANDIDATES,), measure_images, ("image_signals",)),
     Stage(IMAGE_COUNTS, _MEASURED, count_images),
     # duplicates are looked for among the pairs that pass, and balance draws among those that repeat none

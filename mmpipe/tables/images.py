@@ -18,6 +18,7 @@ DECODE_STATUSES = (
     "ok",
     "header_only",
     "missing_image",
+    "broken_address",
     "fetch_refused",
     "fetch_failed",
     "empty_image",
@@ -63,7 +64,7 @@ IMAGE_CANDIDATES = Table(
             "image_url",
             pl.String,
             "Absolute URL of the image; data:TYPE;sha256=… for one that the page holds; a path inside the dump for a "
-            "file.",
+            "file; as the page wrote it where that is no address.",
             parents=("raw_crawl.warc_offset",),
         ),
         Column("image_element", pl.String, f"What names the image: one of {', '.join(IMAGE_ELEMENTS)}."),
