@@ -64,6 +64,7 @@ def measure_pairs(
     scorer: PairScorer | None,
     *,
     max_pixels: int,
+    max_bytes: int | None = None,
     batch_size: int = 64,
     decode_threads: int = 2,
     captions: pl.DataFrame | None = None,
@@ -85,6 +86,8 @@ def measure_pairs(
             begins with: `fetch_refused`, `fetch_failed`, `empty_image`, `not_an_image`.
         scorer: scores picture and caption; None leaves all scores null, which pass no rule.
         max_pixels: pictures of more are `oversized_image`, undecoded.
+        max_bytes: files of more are `oversized_image` too, and nothing of them is measured; None for no limit. Of a
+            file, one byte more than this must be given to tell.
         batch_size: pictures decoded, and pairs scored, at once.
         decode_threads: threads that decode.
         captions: `pair_id` and `tables.images.CAPTION_SIGNALS`, of `caption_signals.measure_captions`; None measures
@@ -105,6 +108,8 @@ def measure_pairs(
 
     def measure(data: bytes, digest: bytes) -> tuple[Row, Any]:
         """Measure one picture and prepare it for the model; the full picture is let go here."""
+        if max_bytes is not None and len(data) > max_bytes:
+            return {"decode_status": "oversized_image", "decode_detail": f"more than {max_bytes} bytes"}, None
         image = measure_image(data, max_pixels, choice, header_rules, digest.hex())
         row: Row = {"decode_status": image.status, "decode_detail": image.detail, **image.signals}
         if scorer is None or image.picture is None or not (needs_embedding is None or needs_embedding(row)):

@@ -81,10 +81,11 @@ def signals_shard(
     started = time.monotonic()
     frame = measure_pairs(
         rows,
-        read_images(rows, open_crawl(root, knobs.cache_folder), Place(knobs.cache_folder), images.max_image_bytes),
+        read_images(rows, open_crawl(root, knobs.cache_folder), Place(knobs.cache_folder), images.max_image_bytes + 1),
         scorer,
         batch_size=knobs.batch_size,
         max_pixels=images.max_pixels,
+        max_bytes=images.max_image_bytes,
         captions=measure_captions(
             rows,
             flagged_words=images.flagged_words,

@@ -240,3 +240,14 @@ def test_what_the_page_asks_for_and_the_source_counts_stands_beside_the_picture(
     width, height = frame["image_width"][0], frame["image_height"][0]
     shown = frame.select("image_shown_width", "image_shown_height", "source_likes", "source_shares").rows()
     assert shown == [(90.0, height, 7.0, None), (width, height, None, None)]
+
+
+def test_a_file_above_the_limit_is_oversized_and_nothing_of_it_is_measured() -> None:
+    png = make_png(9)
+    rows = make_candidates({"p1": None, "p2": None})
+
+    frame = measure_pairs(rows, [("p1", png), ("p2", png + b"\0")], None, max_pixels=LIMIT, max_bytes=len(png))
+
+    assert frame["decode_status"].to_list() == ["ok", "oversized_image"]
+    assert frame["decode_detail"][1] == f"more than {len(png)} bytes"
+    assert frame["image_bytes"].to_list() == [len(png), None]
