@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mmpipe.filtering.image_sections import ImageBalance
     from mmpipe.filtering.recipe_sections import ListReference
     from mmpipe.lanes.stage import StageRun
-    from mmpipe.sampling.entry_matching import EntryMatcher
+    from mmpipe.sampling.entry_matching import EntryMatcher, Matches
     from mmpipe.storage.shards import Production
 
 #: What the balance reads.
@@ -121,23 +121,39 @@ def _balance_by_queries(run: StageRun, balance: ImageBalance, inputs: Mapping[st
         return run.write(plan, draw_shard, inputs=inputs)
     matcher = find_matcher(balance, run.knobs.cache_folder)
     totals = np.zeros(len(matcher.names), dtype=np.int64)
-    for found, pairs in map_shards(count_shard, [(run, shard) for shard in _list_shards(run)], run.engine):
-        totals[found] += pairs
-    return run.write(_plan(run, inputs, totals), draw_shard, inputs=inputs)
+    with make_scratch(run.knobs) as scratch:
+        asked = [(run, shard, scratch) for shard in _list_shards(run)]
+        for found, pairs in map_shards(count_shard, asked, run.engine):
+            totals[found] += pairs
+        return run.write(_plan(run, inputs, totals, scratch), draw_shard, inputs=inputs)
 
 
-def count_shard(run: StageRun, shard: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the entries in captions of one shard, and how many captions hold each."""
-    from mmpipe.sampling.query_balancing import count_entries
+def count_shard(run: StageRun, shard: str, scratch: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the entries in captions of one shard, and how many captions hold each; the matches stay in `scratch`."""
+    from mmpipe.sampling.query_balancing import count_matches
 
     assert run.recipe.images.balance is not None
     matcher = find_matcher(run.recipe.images.balance, run.knobs.cache_folder)
-    counts = count_entries(list_passing(run, shard).get_column("caption"), matcher)
+    matches = matcher.match(list_passing(run, shard).get_column("caption"))
+    if scratch.is_dir():  # of another machine of a cluster it is not: there captions are matched again
+        np.savez(scratch / f"{shard}.npz", rows=matches.rows, entries=matches.entries)
+    counts = count_matches(matches, matcher)
     found = np.flatnonzero(counts)
     return found, counts[found]
 
 
-def draw_shard(run: StageRun, shard: str, totals: NDArray[np.int64]) -> ShardResult:
+def read_matches(scratch: Path | None, shard: str) -> Matches | None:
+    """Return the matches that the first pass kept of a shard; None if they are not on this machine."""
+    from mmpipe.sampling.entry_matching import Matches
+
+    file = scratch / f"{shard}.npz" if scratch is not None else None
+    if file is None or not file.is_file():
+        return None
+    with np.load(file) as kept:
+        return Matches(kept["rows"], kept["entries"])
+
+
+def draw_shard(run: StageRun, shard: str, totals: NDArray[np.int64], scratch: Path | None = None) -> ShardResult:
     """Draw the pairs of one shard by their entries."""
     from mmpipe.sampling.query_balancing import QUERY_LIMIT, draw_by_entries
 
@@ -147,7 +163,13 @@ def draw_shard(run: StageRun, shard: str, totals: NDArray[np.int64]) -> ShardRes
     pairs = list_passing(run, shard)
     limit = balance.limit or QUERY_LIMIT
     fates = draw_by_entries(
-        pairs, matcher, totals, limit=limit, seed=balance.seed, keeps_unmatched=balance.keeps_unmatched
+        pairs,
+        matcher,
+        totals,
+        limit=limit,
+        seed=balance.seed,
+        keeps_unmatched=balance.keeps_unmatched,
+        found=read_matches(scratch, shard),
     )
     case = "_lower_case" if balance.lower_case else ""
     return _conclude(pairs, fates, "queries", f"entries_{matcher.digest}{case}")

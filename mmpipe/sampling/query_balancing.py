@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from mmpipe.sampling.entry_matching import EntryMatcher
+    from mmpipe.sampling.entry_matching import EntryMatcher, Matches
 
 #: Pairs per entry of MetaCLIP's 400 M pairs (arXiv 2309.16671, §3.3).
 QUERY_LIMIT = 20_000
@@ -20,7 +20,12 @@ QUERY_LIMIT = 20_000
 
 def count_entries(captions: pl.Series, matcher: EntryMatcher) -> NDArray[np.int64]:
     """Return in how many captions each entry of the matcher stands; counts of several shards are added."""
-    return np.bincount(matcher.match(captions).entries, minlength=len(matcher.names)).astype(np.int64)
+    return count_matches(matcher.match(captions), matcher)
+
+
+def count_matches(found: Matches, matcher: EntryMatcher) -> NDArray[np.int64]:
+    """Return in how many captions each entry stands, of matches that are there already."""
+    return np.bincount(found.entries, minlength=len(matcher.names)).astype(np.int64)
 
 
 def draw_by_entries(
@@ -31,6 +36,7 @@ def draw_by_entries(
     limit: int,
     seed: int,
     keeps_unmatched: bool = False,
+    found: Matches | None = None,
 ) -> pl.DataFrame:
     """Return how each pair fares: the columns `keyed_draws.DRAWN_COLUMNS`, rows as in `pairs`.
 
@@ -45,8 +51,9 @@ def draw_by_entries(
         limit: MetaCLIP's t.
         seed: key of the hash.
         keeps_unmatched: whether pairs without any entry are kept.
+        found: the matches of these captions, where the first pass kept them; None to match again.
     """
-    found = matcher.match(pairs.get_column("caption"))
+    found = matcher.match(pairs.get_column("caption")) if found is None else found
     rows, entries = found.rows.astype(np.int64), found.entries.astype(np.int64)
     hashes = hash_texts(pairs.get_column("pair_id"))
     drawn = combine_draws(
