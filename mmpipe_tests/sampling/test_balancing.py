@@ -64,6 +64,20 @@ def test_what_stays_depends_neither_on_order_nor_on_shards(captions, limit, shar
 
 @given(CAPTIONS, st.integers(1, 5))
 @settings(max_examples=50)
+def test_matches_that_the_first_pass_kept_are_drawn_by(captions: list[str], limit: int) -> None:
+    pairs, matcher = make_pairs(captions), build_matcher(WORDS[:5])
+    counts = count_entries(pairs["caption"], matcher)
+
+    again = draw_by_entries(pairs, matcher, counts, limit=limit, seed=3)
+    kept = draw_by_entries(pairs, matcher, counts, limit=limit, seed=3, found=matcher.match(pairs["caption"]))
+    none = draw_by_entries(pairs, matcher, counts, limit=limit, seed=3, found=matcher.match(pl.Series([""])))
+
+    assert kept.equals(again)
+    assert none["entries_matched"].sum() == 0
+
+
+@given(CAPTIONS, st.integers(1, 5))
+@settings(max_examples=50)
 def test_a_caption_with_a_rare_entry_stays_and_one_without_any_does_not(captions: list[str], limit: int) -> None:
     pairs = make_pairs(captions)
     kept = dict(balance_by_queries([pairs], limit).select("pair_id", "is_kept").iter_rows())
