@@ -1,0 +1,139 @@
+"""Plans and makes rows about pictures from a text-only teacher, and catches a reply that tells it saw none.
+
+LLaVA (Liu et al. 2023, section 3): the teacher reads captions and boxes, and must answer as if it looked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.synthesis.drafts import Planned
+from mmpipe.synthesis.grounding import list_words
+from mmpipe.synthesis.judged_drafts import judge_drafts
+from mmpipe.synthesis.reply_guards import is_refusal
+from mmpipe.tables.chat import Sampling
+from mmpipe.tables.identity import make_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mmpipe.synthesis.judged_drafts import Compare, Judge
+    from mmpipe.synthesis.prompts import Prompt
+    from mmpipe.synthesis.row_account import Judged
+    from mmpipe.synthesis.scene_evidence import Scene
+    from mmpipe.tables.chat import Teacher
+
+STAGE = "instruction_tuning"
+MODE = "general_distillation.multimodal"
+
+#: Why a text is refused that tells of what its writer read.
+LEAK_REASONS = ("coordinates_leak", "evidence_leak", "cannot_see")
+
+#: Several shares of a side in a row, or one with three decimals, as boxes are written.
+_COORDINATES = re.compile(r"[\[(]\s*\d*\.\d+\s*,|\b0\.\d{3}\b|\bcoordinates?\b", re.IGNORECASE)
+_READING = re.compile(
+    r"\bbounding[ -]box(?:es)?\b"
+    r"|\b(?:the|this|these|given|provided|above)\s+(?:\w+\s+)?(?:descriptions?|annotations?|notes)\b"
+    r"|\b(?:provided|given)\s+(?:information|text|sentences?|data)\b|\bas (?:mentioned|described|stated)\b",
+    re.IGNORECASE,
+)
+_BLIND = re.compile(
+    r"\b(?:can(?:not|'t| not|’t)|unable to) (?:actually )?(?:see|view)\b[^.]*\b(?:image|picture|photo)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureAsking:
+    """How a teacher is asked about pictures.
+
+    Attributes:
+        temperature: of the first attempt.
+        retry_temperature: of later attempts.
+        top_p: nucleus.
+        max_tokens: of one reply.
+        seed: of requests and of all draws.
+        attempts: most requests for one row.
+    """
+
+    temperature: float = 0.0
+    retry_temperature: float = 0.7
+    top_p: float = 0.9
+    max_tokens: int = 1024
+    seed: int = 0
+    attempts: int = 3
+
+
+def plan_picture(
+    scene: Scene,
+    method: str,
+    variant: str,
+    prompt: Prompt,
+    fields: Mapping[str, str],
+    schema: Mapping[str, Any],
+    asking: PictureAsking,
+    *,
+    instruction: str | None = None,
+    stage: str = STAGE,
+    mode: str = MODE,
+) -> Planned:
+    """Return a planned row about one picture; its id is made of method, picture and variant."""
+    return Planned(
+        instruction_id=make_id(method, scene.pair_id, variant),
+        dump=scene.dump,
+        method=method,
+        stage=stage,
+        mode=mode,
+        prompt_version=prompt.version,
+        messages=prompt.render(**fields),
+        schema=schema,
+        sampling=Sampling(asking.temperature, asking.top_p, asking.max_tokens, asking.seed),
+        retry_temperature=asking.retry_temperature,
+        evidence=scene.text,
+        instruction=instruction,
+        images=(scene.pair_id,),
+        parents=scene.parents,
+    )
+
+
+def judge_pictures(
+    planned: Sequence[Planned],
+    teacher: Teacher,
+    judge: Judge,
+    *,
+    details_schema: Mapping[str, pl.DataType],
+    attempts: int,
+    compare: Compare | None = None,
+) -> Judged:
+    """Return what `judged_drafts.judge_drafts` does, with each row's pictures.
+
+    Raises:
+        TeacherError: the teacher cannot answer any more.
+    """
+    judged = judge_drafts(planned, teacher, judge, details_schema=details_schema, attempts=attempts, compare=compare)
+    images = {plan.instruction_id: list(plan.images) for plan in planned}
+    frame = judged.synthesis.frame
+    names = [images[name] for name in frame.get_column("instruction_id")]
+    with_images = frame.with_columns(pl.Series("images", names, dtype=pl.List(pl.String)))
+    return replace(judged, synthesis=replace(judged.synthesis, frame=with_images))
+
+
+def find_leak(text: str, evidence: str) -> str:
+    """Return which of LEAK_REASONS holds for a text, or an empty string.
+
+    Words that the evidence itself has (a caption that speaks of captions) are no leak.
+    """
+    if _COORDINATES.search(text) and not _COORDINATES.search(evidence):
+        return "coordinates_leak"
+    said = {"caption", "captions"} & (set(list_words(text)) - set(list_words(evidence)))
+    if said or (_READING.search(text) and not _READING.search(evidence)):
+        return "evidence_leak"
+    return "cannot_see" if is_refusal(text) or _BLIND.search(text) else ""
+
+
+def draw(seed: int, size: int, *parts: str | int) -> int:
+    """Return a number below `size` that depends on seed and parts alone; all are equally likely."""
+    return int(make_id("draw", seed, *parts)[:15], 16) % size
