@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 #: A kept picture was measured already, so it is read whole.
+#: Pictures of a batch on an accelerator: CLIP itself takes as many of them at once as fit.
+_ACCELERATOR_BATCH = 512
 _ANY_SIZE = 1 << 40
 
 
@@ -51,12 +53,14 @@ def measure_images(run: StageRun) -> Production:
         [
             bytes_read,
             identify_image_files(open_crawl(root, run.knobs.cache_folder), files.get_column("image_url")),
-            dict(scorer.digests) if scorer else "no clip",
+            [dict(scorer.digests), run.knobs.clip_precision] if scorer else "no clip",
             identifier.digest,
         ]
     )
+    # a device that waits for pictures is the dearest of all: every core decodes
+    arguments = (root, run.recipe, run.knobs, scorer, identifier, max(2, run.engine.workers))
     work = [
-        ShardWork(item.shard, item.inputs, (*item.arguments, root, run.recipe, run.knobs, scorer, identifier))
+        ShardWork(item.shard, item.inputs, (*item.arguments, *arguments))
         for item in follow_shards(candidates, extra=extra)
     ]
     # one process holds the device; decoding runs in its threads
@@ -71,6 +75,7 @@ def signals_shard(
     knobs: Knobs,
     scorer: ImageScorer | None,
     identifier: LanguageModel,
+    decode_threads: int = 2,
 ) -> ShardResult:
     """Measure the pictures of one shard."""
     from mmpipe.filtering.caption_signals import measure_captions
@@ -83,7 +88,8 @@ def signals_shard(
         rows,
         read_images(rows, open_crawl(root, knobs.cache_folder), Place(knobs.cache_folder), images.max_image_bytes + 1),
         scorer,
-        batch_size=knobs.batch_size,
+        batch_size=count_batch(scorer, knobs),
+        decode_threads=decode_threads,
         max_pixels=images.max_pixels,
         max_bytes=images.max_image_bytes,
         captions=measure_captions(
@@ -102,6 +108,12 @@ def signals_shard(
     statuses = frame.get_column("decode_status").value_counts()
     elapsed = time.monotonic() - started
     return ShardResult(frame, rows.height, counts=dict(statuses.iter_rows()), device_seconds=elapsed if scorer else 0.0)
+
+
+def count_batch(scorer: ImageScorer | None, knobs: Knobs) -> int:
+    """Return how many pictures are handed to the scorer at once: on an accelerator, as many as it may take."""
+    is_accelerated = scorer is not None and str(scorer.clip.device) != "cpu"
+    return max(knobs.batch_size, knobs.clip_batch_size or _ACCELERATOR_BATCH) if is_accelerated else knobs.batch_size
 
 
 def read_images(rows: pl.DataFrame, root: Place, cache: Place, max_bytes: int) -> Iterator[tuple[str, bytes | None]]:
