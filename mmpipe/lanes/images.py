@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from mmpipe.storage.shards import Production
 
 
-#: A kept picture was measured already, so it is read whole.
 #: Pictures of a batch on an accelerator: CLIP itself takes as many of them at once as fit.
 _ACCELERATOR_BATCH = 512
+#: A kept picture was measured already, so it is read whole.
 _ANY_SIZE = 1 << 40
 
 
