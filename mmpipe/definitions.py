@@ -21,6 +21,7 @@ from mmpipe.assets.sensors import build_dump_sensor
 from mmpipe.assets.stages import build_asset
 from mmpipe.assets.text import TEXT_ASSETS
 from mmpipe.filtering.recipes import load_recipe
+from mmpipe.lanes.synthesis_methods import check_methods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,7 @@ def build_definitions(environ: Mapping[str, str], **resources: Any) -> dg.Defini
         ConfigurationError: a recipe, a contract or a setting that cannot work.
     """
     recipe = load_recipe(environ.get("MMPIPE_RECIPE", "refinedweb"))
+    check_methods(recipe)
     contracts = load_contracts(find_contract_folder(environ.get("MMPIPE_CONTRACTS")))
     lanes = [*TEXT_ASSETS, *IMAGE_ASSETS, *INSTRUCTION_ASSETS, *RELEASE_ASSETS]
     groups: dict[str, list[str]] = {}

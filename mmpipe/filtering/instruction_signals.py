@@ -27,7 +27,7 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
         instruction_words: words of the instruction; the passage it comes with does not count.
         response_words: words of the response.
         response_grounding: share of the response's distinct words of four or more characters, and of its numbers, that
-            stand in the evidence or the instruction; 1 if it has none.
+            stand in the evidence or the instruction; 1 if it has none, or if the row has no evidence to rest on.
         response_instruction_similarity: Jaccard similarity of the words of response and instruction; 1 repeats it.
         response_repetition: share of the response's word trigrams that repeat an earlier one.
         earlier_equal_instructions: rows above it with the same words in instruction, passage and images, whatever the
@@ -50,7 +50,7 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
                 "instruction_id": row["instruction_id"],
                 "instruction_words": float(len(asked)),
                 "response_words": float(len(answered)),
-                "response_grounding": len(telling & known) / len(telling) if telling else 1.0,
+                "response_grounding": len(telling & known) / len(telling) if telling and row["evidence"] else 1.0,
                 "response_instruction_similarity": _compare(set(asked), set(answered)),
                 "response_repetition": 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0,
                 "earlier_equal_instructions": float(seen.get(same, 0)),

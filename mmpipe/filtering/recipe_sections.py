@@ -9,11 +9,9 @@ from typing import Literal
 
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.rules import Rule
+from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS, SynthesisMethod, name_method
 from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP, OPTION_WORDS, Option
 from mmpipe.tables.text_signals import FAMILIES, UT1_CATEGORIES
-
-#: Methods that a recipe may name; each is a file of mmpipe/synthesis.
-SYNTHESIS_METHODS = ("grounded_questions", "image_instructions")
 
 #: What responses may be judged by: the first two ask the teacher, the last compares with the accepted answer.
 CRITERIA = ("helpfulness", "truthfulness", "answer_f1")
@@ -316,7 +314,7 @@ class InstructionSettings:
     """How instructions, responses and judgements are made, and the rules for instructions.
 
     Attributes:
-        methods: synthesis methods, in order; each is a file of mmpipe/synthesis.
+        methods: synthesis methods, in order: names, or names with options and files; none stands twice.
         documents_per_dump: most documents asked about, chosen by a hash of their ids; null for all.
         pairs_per_dump: most image-text pairs asked about; null for all.
         answered_per_dump: most instructions that get sampled responses; null for all.
@@ -329,7 +327,7 @@ class InstructionSettings:
         rules: rules for instructions, in order.
     """
 
-    methods: tuple[str, ...] = ()
+    methods: tuple[str | SynthesisMethod, ...] = ()
     documents_per_dump: int | None = None
     pairs_per_dump: int | None = None
     answered_per_dump: int | None = None
@@ -342,7 +340,9 @@ class InstructionSettings:
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        for method in self.methods:
+        names = [name_method(entry) for entry in self.methods]
+        _require(len(set(names)) == len(names), f"a method stands twice among {names}")
+        for method in names:
             _require(
                 method in SYNTHESIS_METHODS,
                 f"unknown synthesis method {method!r}.{name_nearest(method, SYNTHESIS_METHODS)}",

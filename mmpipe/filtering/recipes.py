@@ -28,6 +28,7 @@ from mmpipe.filtering.image_sections import (
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
 from mmpipe.filtering.interleaved_rules import INTERLEAVED_RULES
 from mmpipe.filtering.recipe_lists import find_folder, find_list
+from mmpipe.filtering.recipe_methods import read_methods
 from mmpipe.filtering.recipe_nodes import compose, fail, is_null, read_list, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_sections import (
     ContaminationSettings,
@@ -46,6 +47,7 @@ from mmpipe.filtering.recipe_sections import (
     WordSettings,
 )
 from mmpipe.filtering.rules import LIMITS, Rule, set_limit
+from mmpipe.filtering.synthesis_sections import SynthesisMethod
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP
 from mmpipe.tables.identity import digest_settings
@@ -341,7 +343,7 @@ def _beside(name_or_path: str, folder: Path | None) -> str:
 
 
 def _make_readers(section: str, folder: Path | None) -> dict[str, Any]:
-    readers: dict[str, Any] = {}
+    readers: dict[str, Any] = {"methods": partial(read_methods, folder=folder)} if section == "instructions" else {}
     if section in _RULES:
         readers["rules"] = partial(_read_rules, known=_RULES[section])
     if section == "interleaved":
@@ -498,6 +500,8 @@ def _resolve(value: Any) -> Any:
             plain = {"list": value.list, "sha256": value.sha256, "licence": value.licence}
         case CorrectionStep():
             plain = {"step": value.step} | {name: _resolve(option) for name, option in value.options.items()}
+        case SynthesisMethod():
+            plain = {"method": value.method, **_resolve(value.files), **_resolve(value.options)}
         case EvaluationSet():
             plain = {"name": value.name, **_resolve(value.file), "fields": list(value.fields)}
         case Mapping():
@@ -551,6 +555,8 @@ def _identify(value: Any) -> Any:
         return {key: item for key, item in value.resolve().items() if key != "source"}
     if isinstance(value, ListReference):
         return value.identity
+    if isinstance(value, SynthesisMethod):
+        return [value.method, _identify(value.options), _identify(value.files)]
     if dataclasses.is_dataclass(value):
         return {item.name: _identify(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mmpipe.errors import TeacherError
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
-from mmpipe.storage.shards import ShardResult, ShardWork
-from mmpipe.tables.identity import digest_settings
+from mmpipe.lanes.synthesis_methods import (
+    EVOLVED,
+    FILE_METHODS,
+    MethodRun,
+    check_methods,
+    list_entries,
+    read_method,
+    run_method,
+)
+from mmpipe.lanes.teacher_watch import refuse_outage
+from mmpipe.storage.shards import ShardResult, ShardWork, read_committed
+from mmpipe.tables.identity import digest_settings, make_id
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.keep import Kept, count_removed_by_rule, keep
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mmpipe.filtering.recipes import Recipe
+    from mmpipe.filtering.synthesis_sections import SynthesisMethod
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
@@ -36,10 +46,6 @@ if TYPE_CHECKING:
 
     #: Turns a planned row and a reply into a draft, or names why not.
     Accept = Callable[[Planned, Mapping[str, Any]], Draft | str]
-
-#: Share of requests that may fail for reasons that pass before the shard counts as failed.
-OUTAGE_SHARE = 0.05
-_PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teacher_connection", "teacher_unreadable"})
 
 #: Rows planned per shard: what is asked between two commits. Replies are committed one by one to the cache anyway.
 PLANNED_PER_SHARD = 512
@@ -59,17 +65,87 @@ def open_run_teacher(knobs: Knobs) -> Teacher:
 
 def synthesize_instructions(run: StageRun) -> Production:
     """Ask the teacher for instructions by every method of the recipe."""
+    check_methods(run.recipe)
     teacher = open_run_teacher(run.knobs)
-    work = []
-    for name in run.recipe.instructions.methods:
-        method = METHODS[name]
-        planned = method.plan(run.read(method.source), run.recipe)
-        for number, start in enumerate(range(0, len(planned), PLANNED_PER_SHARD)):
-            chunk = planned[start : start + PLANNED_PER_SHARD]
-            identity = digest_settings([teacher.name, [(plan.instruction_id, plan.messages) for plan in chunk]])
-            work.append(ShardWork(f"{name}-{number:05d}", identity, (name, chunk, run.recipe, teacher)))
+    work: dict[str, list[ShardWork]] = {}
+    entries = list_entries(run.recipe)
+    # what reads rows of this run is made after them
+    for entry in sorted(entries, key=reads_instructions):
+        if entry.method in METHODS:
+            work[entry.method] = plan_shards(entry.method, teacher, run)
+        elif (one := plan_method(entry, teacher, run, work)) is not None:
+            work[entry.method] = [one]
     inputs = fingerprint_inputs(run.read(DEDUPED_CORPUS), run.read(FILTERED_IMAGE_PAIRS))
-    return run.write(work, synthesize_shard, inputs=inputs, is_in_process=True)
+    return run.write([item for items in work.values() for item in items], call, inputs=inputs, is_in_process=True)
+
+
+def call(function: Callable[..., ShardResult], *arguments: Any) -> ShardResult:
+    """Make one shard: methods differ in how."""
+    return function(*arguments)
+
+
+def reads_instructions(entry: SynthesisMethod) -> bool:
+    """Return whether a method reads instructions of the same run."""
+    return entry.method in FILE_METHODS and FILE_METHODS[entry.method].reads(entry) == "instructions"
+
+
+def plan_shards(name: str, teacher: Teacher, run: StageRun) -> list[ShardWork]:
+    """Return the shards of a method that says beforehand what it asks."""
+    method = METHODS[name]
+    planned = method.plan(run.read(method.source), run.recipe)
+    work = []
+    for number, start in enumerate(range(0, len(planned), PLANNED_PER_SHARD)):
+        chunk = planned[start : start + PLANNED_PER_SHARD]
+        identity = digest_settings([teacher.name, [(plan.instruction_id, plan.messages) for plan in chunk]])
+        work.append(ShardWork(f"{name}-{number:05d}", identity, (synthesize_shard, name, chunk, run.recipe, teacher)))
+    return work
+
+
+def plan_method(
+    entry: SynthesisMethod, teacher: Teacher, run: StageRun, before: Mapping[str, Sequence[ShardWork]]
+) -> ShardWork | None:
+    """Return the one shard of a method that asks in rounds or judges its candidates; None if it is for another dump.
+
+    Its options and the digests of its files are in the recipe's section, so in the code version.
+
+    Args:
+        entry: the method.
+        teacher: who is asked.
+        run: the stage's run.
+        before: shards made before it, by method.
+    """
+    settings, beside = read_method(entry, run.recipe)
+    dump = run.dump or ""
+    if beside.get("dump", dump) != dump:
+        return None
+    source = FILE_METHODS[entry.method].reads(entry)
+    evolved = [item for name in EVOLVED for item in before.get(name, ())] if source == "instructions" else []
+    rows = read_documents(run, is_python=source == "python") if source in ("documents", "python") else pl.DataFrame()
+    read = [make_id(*row) for row in rows.select("doc_id", "text").iter_rows()] if rows.width else []
+    identity = digest_settings([teacher.name, entry.method, read, [(item.shard, item.inputs) for item in evolved]])
+    ready = MethodRun(entry, settings, beside, dump, teacher, rows, run.engine.workers, run.knobs.tokenizer)
+    return ShardWork(f"{entry.method}-00000", identity, (method_shard, ready, run, evolved))
+
+
+def read_documents(run: StageRun, *, is_python: bool) -> pl.DataFrame:
+    """Return the documents a method reads, at most `documents_per_dump`: all, or those that hold a function."""
+    section = run.recipe.instructions
+    corpus = run.read(DEDUPED_CORPUS)
+    having = pl.col("text").str.contains(r"(?m)^def ") if is_python else None
+    columns = ["doc_id", "dump", "text"]
+    return choose_rows(corpus, "doc_id", section.documents_per_dump, section.seed, having).select(columns)
+
+
+def method_shard(ready: MethodRun, run: StageRun, evolved: Sequence[ShardWork]) -> ShardResult:
+    """Run a method as one shard."""
+    if evolved:
+        dataset, version = run.read(SYNTHESIZED_INSTRUCTIONS), run.stage.compute_code_version(run.recipe)
+        ready = replace(ready, rows=read_committed(dataset, evolved, version))
+    elif reads_instructions(ready.entry):
+        ready = replace(ready, rows=SYNTHESIZED_INSTRUCTIONS.make_empty())
+    started = time.monotonic()
+    synthesis = run_method(ready)
+    return account_for(synthesis, time.monotonic() - started)
 
 
 def plan_questions(corpus: Dataset, recipe: Recipe) -> list[Planned]:
@@ -88,11 +164,10 @@ def plan_pairs(pairs: Dataset, recipe: Recipe) -> list[Planned]:
     return plan_image_instructions(chosen, collect_pair_settings(recipe))
 
 
-def choose_rows(dataset: Dataset, key: str, most: int | None, seed: int) -> pl.DataFrame:
+def choose_rows(dataset: Dataset, key: str, most: int | None, seed: int, having: pl.Expr | None = None) -> pl.DataFrame:
     """Return at most `most` rows, chosen by a keyed hash of their ids: the same on every machine, in any sharding."""
-    from mmpipe.tables.identity import make_id
-
-    ids = dataset.scan().select(key).collect().get_column(key).to_list()
+    rows = dataset.scan() if having is None else dataset.scan().filter(having)
+    ids = rows.select(key).collect().get_column(key).to_list()
     chosen = sorted(ids, key=lambda row_id: make_id("chosen", seed, row_id))[:most]
     wanted = pl.LazyFrame({key: chosen}, schema={key: pl.String})
     return dataset.scan().join(wanted, on=key, how="semi").collect().sort(key)
@@ -139,23 +214,6 @@ def collect_pair_settings(recipe: Recipe) -> ImageInstructionSettings:
     return ImageInstructionSettings(seed=recipe.instructions.seed)
 
 
-def refuse_outage(asked: int, failures: Mapping[str, int]) -> None:
-    """Raise if a share of the requests failed for reasons that pass: an outage is not a result to be committed.
-
-    Replies that did come are in the cache, so the next run asks only for the others.
-
-    Raises:
-        TeacherError: more than `OUTAGE_SHARE` of the requests failed for rate, timeout, server or connection.
-    """
-    passing = {reason: count for reason, count in failures.items() if reason in _PASSING}
-    if asked and sum(passing.values()) > OUTAGE_SHARE * asked:
-        said = ", ".join(f"{reason} {count}" for reason, count in passing.items())
-        raise TeacherError(
-            f"The teacher failed on {sum(passing.values())} of {asked} requests ({said}). Look at the endpoint, then "
-            f"run again: what it did answer is in the cache and is not asked for again."
-        )
-
-
 def account_for(synthesis: Synthesis, device_seconds: float) -> ShardResult:
     """Return a synthesis with its account: planned = rows + rejected by reason; tokens and money, failures included."""
     spent = synthesis.spent
@@ -171,6 +229,7 @@ def account_for(synthesis: Synthesis, device_seconds: float) -> ShardResult:
             "prompt_tokens": spent.prompt_tokens,
             "completion_tokens": spent.completion_tokens,
             "cost": spent.cost,
+            **({"missing": synthesis.missing} if synthesis.wanted is not None else {}),
             **refused,
         },
         device_seconds=device_seconds,
@@ -186,7 +245,7 @@ class Method:
     build_accept: Callable[[Recipe], Accept]
 
 
-#: Every method a recipe may name (`filtering.recipe_sections.SYNTHESIS_METHODS`).
+#: The methods that say beforehand what they ask; `lanes.synthesis_methods` has the others.
 METHODS = {
     "grounded_questions": Method(DEDUPED_CORPUS, plan_questions, build_question_accept),
     "image_instructions": Method(FILTERED_IMAGE_PAIRS, plan_pairs, build_pair_accept),

@@ -220,6 +220,23 @@ def is_made(dataset: Dataset, work: Sequence[ShardWork], code_version: str) -> b
     return all(_is_whole(dataset, committed.get(_make_key(item, code_version))) for item in work)
 
 
+def read_committed(dataset: Dataset, work: Sequence[ShardWork], code_version: str) -> pl.DataFrame:
+    """Return the rows of shards that are committed, also those of a run that has not ended: later shards read them.
+
+    Raises:
+        ShardError: one of them is not there.
+    """
+    from mmpipe.storage.lake import scan_files
+
+    committed = dataset.find_commits()
+    commits = [committed.get(_make_key(item, code_version)) for item in work]
+    lacking = [item.shard for item, commit in zip(work, commits, strict=True) if not _is_whole(dataset, commit)]
+    if lacking:
+        raise ShardError(f"{dataset.label}: shard {lacking[0]} is needed first, and is not committed.")
+    files = [dataset.folder.join(commit.file) for commit in commits if commit is not None]
+    return scan_files(files, dataset.table).collect()
+
+
 def _make_key(item: ShardWork, code_version: str) -> str:
     return digest_settings([item.shard, item.inputs, code_version])
 

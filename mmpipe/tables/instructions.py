@@ -54,7 +54,11 @@ SYNTHESIZED_INSTRUCTIONS = Table(
             "The teacher's answer.",
             parents=("deduped_corpus.text", "filtered_image_pairs.caption"),
         ),
-        Column("evidence", pl.String, "Verbatim passage or caption the answer was grounded in."),
+        Column(
+            "evidence",
+            pl.String,
+            "Verbatim passage or caption the answer was grounded in; empty where the method rests on none.",
+        ),
         Column(
             "images", pl.List(pl.String), "pair_id of each image, in order.", parents=("filtered_image_pairs.pair_id",)
         ),

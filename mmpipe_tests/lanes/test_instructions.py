@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mmpipe.errors import TeacherError
-from mmpipe.filtering.recipe_sections import SYNTHESIS_METHODS
-from mmpipe.lanes.instructions import INSTRUCTION_LANE, METHODS, refuse_outage
+from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS
+from mmpipe.lanes.instructions import INSTRUCTION_LANE, METHODS
+from mmpipe.lanes.synthesis_methods import FILE_METHODS
+from mmpipe.lanes.teacher_watch import refuse_outage
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.running import make_small_recipe, run_stages
@@ -83,4 +85,4 @@ def test_an_outage_is_no_result() -> None:
 
 
 def test_every_method_a_recipe_may_name_can_be_planned() -> None:
-    assert set(METHODS) == set(SYNTHESIS_METHODS)
+    assert [*METHODS, *FILE_METHODS] == [*SYNTHESIS_METHODS]

@@ -1,0 +1,89 @@
+"""Reads the synthesis methods of a recipe: a name, or a name with options and files that lie beside the recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from mmpipe.errors import RecipeError, name_nearest
+from mmpipe.filtering.recipe_lists import find_list
+from mmpipe.filtering.recipe_nodes import fail, is_null, read_list, read_mapping, read_settings, read_value
+from mmpipe.filtering.recipe_sections import ListReference
+from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS, SynthesisMethod
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmpipe.filtering.synthesis_sections import OptionTree
+
+
+def read_methods(node: yaml.Node, file: str, folder: Path | None) -> tuple[str | SynthesisMethod, ...]:
+    """Return the methods of a list: `- name`, or `- {method: name, option: value, seeds: file}`.
+
+    Options are kept as written: which there are is for the method's settings to say, in another room.
+
+    Args:
+        node: the list.
+        file: name of the recipe, for messages.
+        folder: of the recipe; None for a packaged one.
+
+    Raises:
+        RecipeError: an unknown method, a file that is not there, or none where the method needs one.
+    """
+    return tuple(_read_method(item, file, folder) for item in read_list(node, file))
+
+
+def _read_method(item: yaml.Node, file: str, folder: Path | None) -> str | SynthesisMethod:
+    keys = read_mapping(item, file) if isinstance(item, yaml.MappingNode) else {"method": item}
+    if "method" not in keys:
+        fail(item, file, "an entry is a method's name or `{method: name, option: value}`; the name is missing.")
+    name: str = read_value(keys["method"], file, str)
+    if name not in SYNTHESIS_METHODS:
+        fail(keys["method"], file, f"unknown synthesis method {name!r}.{name_nearest(name, SYNTHESIS_METHODS)}")
+    known = SYNTHESIS_METHODS[name]
+    for key, is_needed in known.items():
+        if is_needed and key not in keys:
+            fail(item, file, f"the method {name} reads a file: write `{{method: {name}, {key}: FILE}}`.")
+    files = {key: _read_file(keys[key], file, folder) for key in known if key in keys}
+    options = {key: read_tree(value, file) for key, value in keys.items() if key != "method" and key not in files}
+    if not files and not options:
+        return name
+    line = item.start_mark.line + 1
+    return SynthesisMethod(method=name, options=options, files=files, file=file, line=line)
+
+
+def _read_file(node: yaml.Node, file: str, folder: Path | None) -> ListReference:
+    if isinstance(node, yaml.MappingNode):
+        reference = read_settings(ListReference, node, file, {})
+    else:
+        reference = ListReference(list=read_value(node, file, str))
+    if "://" in reference.list:
+        fail(node, file, "a method reads a file beside the recipe, no URL. Download it, and name the file.")
+    try:
+        return find_list(reference, folder)
+    except RecipeError as error:
+        fail(node, file, str(error))
+
+
+def read_tree(node: yaml.Node, file: str) -> OptionTree:
+    """Return a node as words, tuples and mappings; no word is taken for a number, a truth or a date here."""
+    if isinstance(node, yaml.MappingNode):
+        return {key: read_tree(value, file) for key, value in read_mapping(node, file).items()}
+    if isinstance(node, yaml.SequenceNode):
+        return tuple(read_tree(item, file) for item in node.value)
+    return None if is_null(node) else read_value(node, file, str)
+
+
+def write_tree(tree: OptionTree, line: int) -> yaml.Node:
+    """Return the node of a tree, as if it stood in that line, from 1: `recipe_nodes` reads it by type from there."""
+    mark = yaml.Mark("", 0, line - 1, 0, "", 0)
+    if tree is None:
+        return yaml.ScalarNode("tag:yaml.org,2002:null", "null", mark, mark)
+    if isinstance(tree, str):
+        # a quoted word is never null
+        return yaml.ScalarNode("tag:yaml.org,2002:str", tree, mark, mark, style="'")
+    if isinstance(tree, tuple):
+        return yaml.SequenceNode("tag:yaml.org,2002:seq", [write_tree(item, line) for item in tree], mark, mark)
+    pairs = [(write_tree(key, line), write_tree(item, line)) for key, item in tree.items()]
+    return yaml.MappingNode("tag:yaml.org,2002:map", pairs, mark, mark)

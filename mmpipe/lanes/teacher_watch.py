@@ -1,0 +1,65 @@
+"""Watches a run's teacher: an outage of the endpoint is no result, and stops a stage before it is committed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mmpipe.errors import TeacherError
+from mmpipe.tables.chat import ChatFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mmpipe.tables.chat import ChatReply, ChatRequest, Teacher
+
+#: Share of requests that may fail for reasons that pass before the shard counts as failed.
+OUTAGE_SHARE = 0.05
+_PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teacher_connection", "teacher_unreadable"})
+#: Failures that pass after which a method is stopped in its midst, where they are that share of its requests.
+_OUTAGE_LEAST = 20
+
+
+def refuse_outage(asked: int, failures: Mapping[str, int]) -> None:
+    """Raise if a share of the requests failed for reasons that pass: an outage is not a result to be committed.
+
+    Replies that did come are in the cache, so the next run asks only for the others.
+
+    Raises:
+        TeacherError: more than `OUTAGE_SHARE` of the requests failed for rate, timeout, server or connection.
+    """
+    passing = {reason: count for reason, count in failures.items() if reason in _PASSING}
+    if asked and sum(passing.values()) > OUTAGE_SHARE * asked:
+        said = ", ".join(f"{reason} {count}" for reason, count in passing.items())
+        raise TeacherError(
+            f"The teacher failed on {sum(passing.values())} of {asked} requests ({said}). Look at the endpoint, then "
+            f"run again: what it did answer is in the cache and is not asked for again."
+        )
+
+
+class WatchedTeacher:
+    """The run's teacher, its failures counted: a method that asks in rounds is stopped where the endpoint is down."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = teacher
+        self.asked = 0
+        self.failures: Counter[str] = Counter()
+
+    @property
+    def name(self) -> str:
+        """The teacher's."""
+        return self._teacher.name
+
+    def answer(self, requests: Sequence[ChatRequest]) -> Iterator[ChatReply | ChatFailure]:
+        """Yield the teacher's outcomes.
+
+        Raises:
+            TeacherError: by the end of a call, `_OUTAGE_LEAST` failures that pass were more than `OUTAGE_SHARE`.
+        """
+        for outcome in self._teacher.answer(requests):
+            self.asked += 1
+            if isinstance(outcome, ChatFailure):
+                self.failures[f"teacher_{outcome.kind}"] += 1
+            yield outcome
+        if sum(count for reason, count in self.failures.items() if reason in _PASSING) >= _OUTAGE_LEAST:
+            refuse_outage(self.asked, self.failures)
