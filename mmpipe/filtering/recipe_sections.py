@@ -364,11 +364,14 @@ class PretrainingSettings:
         sequence_length: tokens per sequence.
         epochs: passes over each dump, for example 1.10; dumps not named pass once.
         seed: seed of the shuffle.
+        packing: `end_to_end` fills every sequence and cuts documents at its end; `best_fit` cuts those alone that are
+            longer than a sequence (`release.packing`).
     """
 
     sequence_length: int = 2048
     epochs: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    packing: Literal["end_to_end", "best_fit"] = "end_to_end"
 
     def __post_init__(self) -> None:
         _require(self.sequence_length >= 2, "sequence_length must be 2 or more")

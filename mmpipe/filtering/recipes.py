@@ -46,6 +46,7 @@ from mmpipe.filtering.recipe_sections import (
     UrlSettings,
     WordSettings,
 )
+from mmpipe.filtering.release_sections import ReleaseSettings
 from mmpipe.filtering.rules import LIMITS, Rule, set_limit
 from mmpipe.filtering.synthesis_sections import SynthesisMethod
 from mmpipe.filtering.text_rules import TEXT_RULES
@@ -81,6 +82,8 @@ DIGESTED = (
     "judgements",
     "instruction_rules",
     "pretraining",
+    "release",
+    "memory_maps",
 )
 
 _RULES = {
@@ -126,6 +129,7 @@ class Recipe:
     image_release: ImageReleaseSettings = field(default_factory=ImageReleaseSettings)
     instructions: InstructionSettings = field(default_factory=InstructionSettings)
     pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
 
     def resolve(self) -> dict[str, Any]:
         """Return the whole recipe as plain values: what is written as recipe.yaml beside a dataset, and loads again."""
@@ -249,6 +253,7 @@ _SECTIONS: dict[str, type] = {
     "image_release": ImageReleaseSettings,
     "instructions": InstructionSettings,
     "pretraining": PretrainingSettings,
+    "release": ReleaseSettings,
 }
 
 
@@ -542,6 +547,8 @@ _STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "responses": ("instructions", ("answered_per_dump", "samples_per_prompt", "temperature", "max_tokens", "seed")),
     "judgements": ("instructions", ("criterion", "seed")),
+    "release": ("release", ("dialects", "validation_share", "seed", "max_tokens", "pack_tokens")),
+    "memory_maps": ("release", ("memory_mapped",)),
 }
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.lanes.dialect_release import count_refused
 from mmpipe.lanes.images import read_pair_images
 from mmpipe.lanes.instructions import keep_instructions
+from mmpipe.lanes.release_files import render_release
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
 from mmpipe.storage.commits import PASSED
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.storage.lake import Dataset
-    from mmpipe.storage.places import Place
     from mmpipe.storage.shards import Production
     from mmpipe.tables.columns import Table
 
@@ -70,20 +71,27 @@ _SFT_INPUTS = (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, FILTERED_IMAGE_PA
 
 def release_conversations(run: StageRun) -> Production:
     """Render the kept instructions of all dumps as conversations."""
-    production = write_per_dump(run, _SFT_INPUTS, conversations_shard, run.lake, run.knobs.cache_folder)
+    arguments = (run.lake, run.knobs.cache_folder, run.recipe.release.dialects)
+    production = write_per_dump(run, _SFT_INPUTS, conversations_shard, *arguments)
     render_release(run, production)
     return production
 
 
 def conversations_shard(
-    instructions: Dataset, removals: Dataset, pairs: Dataset, lake: Any, cache_folder: str
+    instructions: Dataset,
+    removals: Dataset,
+    pairs: Dataset,
+    lake: Any,
+    cache_folder: str,
+    dialects: tuple[str, ...],
 ) -> ShardResult:
     """Render the conversations of one dump."""
     from mmpipe.release.conversations import render_conversations
 
     kept = keep_instructions(instructions, removals)
     frame = render_conversations(kept.frame, read_image_files(kept.frame, pairs, lake, cache_folder))
-    return ShardResult(frame, kept.rows_in, kept.rows_removed, kept.removed_by_rule)
+    counts = count_refused(frame, SFT_DATASET, dialects)
+    return ShardResult(frame, kept.rows_in, kept.rows_removed, kept.removed_by_rule, counts=counts)
 
 
 def read_image_files(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_folder: str) -> pl.DataFrame:
@@ -106,7 +114,8 @@ _PREFERENCE_INPUTS = (*_SFT_INPUTS, RESPONSES, JUDGEMENTS)
 
 def release_preferences(run: StageRun) -> Production:
     """Pair the better and worse responses of all dumps."""
-    production = write_per_dump(run, _PREFERENCE_INPUTS, preferences_shard, run.lake, run.knobs.cache_folder)
+    arguments = (run.lake, run.knobs.cache_folder, run.recipe.release.dialects)
+    production = write_per_dump(run, _PREFERENCE_INPUTS, preferences_shard, *arguments)
     render_release(run, production)
     return production
 
@@ -119,6 +128,7 @@ def preferences_shard(
     judgements: Dataset,
     lake: Any,
     cache_folder: str,
+    dialects: tuple[str, ...],
 ) -> ShardResult:
     """Pair the responses of one dump."""
     from mmpipe.release.preference_pairs import render_preferences
@@ -128,7 +138,8 @@ def preferences_shard(
     built = build_pairs(responses.scan().collect(), judgements.scan().collect())
     answered = kept.join(built.frame.select("instruction_id"), on="instruction_id", how="semi", maintain_order="left")
     frame = render_preferences(built.frame, answered, read_image_files(answered, pairs, lake, cache_folder))
-    return ShardResult(frame, built.instructions, counts=built.left_out, accounts_for_rows=False)
+    counts = {**built.left_out, **count_refused(frame, PREFERENCE_DATASET, dialects)}
+    return ShardResult(frame, built.instructions, counts=counts, accounts_for_rows=False)
 
 
 # pretraining_dataset --------------------------------------------------------------------------------------------------
@@ -136,6 +147,7 @@ def preferences_shard(
 
 def release_sequences(run: StageRun) -> Production:
     """Mix the dumps by their epochs, tokenize and pack, one shard per shard of the corpus."""
+    from mmpipe.lanes.token_release import write_memory_maps
     from mmpipe.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(run.knobs.tokenizer or None)
@@ -150,17 +162,21 @@ def release_sequences(run: StageRun) -> Production:
             work.append(ShardWork(f"{corpus.dump}-{commit.shard}", identity, arguments))
         inputs |= fingerprint_inputs(corpus)
     production = run.write(work, sequences_shard, inputs=inputs)
-    write_sequences_card(run, production)
+    dataset, commits = run.read(run.stage.table), list(production.manifest.commits)
+    maps = write_memory_maps(dataset, commits, tokenizer, wanted=run.recipe.release.memory_mapped)
+    write_sequences_card(run, production, maps)
     return production
 
 
-def write_sequences_card(run: StageRun, production: Production) -> None:
+def write_sequences_card(run: StageRun, production: Production, maps: int) -> None:
     """Write the card, which names the current part files and nothing else of the folder."""
     from mmpipe.release.dataset_card import Card, render_card
 
     manifest = production.manifest
+    told = f"`release/memory_mapped/*.bin` and `.idx`: {maps:,} pairs, the sequences of a part file each"
     card = Card(
         table=run.stage.table,
+        layouts=[("memory_mapped", told)] if maps else (),
         rows={"default": manifest.rows_out},
         files={"default": [commit.file for commit in manifest.commits if commit.rows_out]},
         recipe=f"{run.recipe.name} ({manifest.recipe})",
@@ -197,6 +213,7 @@ def sequences_shard(
 ) -> ShardResult:
     """Pack the documents of one shard of the corpus."""
     from mmpipe.models.tokenizer import load_tokenizer
+    from mmpipe.release.packing import pack_documents_best_fit
     from mmpipe.release.pretraining import describe_tokenizer, pack_documents, tokenize_documents
     from mmpipe.sampling.mixing import choose_documents
 
@@ -214,7 +231,8 @@ def sequences_shard(
         rows.select("doc_id", "text"), on="doc_id", how="left", maintain_order="left"
     )
     tokenizer = load_tokenizer(tokenizer_place or None)
-    frame = pack_documents(
+    pack = pack_documents_best_fit if settings.packing == "best_fit" else pack_documents
+    frame = pack(
         tokenize_documents(documents, tokenizer),
         settings.sequence_length,
         end_of_text=tokenizer.end_of_text,
@@ -225,96 +243,8 @@ def sequences_shard(
     return ShardResult(frame, rows.height, counts=counts, accounts_for_rows=False)
 
 
-# files for trainers ---------------------------------------------------------------------------------------------------
-
-
-def render_release(run: StageRun, production: Production) -> None:
-    """Write the published rows as trainers read them: Parquet and JSONL per configuration, images, a card.
-
-    Rows with images and rows without stand apart, because a trainer takes every row of a file with an image column for
-    a vision row. Files lie in `release/` of the dataset's folder, one per dump; the card names them.
-    """
-    from mmpipe.release.dataset_card import render_card
-
-    dataset = run.read(run.stage.table)
-    folder = dataset.folder.join("release")
-    rows: dict[str, int] = {}
-    written: set[str] = set()
-    for commit in production.manifest.commits:
-        for name, path in write_configurations(dataset, commit.shard, folder, rows):
-            written.add(f"{name}/{path}")
-    for path in list(folder.list_files()):
-        if path not in written:
-            folder.join(path).remove()
-    dataset.folder.join("README.md").write_text(render_card(describe_release(run, production, rows)))
-
-
-def write_configurations(dataset: Dataset, dump: str, folder: Place, rows: dict[str, int]) -> list[tuple[str, str]]:
-    """Write the rows of one dump by configuration, add to `rows`, and return what was written: configuration, file."""
-    import io
-
-    import pyarrow.parquet as pq
-
-    from mmpipe.release.jsonl import convert_to_arrow, list_image_files, render_jsonl, split_by_images
-
-    written = []
-    for name, part in split_by_images(dataset.read_shard(dump)).items():
-        place = folder.join(name)
-        buffer = io.BytesIO()
-        pq.write_table(convert_to_arrow(part), buffer, compression="zstd")
-        place.join(f"{dump}.parquet").write_bytes(buffer.getvalue())
-        place.join(f"{dump}.jsonl").write_text("".join(render_jsonl(part)))
-        written += [(name, f"{dump}.parquet"), (name, f"{dump}.jsonl")]
-        for path, data in list_image_files(part):
-            place.join(path).write_bytes(data)
-            written.append((name, path))
-        rows[name] = rows.get(name, 0) + part.height
-    return written
-
-
-def describe_release(run: StageRun, production: Production, rows: dict[str, int]) -> Any:
-    """Return what the card of a released dataset tells."""
-    from mmpipe.release.dataset_card import Card
-
-    manifest = production.manifest
-    dumps = [commit.shard for commit in manifest.commits]
-    sources = [run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump) for dump in dumps]
-    made_by = [source.scan().select("teacher", "prompt_version").unique().collect() for source in sources]
-    manifests = [source.require_manifest() for source in sources]
-    if run.stage.table is PREFERENCE_DATASET:
-        manifests += [
-            run.lake.dataset(table, dump).require_manifest() for dump in dumps for table in (RESPONSES, JUDGEMENTS)
-        ]
-    counts = [item.counts for item in manifests]
-    rejected: dict[str, int] = {}
-    for item in [*manifests, manifest]:
-        for reason, count in item.removed_by_rule.items():
-            rejected[reason] = rejected.get(reason, 0) + count
-    for reason, tally in manifest.counts.items():
-        rejected[reason] = rejected.get(reason, 0) + int(tally)
-    return Card(
-        table=run.stage.table,
-        rows=rows,
-        files={name: [f"release/{name}/*.parquet"] for name in rows},
-        recipe=f"{run.recipe.name} ({manifest.recipe})",
-        teachers=sorted({teacher for frame in made_by for teacher in frame.get_column("teacher")}),
-        prompts=sorted({prompt for frame in made_by for prompt in frame.get_column("prompt_version")}),
-        funnel=[
-            ("planned", sum(source.require_manifest().rows_in for source in sources)),
-            ("synthesized", sum(source.require_manifest().rows_out for source in sources)),
-            ("published", manifest.rows_out),
-        ],
-        rejected=rejected,
-        dumps=dumps,
-        tokens=(
-            int(sum(count.get("prompt_tokens", 0) for count in counts)),
-            int(sum(count.get("completion_tokens", 0) for count in counts)),
-        ),
-    )
-
-
 RELEASE_LANE = (
-    Stage(SFT_DATASET, _SFT_INPUTS, release_conversations, is_per_dump=False),
-    Stage(PREFERENCE_DATASET, _PREFERENCE_INPUTS, release_preferences, is_per_dump=False),
-    Stage(PRETRAINING_DATASET, (DEDUPED_CORPUS,), release_sequences, ("pretraining",), is_per_dump=False),
+    Stage(SFT_DATASET, _SFT_INPUTS, release_conversations, ("release",), is_per_dump=False),
+    Stage(PREFERENCE_DATASET, _PREFERENCE_INPUTS, release_preferences, ("release",), is_per_dump=False),
+    Stage(PRETRAINING_DATASET, (DEDUPED_CORPUS,), release_sequences, ("pretraining", "memory_maps"), is_per_dump=False),
 )

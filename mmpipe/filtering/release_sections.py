@@ -1,0 +1,47 @@
+"""Settings of a recipe's `release` section: which trainers' files the released rows get, split and packed how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmpipe.errors import RecipeError, name_nearest
+
+#: Trainers whose formats conversations and preferences can be written in.
+DIALECTS = ("trl", "llama_factory", "axolotl", "openai", "llava")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSettings:
+    """Which files trainers get beside Parquet and JSON lines.
+
+    Attributes:
+        dialects: trainers (`DIALECTS`); each gets a folder of its own.
+        validation_share: share of the groups of rows that validates, 0 to below 1; 0 for files without a split.
+        seed: of the split.
+        max_tokens: longer conversations are cut behind the last whole answer before they are packed; null for
+            `pack_tokens`.
+        pack_tokens: tokens of a sequence of packed conversations; null for none.
+        memory_mapped: whether training sequences also come as `.bin` and `.idx`.
+    """
+
+    dialects: tuple[str, ...] = ()
+    validation_share: float = 0.0
+    seed: int = 0
+    max_tokens: int | None = None
+    pack_tokens: int | None = None
+    memory_mapped: bool = False
+
+    def __post_init__(self) -> None:
+        for place, word in enumerate(self.dialects):
+            _require(word in DIALECTS, f"release.dialects: unknown word {word!r}.{name_nearest(word, DIALECTS)}")
+            _require(word not in self.dialects[:place], f"release.dialects: {word!r} stands twice")
+        _require(0 <= self.validation_share < 1, "release.validation_share must be 0 or more and below 1")
+        _require(self.pack_tokens is None or self.pack_tokens >= 1, "release.pack_tokens must be 1 or more")
+        if self.max_tokens is not None:
+            _require(self.pack_tokens is not None, "release.max_tokens cuts what is packed: write pack_tokens too")
+            _require(1 <= self.max_tokens <= (self.pack_tokens or 0), "release.max_tokens must be 1 to pack_tokens")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise RecipeError(f"{message.removesuffix('.')}.")

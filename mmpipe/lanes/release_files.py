@@ -1,0 +1,180 @@
+"""Writes the published conversations and preferences as files for trainers, with the card that tells of them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.lanes.dialect_release import DialectFolder, is_refusal, write_dataset_info, write_part
+from mmpipe.lanes.release_splits import TRAIN, VALIDATION, split_rows
+from mmpipe.lanes.token_release import Packer
+from mmpipe.tables.instructions import (
+    JUDGEMENTS,
+    PREFERENCE_DATASET,
+    RESPONSES,
+    SFT_DATASET,
+    SYNTHESIZED_INSTRUCTIONS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mmpipe.lanes.stage import StageRun
+    from mmpipe.storage.lake import Dataset
+    from mmpipe.storage.places import Place
+    from mmpipe.storage.shards import Production
+
+
+@dataclass(slots=True)
+class Written:
+    """What lies in `release/`.
+
+    Attributes:
+        files: paths in it.
+        rows: rows by configuration.
+        splits: rows by split; empty where there is none.
+        parts: configurations and splits that have a file.
+        folders: one per dialect.
+        packer: what packed conversations; None where none are asked for.
+    """
+
+    files: set[str] = field(default_factory=set)
+    rows: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
+    parts: set[tuple[str, str]] = field(default_factory=set)
+    folders: list[DialectFolder] = field(default_factory=list)
+    packer: Packer | None = None
+
+    def list_data_files(self, name: str) -> list[str] | dict[str, list[str]]:
+        """Return the globs of a configuration's Parquet files, by split where there are some."""
+        if not self.splits:
+            return [f"release/{name}/*.parquet"]
+        splits = [split for split in (TRAIN, VALIDATION) if (name, split) in self.parts]
+        return {split: [f"release/{name}/{split}-*.parquet"] for split in splits}
+
+
+def render_release(run: StageRun, production: Production) -> None:
+    """Write the published rows as trainers read them: Parquet and JSONL per configuration, images, a card.
+
+    Rows with images and rows without stand apart, because a trainer takes every row of a file with an image column for
+    a vision row. Files lie in `release/` of the dataset's folder, one per dump, or per split and dump; a folder per
+    dialect and one of packed tokens beside them, as the recipe asks. What it does not ask for any more is removed.
+
+    Raises:
+        InvariantBroken: the split would part rows that belong together.
+    """
+    from mmpipe.release.dataset_card import render_card
+
+    dataset = run.read(run.stage.table)
+    folder = dataset.folder.join("release")
+    settings = run.recipe.release
+    dumps = [commit.shard for commit in production.manifest.commits]
+    splits = split_rows(run, dumps) if dumps else None
+    written = Written(folders=[DialectFolder(dialect) for dialect in settings.dialects])
+    if splits is not None:
+        written.splits = {TRAIN: 0, VALIDATION: 0}
+    if settings.pack_tokens is not None and run.stage.table is SFT_DATASET:
+        from mmpipe.models.chat_tokenizer import load_chat_tokenizer
+
+        written.packer = Packer(settings, load_chat_tokenizer(run.knobs.tokenizer or None))
+    for dump in dumps:
+        write_configurations(dataset, dump, folder, splits, written)
+    for dialect in written.folders:
+        write_dataset_info(folder, dialect)
+        written.files.update(dialect.files)
+    for path in list(folder.list_files()):
+        if path not in written.files:
+            folder.join(path).remove()
+    dataset.folder.join("README.md").write_text(render_card(describe_release(run, production, written)))
+
+
+def write_configurations(
+    dataset: Dataset, dump: str, folder: Place, splits: pl.DataFrame | None, written: Written
+) -> None:
+    """Write the rows of one dump by configuration and split, and add them to `written`."""
+    import pyarrow.parquet as pq
+
+    from mmpipe.release.jsonl import convert_to_arrow, list_image_files, render_jsonl, split_by_images
+
+    for name, rows in split_by_images(dataset.read_shard(dump)).items():
+        place = folder.join(name)
+        for path, data in list_image_files(rows):
+            place.join(path).write_bytes(data)
+            written.files.add(f"{name}/{path}")
+        written.rows[name] = written.rows.get(name, 0) + rows.height
+        for split, part in _part_by_split(rows, splits):
+            stem = f"{split}-{dump}" if split else dump
+            buffer = io.BytesIO()
+            pq.write_table(convert_to_arrow(part), buffer, compression="zstd")
+            place.join(f"{stem}.parquet").write_bytes(buffer.getvalue())
+            place.join(f"{stem}.jsonl").write_text("".join(render_jsonl(part)))
+            written.files |= {f"{name}/{stem}.parquet", f"{name}/{stem}.jsonl"}
+            written.parts.add((name, split))
+            if split:
+                written.splits[split] += part.height
+            for dialect in written.folders:
+                write_part(part, dataset.table, name, f"{split}/{dump}" if split else dump, folder, dialect)
+            if written.packer is not None:
+                written.files.update(written.packer.write_part(part, stem, folder))
+
+
+def _part_by_split(rows: pl.DataFrame, splits: pl.DataFrame | None) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the rows of each split under its name, or all under none."""
+    if splits is None:
+        yield "", rows
+        return
+    for split in (TRAIN, VALIDATION):
+        chosen = splits.filter(pl.col("split") == split).get_column("id")
+        part = rows.filter(pl.col("id").is_in(chosen.implode()))
+        if part.height:
+            yield split, part
+
+
+def describe_release(run: StageRun, production: Production, written: Written) -> Any:
+    """Return what the card of a released dataset tells."""
+    from mmpipe.release.dataset_card import Card
+
+    manifest = production.manifest
+    dumps = [commit.shard for commit in manifest.commits]
+    sources = [run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump) for dump in dumps]
+    made_by = [source.scan().select("teacher", "prompt_version").unique().collect() for source in sources]
+    manifests = [source.require_manifest() for source in sources]
+    if run.stage.table is PREFERENCE_DATASET:
+        manifests += [
+            run.lake.dataset(table, dump).require_manifest() for dump in dumps for table in (RESPONSES, JUDGEMENTS)
+        ]
+    counts = [item.counts for item in manifests]
+    rejected: dict[str, int] = {}
+    for item in [*manifests, manifest]:
+        for reason, count in item.removed_by_rule.items():
+            rejected[reason] = rejected.get(reason, 0) + count
+    for reason, tally in manifest.counts.items():
+        if not is_refusal(reason):
+            rejected[reason] = rejected.get(reason, 0) + int(tally)
+    layouts = [dialect.describe() for dialect in written.folders]
+    if written.packer is not None:
+        layouts.append(written.packer.describe())
+    return Card(
+        table=run.stage.table,
+        rows=written.rows,
+        files={name: written.list_data_files(name) for name in written.rows},
+        splits=written.splits,
+        layouts=layouts,
+        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        teachers=sorted({teacher for frame in made_by for teacher in frame.get_column("teacher")}),
+        prompts=sorted({prompt for frame in made_by for prompt in frame.get_column("prompt_version")}),
+        funnel=[
+            ("planned", sum(source.require_manifest().rows_in for source in sources)),
+            ("synthesized", sum(source.require_manifest().rows_out for source in sources)),
+            ("published", manifest.rows_out),
+        ],
+        rejected=rejected,
+        dumps=dumps,
+        tokens=(
+            int(sum(count.get("prompt_tokens", 0) for count in counts)),
+            int(sum(count.get("completion_tokens", 0) for count in counts)),
+        ),
+    )

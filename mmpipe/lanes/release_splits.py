@@ -1,0 +1,101 @@
+"""Splits the released rows of all dumps into training and validation; sft and preference rows by one draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mmpipe.errors import InvariantBroken
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
+from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmpipe.lanes.stage import StageRun
+
+TRAIN, VALIDATION = "train", "validation"
+
+#: Few rows that all others are made from: they would tie everything into one group.
+_SEEDS = frozenset(("seed_tasks",))
+
+
+def split_rows(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame | None:
+    """Return `id` and `split` of every published row of the stage's table; None where the recipe asks for no split.
+
+    The draw is one of instructions, kept or not: a conversation and the preferences of its instruction fall on the
+    same side, and a moved limit moves no row to the other side.
+
+    Raises:
+        InvariantBroken: rows that share a parent, a picture or an instruction fell on both sides; one key is named.
+    """
+    settings = run.recipe.release
+    if not settings.validation_share:
+        return None
+    from mmpipe.release.splits import assign_splits, list_group_keys
+
+    fractions = {TRAIN: 1 - settings.validation_share, VALIDATION: settings.validation_share}
+    drawn = assign_splits(list_instruction_keys(run, dumps), fractions, settings.seed)
+    rows = _read_rows(run)
+    asked = "group_id" if "group_id" in rows.columns else "id"
+    found = rows.select("id", instruction=asked).join(
+        drawn.select("split", instruction="id"), on="instruction", how="left", maintain_order="left"
+    )
+    splits = found.select("id", "split")
+    require_whole_groups(run.stage.table.name, splits, list_group_keys(rows, _list_parent_tables(rows)))
+    return splits
+
+
+def require_whole_groups(name: str, splits: pl.DataFrame, keys: pl.DataFrame) -> None:
+    """Raise InvariantBroken where rows with a key in common stand on both sides, or a row on none.
+
+    Args:
+        name: of the dataset.
+        splits: `id` and `split`.
+        keys: `id` and `group_keys`, of the rows that are published.
+    """
+    from mmpipe.release.splits import find_straddling
+
+    lost = splits.filter(pl.col("split").is_null())
+    if lost.height:
+        raise InvariantBroken(f"{name}: row {lost.item(0, 'id')} is in no split; its instruction is not published.")
+    straddling = find_straddling(splits, keys)
+    if straddling.height:
+        raise InvariantBroken(
+            f"{name}: rows that share {straddling.item(0, 'group_key')!r} stand on both sides of the split."
+        )
+
+
+def list_instruction_keys(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame:
+    """Return `id` and `group_keys` of all instructions of the dumps: parents, pictures by content, and themselves."""
+    from mmpipe.release.splits import list_group_keys
+
+    frames = []
+    for dump in dumps:
+        asked = run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump).scan()
+        frame = asked.select("parents", "images", id="instruction_id").collect()
+        pairs = run.lake.dataset(FILTERED_IMAGE_PAIRS, dump).scan().select("pair_id", "image_sha256").collect()
+        contents = dict(pairs.iter_rows())
+        images = [[contents.get(pair, pair) for pair in row or ()] for row in frame.get_column("images").to_list()]
+        frames.append(frame.with_columns(images=pl.Series(images, dtype=pl.List(pl.String))))
+    rows = pl.concat(frames)
+    # what an instruction was made from another instruction by ties it to that one, not to its siblings alone
+    own = pl.concat_list(pl.format("parent:synthesized_instructions:{}", "id"))
+    keys = list_group_keys(rows, _list_parent_tables(rows))
+    keys = keys.with_columns(group_keys=pl.concat_list("group_keys", own))
+    # a method that reads a file and no dump writes the same rows, by the same ids, for every dump
+    return keys.group_by("id", maintain_order=True).agg(pl.col("group_keys").explode())
+
+
+def _read_rows(run: StageRun) -> pl.DataFrame:
+    """Return what ties the published rows: id, group_id, parents, paths of pictures; no bytes are held."""
+    dataset = run.read(run.stage.table)
+    names = [name for name in ("id", "group_id", "parents") if name in run.stage.table.schema]
+    images = pl.col("images").list.eval(pl.element().struct.field("path"))
+    return dataset.scan().select(*names, images).collect(engine="streaming")
+
+
+def _list_parent_tables(rows: pl.DataFrame) -> list[str]:
+    tables = rows.get_column("parents").explode().struct.field("table").drop_nulls().unique()
+    return sorted(set(tables) - _SEEDS)

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mmpipe.errors import InvariantBroken
+from mmpipe.filtering.recipes import Recipe, load_recipe
+from mmpipe.filtering.release_sections import DIALECTS, ReleaseSettings
+from mmpipe.lanes.release import RELEASE_LANE
+from mmpipe.lanes.release_splits import require_whole_groups
+from mmpipe.lanes.stage import Knobs
+from mmpipe.models.tokenizer import load_tokenizer
+from mmpipe.release.memory_mapped import parse_index
+from mmpipe.storage.lake import Lake
+from mmpipe.tables.instructions import (
+    JUDGEMENTS,
+    PREFERENCE_DATASET,
+    PRETRAINING_DATASET,
+    RESPONSES,
+    SFT_DATASET,
+    SYNTHESIZED_INSTRUCTIONS,
+)
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.text import DEDUPED_CORPUS
+from mmpipe_tests.lanes.pair_lake import add_pairs, draw_pairs, fill_rows, publish
+from mmpipe_tests.lanes.running import run_stages
+
+if TYPE_CHECKING:
+    from mmpipe.storage.commits import Manifest
+
+SFT, PREFERENCES, SEQUENCES = RELEASE_LANE
+#: Of one dump: 24 documents with two questions each, a picture with two, and a question about two pictures.
+TEXTS, PICTURED = 48, 3
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A lake of one dump: instructions, responses and judgements as they would be published, none made by a model."""
+    lake = Lake(str(tmp_path / "lake"))
+    pairs = add_pairs(lake, "a", draw_pairs(3), str(tmp_path / "cache"))["pair_id"].to_list()
+    asked = [_ask(f"t{place:02}", [("deduped_corpus", f"d{place // 2}")], []) for place in range(TEXTS)]
+    named = [pairs[:1], pairs[:1], pairs[1:]]
+    asked += [_ask(f"p{place}", [("filtered_image_pairs", ids[0])], ids) for place, ids in enumerate(named)]
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, asked))
+    publish(lake, INSTRUCTION_REMOVALS, "a", INSTRUCTION_REMOVALS.make_empty())
+    sampled: list[dict[str, Any]] = [
+        {"response_id": f"{row['instruction_id']}-{place}", "instruction_id": row["instruction_id"],
+         "dump": "a", "sample_index": place, "response": f"Answer {place}.", "finish_reason": "stop"}
+        for row in asked for place in range(2)
+    ]  # fmt: skip
+    judged = [
+        {"judgement_id": f"j{row['response_id']}", "response_id": row["response_id"], "dump": "a", "score": place % 2,
+         "instruction_id": row["instruction_id"], "criterion": "helpfulness", "judgement_status": "ok"}
+        for place, row in enumerate(sampled)
+    ]  # fmt: skip
+    publish(lake, RESPONSES, "a", fill_rows(RESPONSES, sampled))
+    publish(lake, JUDGEMENTS, "a", fill_rows(JUDGEMENTS, judged))
+    texts = [{"doc_id": f"d{place}", "dump": "a", "text": "word " * (20 + 7 * place)} for place in range(12)]
+    publish(lake, DEDUPED_CORPUS, "a", fill_rows(DEDUPED_CORPUS, texts))
+    return lake
+
+
+def _ask(name: str, parents: list[tuple[str, str]], images: list[str]) -> dict[str, Any]:
+    return {
+        "instruction_id": name, "dump": "a", "instruction": f"What of {name}?", "images": images,
+        "response": f"This of {name}, at length.", "parents": [{"table": table, "id": row} for table, row in parents],
+    }  # fmt: skip
+
+
+def release(lake: Lake, stage: Any, recipe: Recipe | None = None, **settings: Any) -> Manifest:
+    recipe = replace(recipe or load_recipe("refinedweb"), release=ReleaseSettings(**settings))
+    knobs = Knobs(cache_folder=str(Path(str(lake.root)).parent / "cache"))
+    return run_stages(lake, None, [stage], recipe=recipe, knobs=knobs)[stage.table.name].manifest
+
+
+def list_release(lake: Lake, table: Any) -> set[str]:
+    return set(lake.dataset(table).folder.join("release").list_files())
+
+
+def load_lines(tmp_path: Path, *files: Path) -> Any:
+    from datasets import load_dataset
+
+    return load_dataset("json", data_files=[str(file) for file in files], split="train", cache_dir=str(tmp_path / "d"))
+
+
+def test_every_dialect_holds_the_conversations_or_counts_them(lake: Lake, tmp_path: Path) -> None:
+    plain = release(lake, SFT)
+    before = list_release(lake, SFT_DATASET)
+    manifest = release(lake, SFT, dialects=DIALECTS)
+    folder = Path(lake.dataset(SFT_DATASET).folder.url)
+
+    for dialect in DIALECTS:
+        suffix = "json" if dialect == "llava" else "jsonl"
+        text, pictured = (folder / "release" / dialect / name / f"a.{suffix}" for name in ("text_only", "with_images"))
+        assert len(load_lines(tmp_path, text)) == TEXTS
+        assert len(load_lines(tmp_path, pictured)) == (PICTURED - 1 if dialect == "llava" else PICTURED)
+    assert plain.counts == {}
+    assert manifest.counts == {"llava: has 2 images, where LLaVA reads one": 1}
+    assert (
+        "50 rows; paths of pictures begin in this folder; left out: 1 (has 2 images"
+        in (folder / "README.md").read_text()
+    )
+    # a dialect that is not asked for any more goes, and everything else stays
+    release(lake, SFT, dialects=("trl",))
+    assert {path.split("/")[0] for path in list_release(lake, SFT_DATASET)} == {"text_only", "with_images", "trl"}
+    release(lake, SFT)
+    assert list_release(lake, SFT_DATASET) == before
+
+
+def test_llama_factory_finds_each_file_and_each_picture(lake: Lake, tmp_path: Path) -> None:
+    release(lake, SFT, dialects=("llama_factory",), validation_share=0.4)
+    folder = Path(lake.dataset(SFT_DATASET).folder.url) / "release" / "llama_factory"
+    entries = json.loads((folder / "dataset_info.json").read_text())
+
+    rows = [row for entry in entries.values() for row in load_lines(tmp_path, *(folder / entry["file_name"]).iterdir())]
+    assert sorted(row["id"] for row in rows) == sorted(lake.dataset(SFT_DATASET).scan().collect()["id"])
+    assert {"sft_dataset_text_only_train", "sft_dataset_text_only_validation"} <= set(entries)
+    pictures = [folder / image for row in rows for image in row["images"]]
+    assert len(pictures) == 4
+    assert all(picture.is_file() for picture in pictures)
+
+
+def test_preferences_go_to_each_dialect_that_has_two_answers(lake: Lake, tmp_path: Path) -> None:
+    manifest = release(lake, PREFERENCES, dialects=DIALECTS)
+    folder = Path(lake.dataset(PREFERENCE_DATASET).folder.url) / "release"
+
+    for dialect in ("trl", "llama_factory", "axolotl", "openai"):
+        assert len(load_lines(tmp_path, folder / dialect / "text_only" / "a.jsonl")) == TEXTS
+    assert {name.partition(":")[0]: count for name, count in manifest.counts.items() if ": " in name} == {
+        "axolotl": PICTURED,
+        "llava": TEXTS + PICTURED,
+    }
+    assert not (folder / "llava").exists()
+
+
+def test_a_split_parts_no_document_picture_or_question(lake: Lake, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    sides: dict[str, dict[str, str]] = {}
+    for stage in (SFT, PREFERENCES):
+        release(lake, stage, validation_share=0.4, seed=1)
+        loaded = load_dataset(lake.dataset(stage.table).folder.url, "text_only", cache_dir=str(tmp_path / "d"))
+        assert sum(len(rows) for rows in loaded.values()) == TEXTS
+        key = "id" if stage is SFT else "group_id"
+        sides[stage.table.name] = {row[key]: side for side, rows in loaded.items() for row in rows}
+    sft = sides["sft_dataset"]
+    by_document = [{sft[f"t{2 * place:02}"], sft[f"t{2 * place + 1:02}"]} for place in range(TEXTS // 2)]
+
+    assert all(len(found) == 1 for found in by_document)
+    assert set(sft.values()) == {"train", "validation"}
+    assert sides["preference_dataset"] == sft
+    assert "## Splits" in lake.dataset(SFT_DATASET).folder.join("README.md").read_text()
+    pictured = [json.loads(line)["id"] for path in _with_images(lake) for line in path.read_text().splitlines()]
+    together = [
+        {"p0", "p1"} & {json.loads(line)["id"] for line in path.read_text().splitlines()} for path in _with_images(lake)
+    ]
+    assert sorted(pictured) == ["p0", "p1", "p2"]
+    assert {len(found) for found in together} <= {0, 2}
+
+
+def test_a_row_that_two_dumps_have_in_common_falls_on_one_side(lake: Lake) -> None:
+    again = [_ask(f"t{place:02}", [("deduped_corpus", f"d{place // 2}")], []) | {"dump": "b"} for place in range(TEXTS)]
+    add_pairs(lake, "b", draw_pairs(1), str(Path(str(lake.root)).parent / "cache"))
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "b", fill_rows(SYNTHESIZED_INSTRUCTIONS, again))
+    publish(lake, INSTRUCTION_REMOVALS, "b", INSTRUCTION_REMOVALS.make_empty())
+    release(lake, SFT, validation_share=0.4, seed=1)
+    folder = Path(lake.dataset(SFT_DATASET).folder.url) / "release" / "text_only"
+
+    for side in ("train", "validation"):
+        found = [pl.read_parquet(folder / f"{side}-{dump}.parquet")["id"].to_list() for dump in "ab"]
+        assert found[0] == found[1] != []
+
+
+def _with_images(lake: Lake) -> list[Path]:
+    return sorted((Path(lake.dataset(SFT_DATASET).folder.url) / "release" / "with_images").glob("*.jsonl"))
+
+
+def test_a_split_that_parts_a_group_is_named() -> None:
+    keys = pl.DataFrame({"id": ["a", "b"], "group_keys": [["parent:d"], ["parent:d"]]})
+
+    with pytest.raises(InvariantBroken, match="sft_dataset: rows that share 'parent:d'"):
+        require_whole_groups("sft_dataset", pl.DataFrame({"id": ["a", "b"], "split": ["train", "validation"]}), keys)
+    with pytest.raises(InvariantBroken, match="row b is in no split"):
+        require_whole_groups("sft_dataset", pl.DataFrame({"id": ["a", "b"], "split": ["train", None]}), keys)
+    require_whole_groups("sft_dataset", pl.DataFrame({"id": ["a", "b"], "split": ["train", "train"]}), keys)
+
+
+def test_packed_conversations_learn_the_answers_alone(lake: Lake, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    release(lake, SFT, pack_tokens=256, validation_share=0.4, seed=1)
+    folder = lake.dataset(SFT_DATASET).folder
+    files = sorted(str(path) for path in (Path(folder.url) / "release" / "packed").glob("*.parquet"))
+    rows = load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "d"))
+    tokenizer = load_tokenizer(None)
+    learnt = [tokenizer.decode([token for token in row["labels"] if token != -100]) for row in rows]
+
+    assert [Path(file).name for file in files] == ["train-a.parquet", "validation-a.parquet"]
+    assert sorted(name for row in rows for name in row["row_ids"]) == [f"t{place:02}" for place in range(TEXTS)]
+    for row, words in zip(rows, learnt, strict=True):
+        assert words == "".join(f"This of {name}, at length.<|im_end|>" for name in row["row_ids"])
+        assert sum(row["seq_lengths"]) == len(row["input_ids"]) == len(row["labels"]) <= 256
+        assert row["position_ids"] == [place for length in row["seq_lengths"] for place in range(length)]
+    assert "left out: 3 (has_images)" in folder.join("README.md").read_text()
+
+    release(lake, SFT, pack_tokens=256, max_tokens=8)
+    card = folder.join("README.md").read_text()
+    assert "0 conversations in 0 sequences" in card
+    assert "48 (answer_longer_than_limit), 3 (has_images)" in card
+    assert not any(path.startswith("packed/") for path in list_release(lake, SFT_DATASET))
+
+
+@pytest.mark.parametrize("packing", ["end_to_end", "best_fit"])
+def test_training_sequences_are_mapped_as_they_are_packed(lake: Lake, tmp_path: Path, packing: Any) -> None:
+    recipe = load_recipe("refinedweb")
+    recipe = replace(recipe, pretraining=replace(recipe.pretraining, sequence_length=64, packing=packing))
+    release(lake, SEQUENCES, recipe, memory_mapped=True)
+    rows = lake.dataset(PRETRAINING_DATASET).scan().collect()
+    folder = Path(lake.dataset(PRETRAINING_DATASET).folder.url) / "release" / "memory_mapped"
+    [index_file] = folder.glob("*.idx")
+    index = parse_index(index_file.read_bytes())
+    tokens = np.fromfile(index_file.with_suffix(".bin"), dtype=index.dtype)
+
+    assert [index.take(tokens, place).tolist() for place in range(len(index.lengths))] == rows["input_ids"].to_list()
+    pieces = rows.explode("doc_ids").group_by("doc_ids").len("pieces")
+    sizes = rows.explode("doc_ids", "doc_lengths").group_by("doc_ids").agg(pl.col("doc_lengths").sum())
+    fewest = (sizes["doc_lengths"] + 63) // 64
+    assert (pieces["pieces"].sum() == fewest.sum()) == (packing == "best_fit")
+    release(lake, SEQUENCES, recipe)
+    assert list(folder.iterdir()) == []
