@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from mmpipe.lanes.method_runs import MethodRun
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
 from mmpipe.lanes.synthesis_methods import (
     EVOLVED,
     FILE_METHODS,
-    MethodRun,
     check_methods,
     list_entries,
     read_method,

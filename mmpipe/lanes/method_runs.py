@@ -1,0 +1,300 @@
+"""Calls each synthesis method that a recipe names with files: its settings, its files as it takes them, its rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.errors import ConfigurationError
+from mmpipe.filtering.recipe_nodes import read_mapping, read_value
+from mmpipe.lanes.synthesis_inputs import identify_rows, read_records, read_text
+from mmpipe.tables.identity import make_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import yaml
+
+    from mmpipe.filtering.synthesis_sections import SynthesisMethod
+    from mmpipe.synthesis.drafts import Synthesis
+    from mmpipe.tables.chat import Teacher
+    from mmpipe.tables.programs import ProgramRunner
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRun:
+    """What a method is called with.
+
+    Attributes:
+        entry: as the recipe names it.
+        settings: the method's own.
+        beside: options that are no settings.
+        dump: what its rows say.
+        teacher: who is asked.
+        rows: documents of the corpus, or instructions of this run; no rows where the method reads a file.
+        workers: programs run at once.
+        tokenizer: where the tokenizer lies; empty for the embedded one.
+    """
+
+    entry: SynthesisMethod
+    settings: Any
+    beside: Mapping[str, Any]
+    dump: str
+    teacher: Teacher
+    rows: pl.DataFrame
+    workers: int = 1
+    tokenizer: str = ""
+
+    def read_file(self, name: str, key: str, *columns: str, **renamed: str) -> pl.DataFrame:
+        """Return the rows of a file, at most as many as the recipe says, with id and dump; see `identify_rows`."""
+        frame = read_records(self.entry.files[name])
+        frame = frame.rename({old: new for new, old in renamed.items() if new not in frame.columns}, strict=False)
+        label = self.entry.files[name].list
+        return self.choose(identify_rows(frame, key, *columns, file=label, dump=self.dump), key)
+
+    def choose(self, frame: pl.DataFrame, key: str) -> pl.DataFrame:
+        """Return at most `most` rows, chosen by a keyed hash of their ids, in the order of their ids."""
+        ids = frame.get_column(key).to_list()
+        chosen = sorted(ids, key=lambda row_id: make_id("chosen", self.settings.seed, row_id))
+        return frame.filter(pl.col(key).is_in(chosen[: self.beside.get("most")])).sort(key)
+
+    def open_counter(self) -> Callable[[Sequence[str]], list[int]]:
+        """Return what counts the tokens of texts; the tokenizer is loaded once, here."""
+        from mmpipe.models.tokenizer import load_tokenizer
+
+        tokenizer = load_tokenizer(self.tokenizer or None)
+        return lambda texts: [len(ids) for ids in tokenizer.encode_batch(list(texts))]
+
+    def open_runner(self) -> ProgramRunner:
+        """Return what runs programs a teacher wrote; which walls stand goes to the log."""
+        from mmpipe.storage.program_sandbox import ProgramSandbox
+
+        sandbox = ProgramSandbox(workers=self.workers)
+        _log.info("%s: programs run behind walls: %s", self.entry.method, sandbox.describe())
+        return sandbox
+
+
+def open_self_instruct(preset: str) -> Any:
+    """Return the settings of Self-Instruct, or of a variant."""
+    from mmpipe.synthesis.self_instruct_settings import ALPACA_SETTINGS, BELLE_SETTINGS, SELF_INSTRUCT
+
+    return {"alpaca": ALPACA_SETTINGS, "belle": BELLE_SETTINGS}.get(preset, SELF_INSTRUCT)
+
+
+def run_self_instruct(run: MethodRun) -> Synthesis:
+    """Grow tasks from the seeds of a file; broken lines of it go to the log."""
+    from mmpipe.deduplication.rouge_pool import RougePool
+    from mmpipe.synthesis.seed_tasks import parse_seed_tasks, require_seeds
+    from mmpipe.synthesis.self_instruct import grow_instructions
+
+    file = run.entry.files["seeds"]
+    settings = replace(run.settings, dump=run.dump)
+    parsed = parse_seed_tasks(read_text(file).splitlines())
+    for fault in parsed.broken:
+        _log.warning("%s, line %d: %s (%s).", file.list, fault.line, fault.reason, fault.beginning)
+    seeds = require_seeds(parsed, settings.demonstrations, file.list)
+    pool = RougePool(settings.pool_threshold, tokenizer=settings.pool_tokenizer)
+    wanted = run.beside["wanted"]
+    growth = grow_instructions(seeds, run.teacher, pool, settings, wanted)
+    tasks = growth.tasks.filter(pl.col("instances").list.len() > 0).height
+    # tasks are wanted, and rows are instances: what is missing is told in rows, one for a task
+    return replace(growth.synthesis, wanted=growth.synthesis.frame.height + max(0, wanted - tasks))
+
+
+def open_evol(_: str) -> Any:
+    """Return the settings of Evol-Instruct."""
+    from mmpipe.synthesis.evol_pool import EvolInstructSettings
+
+    return EvolInstructSettings()
+
+
+def run_evol(run: MethodRun) -> Synthesis:
+    """Evolve the instructions of a file, or those made before in this run."""
+    from mmpipe.synthesis.evol_instruct import evolve_instructions
+
+    if run.entry.files:
+        seeds = run.read_file("instructions", "instruction_id", "instruction").with_columns(
+            table=pl.lit("instructions")
+        )
+    else:
+        seeds = run.choose(run.rows.select("instruction_id", "instruction", "context", "dump"), "instruction_id")
+    return evolve_instructions(seeds, run.teacher, replace(run.settings, dump=run.dump)).synthesis
+
+
+def open_raft(_: str) -> Any:
+    """Return the settings of RAFT."""
+    from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings
+    from mmpipe.synthesis.raft import RaftSettings
+
+    # which languages stay is the text lane's rule
+    return RaftSettings(questions=GroundedQuestionSettings(languages=()))
+
+
+def run_raft(run: MethodRun) -> Synthesis:
+    """Ask about documents of the dump."""
+    from mmpipe.synthesis.raft import make_raft_rows
+
+    return make_raft_rows(run.rows, run.teacher, run.settings, run.open_counter()).synthesis
+
+
+def open_chains(_: str) -> Any:
+    """Return the settings of chains of thought."""
+    from mmpipe.synthesis.reasoning_rows import ChainSettings
+
+    return ChainSettings()
+
+
+def run_chains(run: MethodRun) -> Synthesis:
+    """Have the problems of a file reasoned through."""
+    from mmpipe.synthesis.reasoning_rows import make_chain_rows
+
+    problems = run.read_file("problems", "problem_id", "question", "answer")
+    return make_chain_rows(problems, run.teacher, run.settings).synthesis
+
+
+def open_tiny_gsm(_: str) -> Any:
+    """Return the settings of TinyGSM."""
+    from mmpipe.synthesis.tiny_gsm import TinyGsmSettings
+
+    return TinyGsmSettings()
+
+
+def run_tiny_gsm(run: MethodRun) -> Synthesis:
+    """Have programs written for the problems of a file, or for problems like them."""
+    from mmpipe.synthesis.tiny_gsm import make_tiny_gsm
+
+    seeds = run.read_file("problems", "problem_id", "problem", problem="question")
+    said = seeds.get_column("answer").cast(pl.String) if "answer" in seeds.columns else pl.Series([None] * seeds.height)
+    numbers = said.cast(pl.Float64, strict=False)
+    if run.settings.variant == "solve" and numbers.null_count() > said.null_count():
+        wrong = said.filter(numbers.is_null() & said.is_not_null())[0]
+        raise ConfigurationError(f"{run.entry.files['problems'].list}: the answer {wrong!r} is no number.")
+    return make_tiny_gsm(
+        seeds.with_columns(answer=numbers), run.teacher, run.open_runner(), run.settings
+    ).synthesis  # fmt: skip
+
+
+def open_case2code(_: str) -> Any:
+    """Return the settings of Case2Code."""
+    from mmpipe.synthesis.case2code import Case2CodeSettings
+
+    return Case2CodeSettings()
+
+
+def run_case2code(run: MethodRun) -> Synthesis:
+    """Show cases of functions: those of a file, or those found in documents."""
+    from mmpipe.synthesis.case2code import find_function_table, make_case2code
+
+    if not run.entry.files:
+        functions = run.choose(find_function_table(run.rows), "function_id")
+        return make_case2code(functions, run.teacher, run.open_runner(), run.settings).synthesis
+    functions = run.read_file("functions", "function_id", "code").with_columns(doc_id="function_id")
+    made = make_case2code(functions, run.teacher, run.open_runner(), run.settings).synthesis
+    # they come from no document
+    element = pl.element().struct
+    parents = pl.struct(table=pl.lit("functions"), id=element.field("id"))
+    return replace(made, frame=made.frame.with_columns(pl.col("parents").list.eval(parents)))
+
+
+def open_api_rows(_: str) -> Any:
+    """Return the settings of API rows."""
+    from mmpipe.synthesis.api_rows import ApiRowSettings
+
+    return ApiRowSettings()
+
+
+def run_api_rows(run: MethodRun) -> Synthesis:
+    """Have wishes written for the API cards of a file."""
+    from mmpipe.synthesis.api_rows import make_api_rows
+
+    return make_api_rows(run.read_file("cards", "api_id", "api_call"), run.teacher, run.settings).synthesis
+
+
+def open_tool_plans(_: str) -> Any:
+    """Return the settings of tool plans."""
+    from mmpipe.synthesis.tool_plans import ToolPlanSettings
+
+    return ToolPlanSettings()
+
+
+def read_shapes(node: yaml.Node, file: str) -> tuple[tuple[str, int], ...]:
+    """Return the weights of shapes, as `{node: 3, chain: 7}`."""
+    weights = read_mapping(node, file, ("node", "chain", "graph"))
+    return tuple((shape, read_value(weight, file, int)) for shape, weight in weights.items())
+
+
+def run_tool_plans(run: MethodRun) -> Synthesis:
+    """Draw plans over the tools of a file."""
+    from mmpipe.synthesis.tool_graphs import PlanTool, ToolGraph
+    from mmpipe.synthesis.tool_plans import make_tool_plans
+
+    file = run.entry.files["tools"]
+    tools = []
+    for row in read_records(file).rows(named=True):
+        name, takes, gives = row.get("name"), row.get("takes"), row.get("gives")
+        if not (isinstance(name, str) and isinstance(takes, list) and isinstance(gives, list)):
+            raise ConfigurationError(f"{file.list}: a tool needs `name`, and lists `takes` and `gives`, not {row}.")
+        tools.append(PlanTool(name, tuple(map(str, takes)), tuple(map(str, gives)), row.get("description") or ""))
+    critic = run.teacher if run.beside.get("critic", True) else None
+    settings = replace(run.settings, dump=run.dump)
+    return make_tool_plans(ToolGraph(tuple(tools)), run.teacher, settings, critic).synthesis
+
+
+def open_flan(_: str) -> Any:
+    """Return the settings of FLAN's templates."""
+    from mmpipe.synthesis.flan_rows import FlanSettings
+
+    return FlanSettings()
+
+
+def check_flan(beside: Mapping[str, Any]) -> object:
+    """Refuse a task of an unknown family."""
+    from mmpipe.synthesis.flan_templates import load_templates
+
+    return load_templates().find(beside["task"].family)
+
+
+def run_flan(run: MethodRun) -> Synthesis:
+    """Render the rows of a labelled file; nobody is asked."""
+    from mmpipe.synthesis.flan_rows import render_task
+
+    rows = read_records(run.entry.files["rows"]).with_columns(dump=pl.lit(run.dump))
+    return render_task(rows, run.beside["task"], run.settings, count_tokens=run.open_counter()).synthesis
+
+
+def open_code_translation(_: str) -> Any:
+    """Return the settings of code translation."""
+    from mmpipe.synthesis.code_translation import CodeTranslationSettings
+
+    return CodeTranslationSettings()
+
+
+def run_code_translation(run: MethodRun) -> Synthesis:
+    """Have the queries of a file translated, with pairs of another as examples."""
+    from mmpipe.synthesis.code_pairs import PairStore
+    from mmpipe.synthesis.code_translation import make_code_translations
+
+    label = run.entry.files["pairs"].list
+    pairs = identify_rows(
+        read_records(run.entry.files["pairs"]), "pair_id", "source", "target", file=label, dump=run.dump
+    )
+    queries = run.read_file("queries", "query_id", "source")
+    if "inputs" not in queries.columns:
+        queries = queries.with_columns(inputs=pl.lit([], dtype=pl.List(pl.String)))
+    if "reference" not in queries.columns:
+        queries = queries.with_columns(reference=pl.lit(None, dtype=pl.String))
+    runner = run.open_runner() if run.settings.requires_run else None
+    return make_code_translations(queries, PairStore(pairs), run.teacher, runner, run.settings).synthesis
+
+
+def make_flan_extra() -> dict[str, Any]:
+    """Return the option that says what a labelled file is."""
+    from mmpipe.synthesis.flan_tasks import Task
+
+    return {"task": Task}
