@@ -20,7 +20,7 @@ from mmpipe.synthesis.judged_drafts import Accepted, Refused
 from mmpipe.synthesis.lrv_prompts import LRV_PROMPTS, TASKS
 from mmpipe.synthesis.noun_forms import ENGLISH, Lexicon, list_forms
 from mmpipe.synthesis.picture_rows import LEAK_REASONS, PictureAsking, draw, find_leak, judge_pictures, plan_picture
-from mmpipe.synthesis.scene_evidence import find_possible, find_support, list_heads, write_symbols
+from mmpipe.synthesis.scene_evidence import find_possible, find_support, write_symbols
 from mmpipe.tables.identity import make_id
 
 if TYPE_CHECKING:
@@ -285,8 +285,7 @@ def _find_wrong_word_fault(
         return Refused("object_without_evidence", objects[0])
     if not _stands_in(wrong, said["instruction"]):
         return Refused("wrong_word_not_in_instruction", wrong)
-    # a word that is only grammar has no head; it would be found nowhere, and prove nothing
-    if not list_heads(wrong) or find_possible(wrong, evidence, lexicon):
+    if find_possible(wrong, evidence, lexicon):
         return Refused("wrong_word_in_evidence", wrong)
     if _stands_in(right, wrong) or _stands_in(wrong, right):
         return Refused("right_word_is_wrong", right)

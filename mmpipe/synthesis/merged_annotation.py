@@ -70,8 +70,8 @@ PROMPT = Prompt(
     "You are given a record of a picture: objects, described regions and written text, each with an id and its place "
     "as shares of width and height (left, top, right, bottom). Write one paragraph that tells of all of it, as "
     "somebody who looks at the picture. Every thing, quality and number you name is in the record; quote written "
-    "text word for word in quotation marks. Tell places in words. Never write ids or numbers of places, and never speak "
-    "of a record.",
+    "text word for word in quotation marks. Tell places in words. Never write ids or numbers of places, and never "
+    "speak of a record.",
     "Record:\n{record}",
     (
         (
