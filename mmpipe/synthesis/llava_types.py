@@ -251,9 +251,9 @@ def _judge(
     fault = _find_fault(name, pairs, plan, settings, is_asked=is_asked)
     if fault is not None:
         return fault
-    questions = " ".join(question for question, _ in pairs) if is_asked else ""
+    questions = [question for question, _ in pairs] if is_asked else []
     asked_of, asked_count = list_unsupported(questions, find_phrases, evidence, lexicon)
-    told_of, told_count = list_unsupported(" ".join(answer for _, answer in pairs), find_phrases, evidence, lexicon)
+    told_of, told_count = list_unsupported([answer for _, answer in pairs], find_phrases, evidence, lexicon)
     supported = 1 - len(told_of) / told_count if told_count else 1.0
     if asked_of or supported < settings.least_supported[name]:
         return Refused("object_without_evidence", ", ".join([*asked_of, *told_of]))

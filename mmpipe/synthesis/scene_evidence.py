@@ -220,16 +220,16 @@ def _is_compound(word: str, others: Iterable[str]) -> bool:
 
 
 def list_unsupported(
-    text: str,
+    texts: Sequence[str],
     find_phrases: PhraseFinder,
     evidence: Sequence[tuple[str, str]],
     lexicon: Lexicon = ENGLISH,
 ) -> tuple[list[str], int]:
-    """Return (phrases of `text` that no evidence supports, phrases that need support).
+    """Return (phrases of the texts that no evidence supports, number of phrases that need support).
 
     Phrases headed by a number or by one of `GENERAL_HEADS` need none.
     """
-    phrases = [text[start:end] for start, end in find_phrases(text)]
+    phrases = [text[start:end] for text in texts for start, end in find_phrases(text)]
     claims = [phrase for phrase in phrases if needs_support(phrase)]
     return [phrase for phrase in claims if not find_support(phrase, evidence, lexicon)], len(claims)
 

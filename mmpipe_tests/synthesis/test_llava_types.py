@@ -187,8 +187,10 @@ def test_support_goes_from_the_narrow_to_the_wide_alone():
 def test_phrases_of_a_chunker_are_found_where_they_stand():
     text = "A Brown dog and a dog."
     assert [text[start:end] for start, end in FIND(text)] == ["Brown dog", "dog"]
-    unsupported, named = list_unsupported("A cat on the left side of a sofa", FIND, SCENE.list_evidence())
+    unsupported, named = list_unsupported(["A cat on the left side of a sofa"], FIND, SCENE.list_evidence())
     assert (unsupported, named) == (["cat"], 2)
+    # a phrase never goes from one text into the next
+    assert list_unsupported(["the dog", "sofa"], FIND, SCENE.list_evidence()) == ([], 2)
 
 
 def test_rouge_l_is_that_of_its_definition():
