@@ -386,3 +386,16 @@ def test_plain_names_keep_their_digest(house: House) -> None:
     assert load_recipe("refinedweb").digest_section("instructions") == "19ab8176a7c7bf0c"
     named = load_recipe(str(house.recipe("[grounded_questions, {method: image_instructions}]")))
     assert named.digest_section("instructions") == "19ab8176a7c7bf0c"
+
+
+def test_plain_names_are_planned_in_shards_as_ever(house: House) -> None:
+    names = ["Clara Ashe", "Boris Lund", "Dana Voss", "Edith Marr", "Frank Oxley", "Greta Pohl"]
+    text = " ".join(f"{name} built the stone bridge of {town} in 18{place}7, for {place}00 crowns."
+                    for place, (name, town) in enumerate(zip(names, TOWNS, strict=True)))  # fmt: skip
+    rows = [{"doc_id": "bridges", "dump": DUMP, "text": text, "language": "en"}]
+    publish(house.lake, DEDUPED_CORPUS, DUMP, fill_rows(DEDUPED_CORPUS, rows))
+    made = house.make("[grounded_questions]", lambda _: ChatFailure("refused", "no"))
+    manifest = made.manifest
+    assert [commit.shard for commit in manifest.commits] == ["grounded_questions-00000"]
+    assert manifest.rows_in > 0
+    assert manifest.removed_by_rule == {"teacher_refused": manifest.rows_in}
