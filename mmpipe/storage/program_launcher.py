@@ -65,7 +65,7 @@ def _run_in_namespaces(config: dict[str, Any]) -> None:
     # the first process of its own process table: when it ends, the kernel ends all others in it
     _call("prctl", _PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
     _call("prctl", _DUMPABLE, 0, 0, 0, 0)
-    ended = _start_and_wait(config, "/work")
+    ended = _start_and_wait(config, "/program")
     _report(config, {**ended, "collected": _collect(config, collected)})
     os._exit(0)
 
@@ -150,18 +150,18 @@ def _build_root(config: dict[str, Any]) -> None:
             _bind(path, root)
     for name in ("null", "zero", "urandom"):
         _bind(f"/dev/{name}", root)
-    os.makedirs(f"{root}/work")
+    os.makedirs(f"{root}/program")
     os.makedirs(f"{root}/tmp")  # noqa: S108 - inside the new root
     disk = config["limits"]["disk_bytes"]
     if disk:
-        _mount("tmpfs", f"{root}/work", "tmpfs", _NO_SUID | _NO_DEVICE, f"size={disk},mode=777,nr_inodes=4096")
+        _mount("tmpfs", f"{root}/program", "tmpfs", _NO_SUID | _NO_DEVICE, f"size={disk},mode=777,nr_inodes=4096")
         for name in os.listdir(config["work"]):
-            _copy(f"{config['work']}/{name}", f"{root}/work/{name}")
-        os.makedirs(f"{root}/work/.tmp")
-        os.chmod(f"{root}/work/.tmp", 0o777)  # noqa: S103 - the program's own
+            _copy(f"{config['work']}/{name}", f"{root}/program/{name}")
+        os.makedirs(f"{root}/program/.tmp")
+        os.chmod(f"{root}/program/.tmp", 0o777)  # noqa: S103 - the program's own
     else:
-        _mount(config["work"], f"{root}/work", None, _BIND)
-    _make_read_only(root, but=f"{root}/work" if disk else None)
+        _mount(config["work"], f"{root}/program", None, _BIND)
+    _make_read_only(root, but=f"{root}/program" if disk else None)
     os.chdir(root)
     machine = os.uname().machine
     if machine not in _PIVOT_ROOT:
@@ -200,11 +200,11 @@ def _collect(config: dict[str, Any], folder: int | None) -> list[str]:
     found = []
     for name in config["collect"] if folder is not None else ():
         try:
-            source = os.open(f"/work/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            source = os.open(f"/program/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue
         with os.fdopen(source, "rb") as file:
-            if not os.path.isfile(f"/work/{name}"):
+            if not os.path.isfile(f"/program/{name}"):
                 continue
             target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
             with os.fdopen(target, "wb") as copy:

@@ -216,7 +216,7 @@ def _configure(program: Program, limits: ProgramLimits, walls: str, place: Path,
     code = None
     if walls != "none":
         code = make_syscall_filter(forks=limits.processes > 1, outside=walls == "namespaces")
-    temporary = {"TMPDIR": "/work/.tmp"} if limits.disk_bytes else {}
+    temporary = {"TMPDIR": "/program/.tmp"} if limits.disk_bytes else {}
     return {
         "walls": walls,
         "report": report,

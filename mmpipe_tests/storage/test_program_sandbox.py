@@ -207,7 +207,7 @@ def test_nothing_of_the_machine_is_seen(rooms: ProgramSandbox, tmp_path: Path) -
         rooms, f"import os\nprint(os.path.exists({str(tmp_path)!r}), os.path.exists('/proc/1'), os.listdir('/dev'))"
     )
     assert ran.stdout.startswith(b"False False")
-    mounted = run(rooms, "import os\nprint(*[os.statvfs(p).f_flag & os.ST_RDONLY for p in ('/', '/usr', '/work')])")
+    mounted = run(rooms, "import os\nprint(*[os.statvfs(p).f_flag & os.ST_RDONLY for p in ('/', '/usr', '/program')])")
     assert mounted.stdout == b"1 1 1\n"
     assert set(eval(ran.stdout[len("False False ") :])) == {"null", "zero", "urandom"}
 
