@@ -129,7 +129,8 @@ def choose_demonstrations(
 ) -> tuple[Task, ...]:
     """Return the tasks that a request shows, in the order shown: grown ones as far as there are, the rest seeds.
 
-    Which, and in what order, is drawn by a hash of the seed, the request and the task's id.
+    Which, and in what order, is drawn by a hash of the seed, the request and the task's id, or, of grown ones, the
+    place where the growth took it in.
     """
 
     def draw(tasks: Sequence[Task], purpose: str) -> list[Task]:
@@ -137,9 +138,26 @@ def choose_demonstrations(
             tasks, key=lambda task: make_id(METHOD, settings.seed, round_number, request, purpose, task.task_id)
         )
 
-    machine = draw(accepted, "machine")[: settings.machine_demonstrations]
+    machine = _draw_few(accepted, settings.machine_demonstrations, METHOD, settings.seed, round_number, request)
     human = draw(seeds, "human")[: settings.demonstrations - len(machine)]
     return tuple(draw([*human, *machine], "place"))
+
+
+def _draw_few(tasks: Sequence[Task], count: int, *parts: str | int) -> list[Task]:
+    """Return `count` distinct tasks, all equally likely, by hashes of the parts.
+
+    Not by a hash of each task: grown ones are ten thousands, every request draws from all of them, and their order is
+    that of the growth itself.
+    """
+    if len(tasks) <= count:
+        return list(tasks)
+    drawn: dict[int, Task] = {}
+    number = 0
+    while len(drawn) < count:
+        place = int(make_id(*parts, "machine", number)[:15], 16) % len(tasks)
+        drawn.setdefault(place, tasks[place])
+        number += 1
+    return list(drawn.values())
 
 
 def ask_for_tasks(
@@ -178,7 +196,7 @@ def ask_for_tasks(
         for index, item in enumerate(items):
             task_id = make_id(request_id, index)
             text, instances = item if not isinstance(item, str) else ("", ())
-            fault = item if isinstance(item, str) else _find_fault(text, pool, settings)
+            fault = item if isinstance(item, str) else _find_fault(text, instances, pool, settings)
             if isinstance(fault, str):
                 account.refuse(task_id, text, fault)
                 continue
@@ -218,8 +236,10 @@ def _read_items(outcome: ChatReply, settings: SelfInstructSettings) -> list[tupl
     return items
 
 
-def _find_fault(text: str, pool: TextPool, settings: SelfInstructSettings) -> Similarity | str:
-    fault = find_instruction_fault(text, settings.filters) if text else "self_instruct_instruction_words"
+def _find_fault(
+    text: str, instances: Sequence[Instance], pool: TextPool, settings: SelfInstructSettings
+) -> Similarity | str:
+    fault = find_instruction_fault(text, settings.filters, instances) if text else "self_instruct_instruction_words"
     if fault is not None:
         return fault
     similarity = pool.measure(text)

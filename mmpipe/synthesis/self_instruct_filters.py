@@ -48,8 +48,12 @@ UNSUITABLE_WORDS = (
 )  # fmt: skip
 #: What Alpaca's program adds to them.
 ALPACA_WORDS = (*UNSUITABLE_WORDS, "video", "audio", "music", "flowchart", "diagram")
-#: The same for Chinese, after the things BELLE's program refuses: pictures, photographs, files, charts, links.
-BELLE_WORDS = ("图像", "图片", "照片", "文件", "图表", "曲线图", "折线图", "柱形图", "饼状图", "链接", "http")
+#: The same for Chinese, after the things BELLE's program refuses: pictures, photographs, files, layers, charts, links,
+#: and talk of the model itself. (It cuts some phrases that ask "a GPT model" to do something; here the task goes.)
+BELLE_WORDS = (
+    "图像", "图片", "照片", "文件", "图表", "图层", "曲线图", "折线图", "直线图", "柱形图", "饼状图", "链接", "http",
+    "gpt", "openai",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,29 +62,48 @@ class InstructionFilters:
 
     Attributes:
         least: they have more units than this (3: the published program).
-        most: and at most so many (150: the same).
+        most: and at most so many (150: the same); None for any number.
+        most_with_input: of one that comes with an input; None where that makes no difference.
+        most_with_example: of one that comes with an input and names an example by one of `example_words`.
+        example_words: words for an example.
         unit: `words` are counted between spaces; `characters` for scripts without them.
         unsuitable_words: none of them stands in it, whatever the case, as a whole word.
         are_words_whole: whether they must be whole words; in Chinese there are no bounds to see.
+        are_instances_searched: whether none may stand in the input and output that come with it either.
         prefixes: it begins with none of them, whatever the case: models add them to everything.
         refuses_other_scripts: whether its first character must be ASCII.
     """
 
     least: int = 3
-    most: int = 150
+    most: int | None = 150
+    most_with_input: int | None = None
+    most_with_example: int | None = None
+    example_words: tuple[str, ...] = ()
     unit: Literal["words", "characters"] = "words"
     unsuitable_words: tuple[str, ...] = UNSUITABLE_WORDS
     are_words_whole: bool = True
+    are_instances_searched: bool = False
     prefixes: tuple[str, ...] = ("write a program",)
     refuses_other_scripts: bool = True
 
 
-def find_instruction_fault(instruction: str, filters: InstructionFilters) -> str | None:
-    """Return why an instruction is refused, one of INSTRUCTION_REASONS; None if it is not."""
+def find_instruction_fault(
+    instruction: str, filters: InstructionFilters, instances: Sequence[Instance] = ()
+) -> str | None:
+    """Return why an instruction is refused, one of INSTRUCTION_REASONS; None if it is not.
+
+    Args:
+        instruction: without white space around it, not empty.
+        filters: which stay.
+        instances: that came with it, where a task is written in one go.
+    """
     units = len(instruction.split()) if filters.unit == "words" else len("".join(instruction.split()))
-    if not filters.least < units <= filters.most:
+    most = _find_most(instruction, filters, has_input=any(instance.input for instance in instances))
+    if units <= filters.least or (most is not None and units > most):
         return "self_instruct_instruction_words"
-    if _compile_words(filters.unsuitable_words, filters.are_words_whole).search(instruction):
+    parts = [part for instance in instances for part in (instance.input, instance.output)]
+    searched = [instruction, *parts] if filters.are_instances_searched else [instruction]
+    if any(map(_compile_words(filters.unsuitable_words, filters.are_words_whole).search, searched)):
         return "self_instruct_unsuitable_word"
     if instruction.casefold().startswith(filters.prefixes):
         return "self_instruct_program_prefix"
@@ -89,6 +112,13 @@ def find_instruction_fault(instruction: str, filters: InstructionFilters) -> str
     if filters.refuses_other_scripts and not instruction[0].isascii():
         return "self_instruct_first_script"
     return None
+
+
+def _find_most(instruction: str, filters: InstructionFilters, *, has_input: bool) -> int | None:
+    if not has_input or filters.most_with_input is None:
+        return filters.most
+    has_example = any(word in instruction for word in filters.example_words)
+    return filters.most_with_example if has_example else filters.most_with_input
 
 
 @lru_cache(maxsize=8)

@@ -95,8 +95,9 @@ ALPACA_SETTINGS = SelfInstructSettings(
     dump="alpaca",
 )
 
-#: BELLE's program of 1.5 M tasks is Alpaca's in Chinese: more than three characters and less than 150. It compares by
-#: BM25; here the pool's ROUGE-L counts each character as a token, because that of rouge_score sees no Chinese at all.
+#: BELLE's program of 1.5 M tasks is Alpaca's in Chinese: more than three characters; with an input less than 100, or
+#: less than 150 where an example is named; without one any number. Its words may stand nowhere in a task. It compares
+#: by BM25 (18 at most); here the pool's ROUGE-L counts each character as a token: rouge_score's sees no Chinese at all.
 BELLE_SETTINGS = SelfInstructSettings(
     prompt=BELLE,
     blocks=CHINESE_BLOCKS,
@@ -108,10 +109,14 @@ BELLE_SETTINGS = SelfInstructSettings(
     max_tokens=1024,
     presence_penalty=0.0,
     filters=InstructionFilters(
-        most=149,
+        most=None,
+        most_with_input=99,
+        most_with_example=149,
+        example_words=("示例", "例子"),
         unit="characters",
         unsuitable_words=BELLE_WORDS,
         are_words_whole=False,
+        are_instances_searched=True,
         prefixes=(),
         refuses_other_scripts=False,
     ),

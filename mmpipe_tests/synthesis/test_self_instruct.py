@@ -17,6 +17,7 @@ from rouge_score.tokenize import tokenize
 from mmpipe.deduplication.rouge_pool import RougePool
 from mmpipe.errors import ConfigurationError, TeacherError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
+from mmpipe.synthesis import self_instruct
 from mmpipe.synthesis.seed_tasks import Instance, Task, parse_seed_tasks, require_seeds
 from mmpipe.synthesis.self_instruct import Growth, choose_demonstrations, grow_instructions
 from mmpipe.synthesis.self_instruct_filters import (
@@ -44,6 +45,7 @@ from mmpipe.synthesis.self_instruct_settings import (
     SelfInstructSettings,
 )
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
+from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
 NOUNS = [
@@ -225,6 +227,32 @@ def test_demonstrations_depend_on_ids_alone(seeds: list[Task], round_number: int
     assert shown == choose_demonstrations(SEEDS, (), SELF_INSTRUCT, round_number, request)
     assert len(set(shown)) == 8
     assert shown != choose_demonstrations(SEEDS, (), replace(SELF_INSTRUCT, seed=1), round_number, request)
+
+
+def test_a_request_costs_no_more_among_many_grown_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[object] = []
+    monkeypatch.setattr(self_instruct, "make_id", lambda *parts: hashed.append(parts) or make_id(*parts))
+    grown = [Task(f"g{place}", f"Grown task {place}") for place in range(5000)]
+    for count in (20, 5000):
+        for request in range(5):
+            hashed.clear()
+            shown = choose_demonstrations(SEEDS, grown[:count], SELF_INSTRUCT, 0, request)
+            assert (len(shown), len(set(shown)), len(set(shown) & set(grown))) == (8, 8, 2)
+            # the seeds, the two grown ones drawn (again where a place comes twice), and the eight places
+            assert len(hashed) <= len(SEEDS) + 8 + 8
+
+
+def test_grown_tasks_are_shown_equally_often() -> None:
+    grown = [Task(f"g{place}", f"Grown task {place}") for place in range(10)]
+    counts = Counter(
+        task.task_id
+        for request in range(1000)
+        for task in choose_demonstrations(SEEDS, grown, SELF_INSTRUCT, 3, request)
+        if task in grown
+    )
+    # 2,000 draws of 10: each 200 times, with a standard deviation of 13
+    assert len(counts) == 10
+    assert all(abs(count - 200) < 65 for count in counts.values())
 
 
 def test_requests_are_those_of_the_paper() -> None:
@@ -529,6 +557,41 @@ def test_belle_is_chinese_and_its_pool_knows_characters() -> None:
         "self_instruct_similar": 1,
         "self_instruct_unsuitable_word": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("length", "given", "example", "is_kept"),
+    [
+        (3, "", "", False),
+        (4, "", "", True),
+        (400, "", "", True),
+        (99, "猫", "", True),
+        (100, "猫", "", False),
+        (149, "猫", "例子", True),
+        (150, "猫", "示例", False),
+    ],
+)
+def test_belles_lengths_depend_on_input_and_example(length: int, given: str, example: str, is_kept: bool) -> None:
+    instruction = example + "写" * (length - len(example))
+    fault = find_instruction_fault(instruction, BELLE_SETTINGS.filters, (Instance(given, "好。"),))
+    assert fault == (None if is_kept else "self_instruct_instruction_words")
+
+
+@pytest.mark.parametrize(
+    ("instance", "is_kept"),
+    [
+        (Instance("见图片", "好。"), False),
+        (Instance("", "看图层。"), False),
+        (Instance("", "我是ChatGPT。"), False),
+        (Instance("猫", "好。"), True),
+    ],
+)
+def test_belles_words_stand_nowhere_in_a_task(instance: Instance, is_kept: bool) -> None:
+    fault = find_instruction_fault("写一首关于海的诗", BELLE_SETTINGS.filters, (instance,))
+    assert fault == (None if is_kept else "self_instruct_unsuitable_word")
+    # of Self-Instruct and Alpaca the instruction alone is looked at
+    told = (Instance("A picture", "A map"),)
+    assert find_instruction_fault("Say what is told here", ALPACA_SETTINGS.filters, told) is None
 
 
 @pytest.mark.parametrize("words", [ENGLISH_BLOCKS, CHINESE_BLOCKS])
