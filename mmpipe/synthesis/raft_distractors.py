@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mmpipe.synthesis.grounding import list_words
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _GRAM_WORDS = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A run of whole sentences of one document."""
 
@@ -24,18 +24,21 @@ class Chunk:
     doc_id: str
     text: str
 
-    @cached_property
-    def grams(self) -> frozenset[tuple[str, ...]]:
-        """Its word 5-grams; a shorter text is one gram."""
-        words = list_words(self.text)
-        last = max(1, len(words) - _GRAM_WORDS + 1)
-        return frozenset(tuple(words[place : place + _GRAM_WORDS]) for place in range(last)) if words else frozenset()
+
+# of chunks compared lately: those of a whole dump would take fifty times the memory of its text
+@lru_cache(maxsize=256)
+def _list_grams(text: str) -> frozenset[tuple[str, ...]]:
+    """Return the word 5-grams of a text; a shorter text is one gram."""
+    words = list_words(text)
+    last = max(1, len(words) - _GRAM_WORDS + 1)
+    return frozenset(tuple(words[place : place + _GRAM_WORDS]) for place in range(last)) if words else frozenset()
 
 
 def measure_overlap(one: Chunk, other: Chunk) -> float:
     """Return the share of the smaller chunk's 5-grams that the other has, 0 to 1."""
-    smaller = min(len(one.grams), len(other.grams))
-    return len(one.grams & other.grams) / smaller if smaller else 0.0
+    grams, others = _list_grams(one.text), _list_grams(other.text)
+    smaller = min(len(grams), len(others))
+    return len(grams & others) / smaller if smaller else 0.0
 
 
 class DistractorPool:
@@ -53,7 +56,8 @@ class DistractorPool:
     def __init__(
         self, chunks: Sequence[Chunk], clusters: Mapping[str, str], near_duplicate: float, seed: int = 0
     ) -> None:
-        placed = sorted((make_id("ring", seed, chunk.chunk_id), chunk) for chunk in _drop_empty(chunks))
+        rung = ((make_id("ring", seed, chunk.chunk_id), chunk) for chunk in _drop_empty(chunks))
+        placed = sorted(rung, key=lambda pair: pair[0])
         self._hashes = [place for place, _ in placed]
         self._chunks = [chunk for _, chunk in placed]
         self._clusters = clusters
@@ -86,4 +90,4 @@ class DistractorPool:
 
 
 def _drop_empty(chunks: Sequence[Chunk]) -> list[Chunk]:
-    return [chunk for chunk in chunks if chunk.grams]
+    return [chunk for chunk in chunks if list_words(chunk.text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import polars as pl
@@ -128,6 +129,21 @@ def test_near_duplicates_clusters_and_own_documents_never_distract() -> None:
     assert pool.choose("q", oracle, 3) is None
     assert DistractorPool(chunks[:2], {}, 0.5).choose("q", oracle, 1) is None
     assert DistractorPool(chunks[:1] + chunks[3:4], {}, 0.5).choose("q", oracle, 1) == [chunks[3]]
+
+
+def test_a_pool_of_distractors_takes_no_more_memory_than_its_hashes() -> None:
+    texts = [" ".join(f"word{number % 97}x{place}" for number in range(300)) for place in range(300)]
+    chunks = [Chunk(f"c{place}", f"d{place}", text) for place, text in enumerate(texts)]
+    tracemalloc.start()
+    try:
+        pool = DistractorPool(chunks, {}, 0.5)
+        used, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # an id, a tuple and two places of lists; the words of one text at a time
+    assert used < 400 * len(chunks)
+    assert most < 200_000
+    assert pool.choose("q", chunks[0], 3) is not None
 
 
 @pytest.mark.parametrize(
