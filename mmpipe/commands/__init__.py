@@ -1,1 +1,1 @@
-"""What the command line does, one file per command; `cli.py` only names them."""
+"""What the command line does, one file per command; `mmpipe.cli` only names them."""
