@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mmpipe.commands.backfill import Outcome, Plan
     from mmpipe.commands.crawl import ListedDump
     from mmpipe.commands.doctor import Finding
-    from mmpipe.commands.explain import Fate, Step
+    from mmpipe.commands.fates import Fate, Step
     from mmpipe.commands.judge import WhatIf
     from mmpipe.commands.lists import ListFinding
     from mmpipe.commands.server import BackfillProgress

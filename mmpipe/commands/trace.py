@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.commands.explain import shorten
+from mmpipe.commands.fates import shorten
 from mmpipe.commands.lookup import Found, RowNotFound, find_id, find_rows
 from mmpipe.lanes.pretraining_sources import REPHRASED
 from mmpipe.tables.crawl import RAW_CRAWL

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmpipe.commands.explain import Fate, Step, explain
+from mmpipe.commands.explain import explain
+from mmpipe.commands.fates import Fate, Step
 from mmpipe.commands.judge import judge_again
 from mmpipe.commands.lookup import RowNotFound
 from mmpipe.commands.trace import trace

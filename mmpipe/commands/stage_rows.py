@@ -1,0 +1,93 @@
+"""Looks a row up in one table after the other, and says what each did with it, removals with value and limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.commands.fates import Step, shorten
+from mmpipe.commands.lookup import read_rows
+from mmpipe.filtering.image_rules import IMAGE_RULES
+from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
+from mmpipe.filtering.interleaved_rules import INTERLEAVED_RULES
+from mmpipe.filtering.text_rules import TEXT_RULES
+from mmpipe.storage.commits import FAILED
+from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from mmpipe.storage.lake import Lake
+    from mmpipe.tables.columns import Table
+
+#: Whether a limit itself is kept is part of the rule; the removal holds the limit.
+_KNOWN_RULES = {**TEXT_RULES, **IMAGE_RULES, **INTERLEAVED_RULES, **INSTRUCTION_RULES}
+#: Signals of removals that no rule made, whose upper limit is not kept.
+_BELOW_ONLY = frozenset({"balance_draw", "embedding_similarity"})
+
+
+class Look:
+    """Looks up one row in one table after the other."""
+
+    def __init__(self, lake: Lake, dump: str | None, wanted: pl.Expr) -> None:
+        self._lake, self._dump, self._wanted = lake, dump, wanted
+
+    def _read(self, table: Table) -> tuple[list[dict[str, Any]] | None, str]:
+        dataset = self._lake.dataset(table, self._dump)
+        manifest = dataset.find_manifest()
+        refused = manifest is not None and manifest.checks == FAILED
+        return read_rows(dataset, self._wanted), " (the dataset is refused: its checks failed)" if refused else ""
+
+    def at(self, table: Table, describe: Any, absent: str = "no row") -> Step:
+        """Return what one table says of the row: `describe` of it, or `absent`."""
+        rows, note = self._read(table)
+        if rows is None:
+            return Step(table.name, "not made yet")
+        if not rows:
+            return Step(table.name, absent + note)
+        return Step(table.name, str(describe(rows[0])) + note, shorten(rows[0]))
+
+    def at_all(self, table: Table, columns: tuple[str, ...], noun: str) -> Step:
+        """Return some columns of all rows of a table, counted by their noun."""
+        rows, note = self._read(table)
+        if rows is None:
+            return Step(table.name, "not made yet")
+        shown = tuple(shorten({name: row[name] for name in columns}) for row in rows)
+        return Step(table.name, f"{len(rows)} {noun}{note}", rows=shown)
+
+    def at_removals(self, table: Table) -> Step:
+        """Return which rules took the row, with what was measured and the limit."""
+        rows, note = self._read(table)
+        if rows is None:
+            return Step(table.name, "not made yet")
+        if not rows:
+            return Step(table.name, "passed every rule" + note)
+        broken = tuple({"rule": row["rule"], "measured": measure(row), "limit": describe_limit(row)} for row in rows)
+        return Step(table.name, f"removed by {', '.join(row['rule'] for row in rows)}{note}", rows=broken)
+
+    def made_from(self, parent: str) -> Step:
+        """Return the instructions that were made from a row."""
+        is_parent = pl.col("parents").list.eval(pl.element().struct.field("id") == parent).list.any()
+        look = Look(self._lake, self._dump, is_parent)
+        return look.at_all(SYNTHESIZED_INSTRUCTIONS, ("instruction_id", "method", "instruction"), "made from it")
+
+
+def measure(row: dict[str, Any]) -> float | str | None:
+    """Return what a removal measured: a number, a text, or both."""
+    value: float | None = row["value"]
+    text: str | None = row["value_text"]
+    if value is not None and text is not None:
+        return f"{value:g} ({text})"
+    return value if text is None else text
+
+
+def describe_limit(row: dict[str, Any]) -> str:
+    """Return the limit of a removal as people write it."""
+    if row["allowed"] is not None:
+        return f"one of {', '.join(row['allowed'])}"
+    rule = _KNOWN_RULES.get(row["rule"])
+    below = f"{row['low']:g} {'<=' if rule is None or rule.low_is_kept else '<'} " if row["low"] is not None else ""
+    is_high_kept = row["signal"] not in _BELOW_ONLY if rule is None else rule.high_is_kept
+    above = f" {'<=' if is_high_kept else '<'} {row['high']:g}" if row["high"] is not None else ""
+    if not below and not above:
+        return "accepted by its method" if row["signal"] == "candidate_status" else "readable"
+    return f"{below}{row['signal']}{above}"
