@@ -21,12 +21,9 @@ from mmpipe.lanes.report_figures import (
 )
 from mmpipe.tables.instruction_matches import (
     INSTRUCTION_CONTAMINATION,
-    INSTRUCTION_DUPLICATES,
-    INSTRUCTION_REVIEWS,
-    PREFERENCE_CONTAMINATION,
 )
-from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
-from mmpipe.tables.preferences import PREFERENCE_PAIRS
+from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.published import INSTRUCTION_TABLES
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 
 if TYPE_CHECKING:
@@ -35,19 +32,6 @@ if TYPE_CHECKING:
 
     from mmpipe.storage.lake import Dataset, Lake
 
-#: The stages whose time a dump's instructions and preferences cost, in order.
-STAGES = (
-    INSTRUCTION_CANDIDATES,
-    SYNTHESIZED_INSTRUCTIONS,
-    INSTRUCTION_CONTAMINATION,
-    INSTRUCTION_REVIEWS,
-    INSTRUCTION_DUPLICATES,
-    INSTRUCTION_REMOVALS,
-    RESPONSES,
-    JUDGEMENTS,
-    PREFERENCE_PAIRS,
-    PREFERENCE_CONTAMINATION,
-)
 SAMPLES_PER_METHOD = 3
 SNIPPET_CHARS = 280
 #: Signals of lengths, and the column of which each counts the words.
@@ -145,7 +129,7 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
         dump=dump,
         recipe=recipe["name"],
         recipe_yaml=recipe_yaml,
-        stages=tuple(list_costs(lake, dump, STAGES)),
+        stages=tuple(list_costs(lake, dump, INSTRUCTION_TABLES)),
         methods=tuple(count_methods(lake, dump, rows, kept)),
         refused=tuple(refused),
         rules=tuple(_say_kept(counts, {rule["rule"] for rule in rules}, {reason for _, reason, _ in refused})),

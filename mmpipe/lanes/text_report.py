@@ -20,18 +20,13 @@ from mmpipe.lanes.report_figures import (
     is_sampled,
     list_costs,
 )
-from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.published import TEXT_TABLES
 from mmpipe.tables.removals import TEXT_REMOVALS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
     EXTRACTED_TEXT,
     FILTERED_TEXT,
-    TEXT_CONTAMINATION,
-    TEXT_CORRECTIONS,
-    TEXT_DUPLICATES,
-    TEXT_REPEATS,
     TEXT_SCORES,
-    TEXT_SIGNATURES,
 )
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
@@ -40,21 +35,6 @@ if TYPE_CHECKING:
 
     from mmpipe.storage.lake import Dataset, Lake
 
-#: The stages whose processor time a dump's text costs, in order.
-STAGES = (
-    RAW_CRAWL,
-    EXTRACTED_TEXT,
-    TEXT_CORRECTIONS,
-    TEXT_SIGNALS,
-    TEXT_SCORES,
-    TEXT_REMOVALS,
-    FILTERED_TEXT,
-    TEXT_SIGNATURES,
-    TEXT_DUPLICATES,
-    TEXT_REPEATS,
-    TEXT_CONTAMINATION,
-    DEDUPED_CORPUS,
-)
 #: Name of the page in the corpus's folder.
 REPORT_FILE = "report.html"
 SAMPLES_PER_RULE = 4
@@ -123,7 +103,7 @@ def collect_text_report(lake: Lake, dump: str) -> TextReport:
         dump=dump,
         recipe=recipe["name"],
         recipe_yaml=recipe_yaml,
-        stages=tuple(list_costs(lake, dump, STAGES)),
+        stages=tuple(list_costs(lake, dump, TEXT_TABLES)),
         rules=tuple(count_rules(removals, manifest, recipe["text"]["rules"], "doc_id")),
         overlaps=tuple(count_overlaps(removals, share, "doc_id")),
         histograms=tuple(_draw_histograms(lake, dump, recipe["text"]["rules"], share)),

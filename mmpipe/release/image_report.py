@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.release.text_report import draw_plot, read_page, write_number, write_share, write_size
+from mmpipe.release.report_pages import render_page, write_number, write_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,28 +16,19 @@ _OPEN_RULES = 4
 
 
 def render_image_report(report: Mapping[str, Any]) -> str:
-    """Return the page: no script, no font, no address outside it.
+    """Return the page.
 
     Args:
         report: a `lanes.image_report.ImageReport` as plain values, with `core_hours` and `device_hours`.
     """
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {
-        "number": write_number,
-        "share": write_share,
-        "size": write_size,
-        "agreed": lambda value: "–" if value is None else f"{value:.2f}",
-    }
     limits = {rule["name"]: rule["limit"] for rule in report["rules"]}
     order = [rule["name"] for rule in report["rules"] if rule["name"] in report["samples"]]
-    return environment.from_string(read_page("image_report.html")).render(
-        {**report},
-        style=read_page("report_style.css") + read_page("image_report.css"),
+    return render_page(
+        "image_report.html",
+        report,
+        tiles=_list_tiles(report),
+        styles=("image_report.css",),
         divisor=max(report["judged"], 1),
-        tiles=list_image_tiles(report),
-        plots=[draw_plot(histogram) for histogram in report["histograms"]],
         taken=[
             {"name": name, "limit": limits[name], "pairs": report["samples"][name], "is_open": place < _OPEN_RULES}
             for place, name in enumerate(order)
@@ -46,8 +37,7 @@ def render_image_report(report: Mapping[str, Any]) -> str:
     )
 
 
-def list_image_tiles(report: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the figures at the top of the page."""
+def _list_tiles(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     judged, kept = report["judged"], report["kept_pairs"]
     tiles = [
         ("described pictures", write_number(judged)),
@@ -59,7 +49,7 @@ def list_image_tiles(report: Mapping[str, Any]) -> list[dict[str, str]]:
         tiles.append(("device-hours", write_number(report["device_hours"])))
     if kept:
         tiles.append(("core-hours per million kept pairs", write_number(report["core_hours"] / kept * 1e6)))
-    return [{"name": name, "value": value} for name, value in tiles]
+    return tiles
 
 
 def render_summary(report: Mapping[str, Any]) -> str:

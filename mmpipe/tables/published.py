@@ -29,7 +29,7 @@ from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_DOCUME
 from mmpipe.tables.interleaved_release import INTERLEAVED_DATASET
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
+from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
     EXTRACTED_TEXT,
@@ -43,11 +43,8 @@ from mmpipe.tables.text import (
 )
 from mmpipe.tables.text_signals import TEXT_SIGNALS
 
-#: Published over all dumps; every other table is published per dump.
-OVER_ALL_DUMPS = (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET, IMAGE_DATASET, INTERLEAVED_DATASET)
-
-#: Every published table.
-PUBLISHED_TABLES = (
+#: What a dump's crawl becomes as text; what its text costs is the cost of these.
+TEXT_TABLES = (
     RAW_CRAWL,
     EXTRACTED_TEXT,
     TEXT_CORRECTIONS,
@@ -60,7 +57,10 @@ PUBLISHED_TABLES = (
     TEXT_REPEATS,
     TEXT_CONTAMINATION,
     DEDUPED_CORPUS,
-    REPHRASED_DOCUMENTS,
+)
+
+#: What becomes of its pictures.
+IMAGE_TABLES = (
     IMAGE_CANDIDATES,
     IMAGE_SIGNALS,
     IMAGE_COUNTS,
@@ -70,9 +70,10 @@ PUBLISHED_TABLES = (
     FILTERED_IMAGE_PAIRS,
     IMAGE_CAPTIONS,
     GROUNDED_PAIRS,
-    INTERLEAVED_CANDIDATES,
-    INTERLEAVED_REMOVALS,
-    INTERLEAVED_DOCUMENTS,
+)
+
+#: What is synthesized from both: instructions, and the preferences among their answers.
+INSTRUCTION_TABLES = (
     INSTRUCTION_CANDIDATES,
     SYNTHESIZED_INSTRUCTIONS,
     INSTRUCTION_CONTAMINATION,
@@ -83,5 +84,21 @@ PUBLISHED_TABLES = (
     JUDGEMENTS,
     PREFERENCE_PAIRS,
     PREFERENCE_CONTAMINATION,
+)
+
+#: Published over all dumps; every other table is published per dump.
+OVER_ALL_DUMPS = (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET, IMAGE_DATASET, INTERLEAVED_DATASET)
+
+#: Every published table.
+PUBLISHED_TABLES = (
+    *TEXT_TABLES,
+    REPHRASED_CANDIDATES,
+    REPHRASED_REMOVALS,
+    REPHRASED_DOCUMENTS,
+    *IMAGE_TABLES,
+    INTERLEAVED_CANDIDATES,
+    INTERLEAVED_REMOVALS,
+    INTERLEAVED_DOCUMENTS,
+    *INSTRUCTION_TABLES,
     *OVER_ALL_DUMPS,
 )

@@ -14,7 +14,8 @@ from PIL import Image
 from mmpipe.errors import DatasetNotReady
 from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.recipes import Recipe, load_recipe
-from mmpipe.lanes.image_report import ImageReport, collect_image_report, list_plain, say_limit, write_image_report
+from mmpipe.lanes.image_report import ImageReport, collect_image_report, list_plain, write_image_report
+from mmpipe.lanes.image_samples import say_limit
 from mmpipe.release.image_report import render_image_report, render_summary
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mmpipe.lanes.text_report import REPORT_FILE, collect_text_report, write_text_report
-from mmpipe.release.text_report import draw_plot, write_number, write_share, write_size
+from mmpipe.release.report_pages import draw_plot, write_number, write_share, write_size
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.removals import TEXT_REMOVALS
 from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT
