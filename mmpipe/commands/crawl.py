@@ -9,7 +9,8 @@ from mmpipe.assets.partitions import DUMPS, validate_dump_name
 from mmpipe.errors import ConfigurationError
 from mmpipe.storage.arrivals import read_file_list
 from mmpipe.storage.dumps import Dump, find_shared_root, list_dumps, read_dump, record_dump
-from mmpipe.storage.pair_lists import LIST_SUFFIXES, find_pair_lists, is_pair_list, require_pair_list
+from mmpipe.storage.pair_list_search import find_pair_lists, require_pair_list
+from mmpipe.storage.pair_lists import LIST_SUFFIXES, is_pair_list
 from mmpipe.storage.places import Place
 from mmpipe.storage.warc import CRAWL_SUFFIXES, list_crawl_files
 
@@ -73,7 +74,8 @@ def find_dump_files(name: str, sources: Sequence[str], *, base_url: str | None, 
     if not files:
         raise ConfigurationError(
             f"No crawl file in {', '.join(sources)}: mmpipe reads .warc, .wet and .arc, plain, .gz or .zst, and lists "
-            f"of image-text pairs: .parquet with an address and a caption, metadata.jsonl and metadata.csv."
+            f"of image-text pairs: .parquet with an address and a caption, metadata.jsonl and metadata.csv. Documents "
+            f"of your own, also in Parquet, are packed first: mmpipe crawl pack."
         )
     _require_files(Place(root), files)
     for path in (path for path in _sample(Place(root), files) if is_pair_list(path)):

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: How a list's name ends.
 LIST_SUFFIXES = (".parquet", *(f".{kind}{packed}" for kind in ("jsonl", "csv", "tsv") for packed in ("", ".gz")))
-#: Lists that a folder is searched for beside Parquet: as Hugging Face's imagefolder names them.
-FOLDER_LIST_NAMES = ("metadata.jsonl", "metadata.csv")
 #: Rows of one shard.
 ROWS_PER_RANGE = 100_000
 #: Characters of a row's other columns that are kept, as JSON.
@@ -79,61 +77,29 @@ def is_pair_list(path: str) -> bool:
     return path.lower().endswith(LIST_SUFFIXES)
 
 
-def find_pair_lists(dump: Place) -> list[str]:
-    """Return the lists of pairs in a folder, sorted: Parquet files with an address and a caption, and `metadata.*`.
-
-    Other Parquet files, such as a crawl's columnar index, are no lists.
+def read_columns(root: Place, path: str) -> list[str]:
+    """Return the names of a list's columns that may hold an address or a caption; nested ones and bytes may not.
 
     Raises:
-        ConfigurationError: such a file cannot be read; it may still be copied.
+        ConfigurationError: the list cannot be read; it may still be copied.
     """
-    found = []
-    for path in dump.list_files():
-        is_parquet = path.lower().endswith(".parquet")
-        if (is_parquet or posixpath.basename(path) in FOLDER_LIST_NAMES) and not _find_lack(_read_names(dump, path)):
-            found.append(path)
-    return sorted(found)
-
-
-def require_pair_list(root: Place, path: str) -> None:
-    """Hold a list that somebody named to having an address and a caption.
-
-    Raises:
-        ConfigurationError: it has not, or cannot be read; the message names its columns and the names looked for.
-    """
-    names = _read_names(root, path)
-    lack = _find_lack(names)
-    if lack:
-        raise ConfigurationError(
-            f"{path} is no list of image-text pairs: none of its columns ({', '.join(names) or 'it has none'}) is "
-            f"{lack}. Rename one; columns of embedded images are not read."
-        )
-
-
-def _find_lack(names: Iterable[str]) -> str:
-    known = {name.lower() for name in names}
-    if not known & {*URL_COLUMNS, *FILE_COLUMNS}:
-        return f"an address ({', '.join((*URL_COLUMNS, *FILE_COLUMNS))})"
-    return "" if known & set(CAPTION_COLUMNS) else f"a caption ({', '.join(CAPTION_COLUMNS)})"
-
-
-def _read_names(root: Place, path: str) -> list[str]:
     try:
-        return _read_columns(root.join(path), path)
+        if path.lower().endswith(".parquet"):
+            # an address that is no text, such as an embedded image, is none
+            schema = _scan(root.join(path)).collect_schema()
+            return [name for name, dtype in schema.items() if dtype.is_nested() is False and dtype != pl.Binary]
+        with _open_text(root.join(path)) as lines:
+            return list(next(_read_objects(path, lines), None) or ())
     except (OSError, EOFError, ValueError, csv.Error, pl.exceptions.PolarsError) as error:
         raise ConfigurationError(
             f"{path} cannot be read as a list of image-text pairs: {error}. It may still be copied."
         ) from error
 
 
-def _read_columns(place: Place, path: str) -> list[str]:
-    if path.lower().endswith(".parquet"):
-        # an address that is no text, such as an embedded image, is none
-        schema = _scan(place).collect_schema()
-        return [name for name, dtype in schema.items() if dtype.is_nested() is False and dtype != pl.Binary]
-    with _open_text(place) as lines:
-        first = next(_read_objects(path, lines), None)
-    return list(first or ())
+def read_first_rows(root: Place, path: str, rows: int) -> list[ListedPair]:
+    """Return the first rows of a list, as many as it has."""
+    written = _read_rows(root.join(path), ListRange(path, 0, rows))
+    return [_understand(number, row) for number, row in enumerate(written) if row is not None]
 
 
 def cut_list(root: Place, path: str, rows: int = ROWS_PER_RANGE) -> list[ListRange]:

@@ -10,17 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError, ShardError
+from mmpipe.storage.pair_list_search import find_pair_lists, require_pair_list
 from mmpipe.storage.pair_lists import (
     MAX_METADATA_CHARS,
     ImageFiles,
     ListedPair,
     ListRange,
     cut_list,
-    find_pair_lists,
     identify_image_files,
     read_image_file,
     read_list,
-    require_pair_list,
 )
 from mmpipe.storage.places import Place
 
@@ -133,6 +132,40 @@ def test_a_named_list_without_address_or_caption_stops(tmp_path: Path, columns: 
     (tmp_path / "a.csv").write_text(",".join(columns) + "\n1,2\n")
     with pytest.raises(ConfigurationError, match=lack):
         require_pair_list(Place(str(tmp_path)), "a.csv")
+
+
+def make_documents(pages: int = 150) -> pl.DataFrame:
+    """Columns as FineWeb has them."""
+    return pl.DataFrame(
+        {
+            "text": ["A page of some length about boats. " * 40 if number % 3 else "Short." for number in range(pages)],
+            "url": [f"https://e.org/pages/{number}" for number in range(pages)],
+            "file_path": ["s3://bucket/CC-MAIN-2024-10/a.warc.gz"] * pages,
+        }
+    )
+
+
+@pytest.mark.parametrize("rows", [2, 150])
+def test_documents_with_their_url_are_no_pairs(tmp_path: Path, rows: int) -> None:
+    root, documents = Place(str(tmp_path)), make_documents().slice(1).head(rows)
+    documents.write_parquet(tmp_path / "fineweb.parquet")
+    documents.write_ndjson(tmp_path / "fineweb.jsonl")
+    assert find_pair_lists(root) == []
+    for name in ("fineweb.parquet", "fineweb.jsonl"):
+        with pytest.raises(ConfigurationError, match=rf"{name} seems to hold documents.*crawl pack \S*/{name}"):
+            require_pair_list(root, name)
+
+
+def test_pairs_with_long_texts_are_told_by_their_addresses_or_their_column(tmp_path: Path) -> None:
+    documents = make_documents()
+    (documents.with_columns(pl.col("url") + ".JPG?w=1").drop("file_path")).write_parquet(tmp_path / "dense.parquet")
+    documents.rename({"text": "caption"}).write_parquet(tmp_path / "told.parquet")
+    documents.with_columns(text=pl.lit("A boat")).write_parquet(tmp_path / "short.parquet")
+    documents.head(0).write_parquet(tmp_path / "void.parquet")
+    found = find_pair_lists(Place(str(tmp_path)))
+    assert found == ["dense.parquet", "short.parquet", "told.parquet", "void.parquet"]
+    for name in found:
+        require_pair_list(Place(str(tmp_path)), name)
 
 
 def test_pictures_are_found_beside_the_list_or_the_dump_and_nowhere_else(tmp_path: Path) -> None:
