@@ -79,9 +79,9 @@ class Arrivals:
 
     def _commit(self) -> None:
         try:
-            with self._book.keep_cache_open():
+            with self._book.keep_committing() as commit:
                 while (batch := self._arrived.get()) is not None:
-                    self._book.commit_many(batch.outcomes)
+                    commit(batch.outcomes)
                     batch.tell()
                     self._committed.put(batch.outcomes)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it

@@ -12,7 +12,7 @@ from mmpipe.tables.chat import ChatMessage
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from mmpipe.models.aiohttp_transport import HttpAnswer
+    from mmpipe.models.http_transport import HttpAnswer
     from mmpipe.tables.chat import ChatRequest
 
 

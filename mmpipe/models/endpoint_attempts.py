@@ -11,17 +11,17 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.errors import TeacherError
-from mmpipe.models.aiohttp_transport import NoConnection, NoReplyInTime, OversizedReply, encode_json
 from mmpipe.models.chat_wire import UnreadableAnswer, read_completion, read_refusal, render_request
+from mmpipe.models.http_transport import NoConnection, NoReplyInTime, OversizedReply, encode_json
 from mmpipe.models.teacher import find_schema_fault, unwrap_json
 from mmpipe.tables.chat import ChatFailure, ChatReply, FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mmpipe.models.aiohttp_transport import HttpAnswer, HttpTransport
     from mmpipe.models.chat_wire import Completion
     from mmpipe.models.endpoint_health import EndpointHealth, Patience
+    from mmpipe.models.http_transport import HttpAnswer, HttpTransport
     from mmpipe.models.prices import Prices
     from mmpipe.tables.chat import ChatRequest
 

@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from mmpipe.errors import ConfigurationError, TeacherError
-from mmpipe.models.aiohttp_transport import HttpTransport, NoConnection, NoReplyInTime, OversizedReply
 from mmpipe.models.arrivals import Arrivals
 from mmpipe.models.endpoint_attempts import Asking, RequestAttempts
 from mmpipe.models.endpoint_health import EndpointHealth, Patience
+from mmpipe.models.http_transport import HttpTransport, NoConnection, NoReplyInTime, OversizedReply
 from mmpipe.models.prices import Prices
 from mmpipe.models.rate_limits import AdaptiveLimit, find_cool_down
 from mmpipe.models.request_estimates import estimate_requests

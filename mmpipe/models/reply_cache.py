@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -10,8 +11,11 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.tables.chat import ChatReply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
+
+#: Commits replies by their keys in one transaction.
+Commit = Callable[[Sequence[tuple[str, ChatReply]]], None]
 
 #: Layout of the file; a cache of another layout is refused, never misread.
 _LAYOUT = 1
@@ -58,7 +62,8 @@ class ReplyCache:
         if not self.path.is_file():
             return found  # looking up makes no file
         with closing(self._connect()) as connection:
-            for some in _cut(keys, 500):
+            for start in range(0, len(keys), 500):
+                some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
                 rows = connection.execute(
                     "SELECT key, text, finish_reason, prompt_tokens, completion_tokens, attempts "  # noqa: S608 - marks only
@@ -71,10 +76,13 @@ class ReplyCache:
         return found
 
     @contextmanager
-    def keep_open(self) -> Iterator[None]:
-        """Hold the file open while many replies come: whoever closes it last writes its log back, which takes long."""
-        with closing(self._connect()):
-            yield
+    def keep_open(self) -> Iterator[Commit]:
+        """Yield a function that commits as `put_many` does, on one connection; it is of the thread that enters here.
+
+        Opening the file takes longer than a commit, and whoever closes it last writes its log back.
+        """
+        with closing(self._connect()) as connection:
+            yield lambda replies: _insert(connection, replies)
 
     def put(self, key: str, reply: ChatReply) -> None:
         """Commit one reply; a key that is there already keeps its first reply."""
@@ -82,20 +90,20 @@ class ReplyCache:
 
     def put_many(self, replies: Sequence[tuple[str, ChatReply]]) -> None:
         """Commit replies in one transaction: all are there after, or none."""
-        rows = [
-            (key, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.attempts)
-            for key, reply in replies
-        ]
         with closing(self._connect()) as connection:
-            # takes the lock of writing at once: a lock asked for later can be refused without any wait
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", rows)
-            connection.execute("COMMIT")
+            _insert(connection, replies)
 
     def __len__(self) -> int:
         with closing(self._connect()) as connection:
             return int(connection.execute("SELECT count(*) FROM replies").fetchone()[0])
 
 
-def _cut(keys: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [keys[start : start + size] for start in range(0, len(keys), size)]
+def _insert(connection: sqlite3.Connection, replies: Sequence[tuple[str, ChatReply]]) -> None:
+    rows = [
+        (key, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.attempts)
+        for key, reply in replies
+    ]
+    # takes the lock of writing at once: a lock asked for later can be refused without any wait
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.execute("COMMIT")

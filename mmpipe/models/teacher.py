@@ -6,15 +6,14 @@ import json
 import logging
 import re
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.tables.chat import ChatFailure, ChatReply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jsonschema.protocols import Validator
 
@@ -83,18 +82,23 @@ class RequestBook:
 
     def commit(self, key: str, outcome: ChatReply | ChatFailure) -> None:
         """Commit the reply to one open request to the cache, from whatever thread; a failure is never stored."""
-        self.commit_many([(key, outcome)])
+        if self._cache is not None and isinstance(outcome, ChatReply):
+            self._cache.put(key, outcome)
 
-    def commit_many(self, outcomes: Sequence[tuple[str, ChatReply | ChatFailure]]) -> None:
-        """Commit the replies among outcomes of open requests to the cache, in one transaction, from whatever thread."""
-        if self._cache is not None:
-            replies = [(key, outcome) for key, outcome in outcomes if isinstance(outcome, ChatReply)]
-            if replies:
-                self._cache.put_many(replies)
+    @contextmanager
+    def keep_committing(self) -> Iterator[Callable[[Sequence[tuple[str, ChatReply | ChatFailure]]], None]]:
+        """Yield a function that commits the replies among outcomes in one transaction, in the thread that enters."""
+        if self._cache is None:
+            yield lambda _: None
+            return
+        with self._cache.keep_open() as put_many:
 
-    def keep_cache_open(self) -> AbstractContextManager[None]:
-        """Return a context within which commits are quick."""
-        return nullcontext() if self._cache is None else self._cache.keep_open()
+            def commit(outcomes: Sequence[tuple[str, ChatReply | ChatFailure]]) -> None:
+                replies = [(key, outcome) for key, outcome in outcomes if isinstance(outcome, ChatReply)]
+                if replies:
+                    put_many(replies)
+
+            yield commit
 
     def yield_in_order(
         self, arrivals: Iterable[tuple[str, ChatReply | ChatFailure]]

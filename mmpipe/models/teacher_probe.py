@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.errors import WeightsNotFound, name_nearest
-from mmpipe.models.aiohttp_transport import HttpTransport, NoConnection, NoReplyInTime, OversizedReply
 from mmpipe.models.gguf_weights import EMBEDDED
+from mmpipe.models.http_transport import HttpTransport, NoConnection, NoReplyInTime, OversizedReply
 from mmpipe.models.hub_weights import find_local
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mmpipe.tables.chat import ChatRequest
 
 #: Candidates looked at before a full sort is paid for; they hold the nucleus of a sharp distribution.
@@ -66,39 +68,53 @@ class DrawTokens:
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return scores (batch, vocabulary) with all but the drawn token at minus infinity."""
-        import torch
+        self._prompt_width = input_ids.shape[1] if self._prompt_width is None else self._prompt_width
+        written = input_ids[:, self._prompt_width :]
+        step, self._step = self._step, self._step + 1
+        return choose_tokens(self._rows, [step] * len(self._rows), written, scores)
 
-        if any(row.is_penalized for row in self._rows):
-            self._prompt_width = input_ids.shape[1] if self._prompt_width is None else self._prompt_width
-            scores = self._penalize(input_ids[:, self._prompt_width :], scores)
-        hot = [place for place, row in enumerate(self._rows) if row.temperature > 0]
-        if not hot:
-            return scores
-        temperatures = torch.tensor([self._rows[place].temperature for place in hot], device=scores.device)
-        top_p = torch.tensor([self._rows[place].top_p for place in hot], device=scores.device)
-        uniforms = torch.stack([self._rows[place].uniforms[self._step] for place in hot]).to(scores.device)
-        self._step += 1
-        logits = scores[hot].float() / temperatures[:, None]
-        for place, row in enumerate(hot):
-            if 0 < self._rows[row].top_k < logits.shape[1]:
-                logits[place] = keep_likeliest(logits[place], self._rows[row].top_k)
-        drawn = draw_tokens(logits, top_p, uniforms)
-        only = torch.full_like(scores[hot], float("-inf"))
-        only.scatter_(1, drawn[:, None], 0.0)
-        scores[hot] = only
+
+def choose_tokens(rows: Sequence[Draws], steps: Sequence[int], written: Sequence[Any], scores: Any) -> Any:
+    """Return scores (rows, vocabulary) with all but the drawn token at minus infinity; a greedy row keeps all.
+
+    Args:
+        rows: how each draws.
+        steps: which token of its reply each draws, from 0.
+        written: tensor of the tokens of each reply so far.
+        scores: logits (rows, vocabulary).
+    """
+    import torch
+
+    if any(row.is_penalized for row in rows):
+        scores = _penalize(rows, written, scores)
+    hot = [place for place, row in enumerate(rows) if row.temperature > 0]
+    if not hot:
         return scores
+    temperatures = torch.tensor([rows[place].temperature for place in hot], device=scores.device)
+    top_p = torch.tensor([rows[place].top_p for place in hot], device=scores.device)
+    uniforms = torch.stack([rows[place].uniforms[steps[place]] for place in hot]).to(scores.device)
+    logits = scores[hot].float() / temperatures[:, None]
+    for place, row in enumerate(hot):
+        if 0 < rows[row].top_k < logits.shape[1]:
+            logits[place] = keep_likeliest(logits[place], rows[row].top_k)
+    drawn = draw_tokens(logits, top_p, uniforms)
+    only = torch.full_like(scores[hot], float("-inf"))
+    only.scatter_(1, drawn[:, None], 0.0)
+    scores[hot] = only
+    return scores
 
-    def _penalize(self, written: Any, scores: Any) -> Any:
-        """Return scores less the penalties of the tokens in `written` (batch, tokens of the replies so far)."""
-        import torch
 
-        scores = scores.clone()
-        for place, row in enumerate(self._rows):
-            if row.is_penalized and written.shape[1]:
-                tokens, counts = torch.unique(written[place], return_counts=True)
-                penalty = row.presence_penalty + row.frequency_penalty * counts.to(scores.dtype)
-                scores[place, tokens] -= penalty
-        return scores
+def _penalize(rows: Sequence[Draws], written: Sequence[Any], scores: Any) -> Any:
+    """Return scores less the penalties of the tokens of the replies so far."""
+    import torch
+
+    scores = scores.clone()
+    for place, row in enumerate(rows):
+        if row.is_penalized and len(written[place]):
+            tokens, counts = torch.unique(written[place], return_counts=True)
+            penalty = row.presence_penalty + row.frequency_penalty * counts.to(scores.dtype)
+            scores[place, tokens] -= penalty
+    return scores
 
 
 def keep_likeliest(logits: Any, count: int) -> Any:

@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mmpipe.models.endpoint_attempts import read_retry_after
 from mmpipe.models.endpoint_health import Patience
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.prices import Prices
-from mmpipe.models.reply_cache import ReplyCache
+from mmpipe.models.reply_cache import Commit, ReplyCache
 from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatReply, ChatRequest, Sampling
 from mmpipe_tests.models.chat_server import Answer, serve
 
@@ -312,8 +313,12 @@ def test_a_text_that_must_be_whole_is_asked_again_once_with_more_tokens() -> Non
 
 def test_a_cache_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     class Full(ReplyCache):
-        def put_many(self, replies: object) -> None:
-            raise OSError("no space left")
+        @contextmanager
+        def keep_open(self) -> Iterator[Commit]:
+            def refuse(replies: object) -> None:
+                raise OSError("no space left")
+
+            yield refuse
 
     with (
         serve(lambda *_: Answer(delay_s=0.02)) as server,
@@ -321,3 +326,20 @@ def test_a_cache_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     ):
         answer(server.url, ask(*map(str, range(200))), cache=Full(tmp_path / "r.sqlite"))
     assert server.asked.total() < 50
+
+
+def test_a_fork_of_a_process_that_has_asked_says_why_it_cannot(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    with serve(lambda *_: Answer()) as server:
+        (outcome,) = answer(server.url, ask("one"))
+        assert isinstance(outcome, ChatReply)
+        child = os.fork()
+        if child == 0:
+            try:
+                answer(server.url, ask("two"))
+            except TeacherError as error:
+                told.write_text(str(error))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+    assert "fork of a process that has asked an endpoint" in told.read_text()

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from mmpipe.errors import TeacherError
-from mmpipe.models.aiohttp_transport import find_proxy
 from mmpipe.models.endpoint_health import Patience
 from mmpipe.models.endpoint_teacher import EndpointTeacher
+from mmpipe.models.http_transport import find_proxy
 from mmpipe.models.prices import Prices
 from mmpipe.models.reply_cache import ReplyCache
 from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatReply, ChatRequest, ImagePart, Sampling
