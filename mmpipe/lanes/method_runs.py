@@ -224,28 +224,6 @@ def run_tiny_gsm(run: MethodRun) -> Synthesis:
     ).synthesis  # fmt: skip
 
 
-def open_case2code(_: str) -> Any:
-    """Return the settings of Case2Code."""
-    from mmpipe.synthesis.case2code import Case2CodeSettings
-
-    return Case2CodeSettings()
-
-
-def run_case2code(run: MethodRun) -> Synthesis:
-    """Show cases of functions: those of a file, or those found in documents."""
-    from mmpipe.synthesis.case2code import find_function_table, make_case2code
-
-    if not run.entry.files:
-        functions = run.choose(find_function_table(run.rows), "function_id")
-        return make_case2code(functions, run.teacher, run.open_runner(), run.settings).synthesis
-    functions = run.read_file("functions", "function_id", "code").with_columns(doc_id="function_id")
-    made = make_case2code(functions, run.teacher, run.open_runner(), run.settings).synthesis
-    # they come from no document
-    element = pl.element().struct
-    parents = pl.struct(table=pl.lit("functions"), id=element.field("id"))
-    return replace(made, frame=made.frame.with_columns(pl.col("parents").list.eval(parents)))
-
-
 def open_api_rows(_: str) -> Any:
     """Return the settings of API rows."""
     from mmpipe.synthesis.api_rows import ApiRowSettings
@@ -312,31 +290,6 @@ def run_flan(run: MethodRun) -> Synthesis:
     made = render_task(rows, run.beside["task"], run.settings, count_tokens=run.open_counter()).synthesis
     # the task stands in `parents`
     return replace(made, frame=made.frame.with_columns(dump=pl.lit(run.dump)))
-
-
-def open_code_translation(_: str) -> Any:
-    """Return the settings of code translation."""
-    from mmpipe.synthesis.code_translation import CodeTranslationSettings
-
-    return CodeTranslationSettings()
-
-
-def run_code_translation(run: MethodRun) -> Synthesis:
-    """Have the queries of a file translated, with pairs of another as examples."""
-    from mmpipe.synthesis.code_pairs import PairStore
-    from mmpipe.synthesis.code_translation import make_code_translations
-
-    label = run.entry.files["pairs"].list
-    pairs = identify_rows(
-        read_records(run.entry.files["pairs"]), "pair_id", "source", "target", file=label, dump=run.dump
-    )
-    queries = run.read_file("queries", "query_id", "source")
-    if "inputs" not in queries.columns:
-        queries = queries.with_columns(inputs=pl.lit([], dtype=pl.List(pl.String)))
-    if "reference" not in queries.columns:
-        queries = queries.with_columns(reference=pl.lit(None, dtype=pl.String))
-    runner = run.open_runner() if run.settings.requires_run else None
-    return make_code_translations(queries, PairStore(pairs), run.teacher, runner, run.settings).synthesis
 
 
 def make_flan_extra() -> dict[str, Any]:

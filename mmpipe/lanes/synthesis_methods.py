@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS, SynthesisMethod, name_method
-from mmpipe.lanes import flan_methods, method_runs, picture_methods, text_methods
+from mmpipe.lanes import code_methods, flan_methods, method_runs, picture_methods, text_methods
 from mmpipe.lanes.method_runs import MethodRun
 from mmpipe.lanes.synthesis_inputs import read_options, refuse, seed_settings
 from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
@@ -183,7 +183,7 @@ FILE_METHODS: Mapping[str, FileMethod] = {
     "raft": FileMethod(method_runs.open_raft, method_runs.run_raft, "documents", counts_tokens=True),
     "reasoning_rows": FileMethod(method_runs.open_chains, method_runs.run_chains, extra=_MOST),
     "tiny_gsm": FileMethod(method_runs.open_tiny_gsm, method_runs.run_tiny_gsm, extra=_MOST),
-    "case2code": FileMethod(method_runs.open_case2code, method_runs.run_case2code, "python", _MOST),
+    "case2code": FileMethod(code_methods.open_case2code, code_methods.run_case2code, "python", _MOST),
     "api_rows": FileMethod(method_runs.open_api_rows, method_runs.run_api_rows),
     "tool_plans": FileMethod(
         method_runs.open_tool_plans,
@@ -206,7 +206,7 @@ FILE_METHODS: Mapping[str, FileMethod] = {
         check_entry=flan_methods.check_mixture,
         counts_tokens=True,
     ),
-    "code_translation": FileMethod(method_runs.open_code_translation, method_runs.run_code_translation, extra=_MOST),
+    "code_translation": FileMethod(code_methods.open_code_translation, code_methods.run_code_translation, extra=_MOST),
     "thought_trees": FileMethod(text_methods.open_trees, text_methods.run_trees, extra=_MOST),
     "star": FileMethod(
         text_methods.open_star, text_methods.run_star, extra={**_MOST, "round": int}, check=text_methods.check_counts

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,8 +19,10 @@ import polars as pl
 from mmpipe.errors import ConfigurationError
 from mmpipe.synthesis.case_templates import Case, render_cases
 from mmpipe.synthesis.drafts import Parent, Planned
+from mmpipe.synthesis.joined_syntheses import join_syntheses
 from mmpipe.synthesis.judged_drafts import Accepted, Refused, judge_drafts
 from mmpipe.synthesis.prompts import Prompt
+from mmpipe.synthesis.python_functions import find_functions
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.programs import make_python_program
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 
 METHOD = "case2code"
 
-#: Why a function's inputs are refused, in the order looked for.
+#: Why a function goes, in the order looked for; of the first two no inputs are asked for.
 REASONS = (
+    "unusable_function",
+    "function_too_long",
     "count_mismatch",
     "input_not_literal",
     "repeated_input",
@@ -123,42 +127,8 @@ class Case2CodeSettings:
             raise ConfigurationError(f"case2code shows from 2 to {self.inputs} cases, not {self.shown}.")
 
 
-def find_functions(source: str) -> list[str]:
-    """Return the functions of a Python source that Case2Code can use, each as its text.
-
-    A function stands at the top level, takes arguments, returns a value, and neither imports nor is decorated, awaited
-    or a generator. What is not Python has none.
-    """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    found = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and _is_usable(node):
-            segment = ast.get_source_segment(source, node)
-            if segment is not None:
-                found.append(segment)
-    return found
-
-
-def find_function_table(documents: pl.DataFrame) -> pl.DataFrame:
-    """Return the usable functions of Python documents: function_id, dump, doc_id, code; equal functions stand once.
-
-    Args:
-        documents: columns doc_id, dump, text.
-    """
-    rows = [
-        {"function_id": make_id(METHOD, code), "dump": row["dump"], "doc_id": row["doc_id"], "code": code}
-        for row in documents.select("doc_id", "dump", "text").sort("doc_id").rows(named=True)
-        for code in find_functions(row["text"])
-    ]
-    schema = {"function_id": pl.String, "dump": pl.String, "doc_id": pl.String, "code": pl.String}
-    return pl.DataFrame(rows, schema=schema).unique("function_id", keep="first", maintain_order=True)
-
-
 def plan_case2code(functions: pl.DataFrame, settings: Case2CodeSettings) -> list[Planned]:
-    """Return one plan per function, in their order; functions longer than `code_characters` are left out.
+    """Return one plan per function, in their order.
 
     Args:
         functions: columns function_id, dump, doc_id, code (what `find_function_table` returned).
@@ -193,7 +163,6 @@ def plan_case2code(functions: pl.DataFrame, settings: Case2CodeSettings) -> list
             parents=(Parent("deduped_corpus", row["doc_id"]),),
         )
         for row in functions.rows(named=True)
-        if len(row["code"]) <= settings.code_characters
     ]
 
 
@@ -203,7 +172,7 @@ def make_case2code(
     """Return rows that ask for a function by its cases; details hold all cases and which were shown.
 
     Args:
-        functions: columns function_id, dump, doc_id, code.
+        functions: columns function_id, dump, doc_id, code; of one that cannot be used nobody is asked for inputs.
         teacher: who writes inputs.
         runner: who runs them; each input runs twice, each time in a fresh process.
         settings: how.
@@ -230,19 +199,21 @@ def make_case2code(
             for (plan, _), inputs in zip(replies, read, strict=True)
         ]
 
-    planned = plan_case2code(functions, settings)
-    return judge_drafts(planned, teacher, judge, details_schema=DETAILS_SCHEMA, attempts=settings.attempts)
+    faults = [_find_unusable(code or "", settings) for code in functions.get_column("code")]
+    checked = functions.with_columns(pl.Series("fault", faults, dtype=pl.String))
+    usable, unusable = checked.filter(pl.col("fault") == ""), checked.filter(pl.col("fault") != "")
+    planned = plan_case2code(usable, settings)
+    made = judge_drafts(planned, teacher, judge, details_schema=DETAILS_SCHEMA, attempts=settings.attempts)
+    unasked = unusable.select(id="function_id", text=pl.col("code").fill_null(""), reason="fault")
+    synthesis = join_syntheses([made.synthesis], unasked)
+    return replace(made, synthesis=synthesis, candidates=pl.concat([unasked, made.candidates]))
 
 
-def _is_usable(node: ast.FunctionDef) -> bool:
-    arguments = node.args
-    has_arguments = bool(arguments.posonlyargs or arguments.args or arguments.kwonlyargs or arguments.vararg)
-    returns = False
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Import | ast.ImportFrom | ast.Yield | ast.YieldFrom | ast.Await):
-            return False
-        returns = returns or (isinstance(inner, ast.Return) and inner.value is not None)
-    return has_arguments and returns and not node.decorator_list
+def _find_unusable(code: str, settings: Case2CodeSettings) -> str:
+    if len(code) > settings.code_characters:
+        return "function_too_long"
+    # one function and nothing beside it: what else stands there would be missing in the row, or import
+    return "" if [found.strip() for found in find_functions(code)] == [code.strip()] else "unusable_function"
 
 
 def _name_function(code: str) -> str:

@@ -2,62 +2,46 @@
 
 Bhattarai et al. 2024, "Enhancing Code Translation in Language Models with Few-Shot Learning via Retrieval-Augmented
 Generation" (arXiv 2407.19619): pairs embedded, the most like by cosine as one, two or three examples, CodeBLEU against
-a reference where there is one. Compiling and running both sides is "Fortran2CPP" (arXiv 2412.19770).
+a reference where there is one. Both sides are compiled and run by `code_runs`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from mmpipe.errors import ConfigurationError
-from mmpipe.synthesis.code_pairs import is_fixed_form
+from mmpipe.synthesis.code_runs import COMPILERS, Build, build_and_run, find_compilers, outputs_agree
 from mmpipe.synthesis.drafts import Parent, Planned
+from mmpipe.synthesis.joined_syntheses import join_syntheses
 from mmpipe.synthesis.judged_drafts import Accepted, Refused, judge_drafts
 from mmpipe.synthesis.prompts import Prompt
+from mmpipe.synthesis.row_account import CANDIDATES_SCHEMA
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
-from mmpipe.tables.programs import Program, ProgramLimits, ProgramRun
 
 if TYPE_CHECKING:
     from mmpipe.synthesis.code_pairs import FoundPair, PairStore
     from mmpipe.synthesis.row_account import Judged
     from mmpipe.tables.chat import Teacher
-    from mmpipe.tables.programs import ProgramRunner
+    from mmpipe.tables.programs import ProgramLimits, ProgramRunner
 
 METHOD = "code_translation"
 
-#: Why a translation goes. `source_…`: the query itself does not compile or run, so nothing can be said of it.
+#: Why a translation goes. `source_…`: the query itself does not compile, run or print, so nothing could be said of a
+#: translation, and nobody is asked for one.
 REASONS = (
     "no_code",
     "source_does_not_compile",
     "source_does_not_run",
+    "source_prints_nothing",
     "does_not_compile",
     "does_not_run",
     "outputs_differ",
-)
-
-#: Compilers by language; the last argument is the source file.
-COMPILERS = {
-    "fortran": ("/usr/bin/gfortran", "-O1", "-o", "program", "source.f90"),
-    "cpp": ("/usr/bin/g++", "-std=c++17", "-O1", "-o", "program", "source.cpp"),
-}
-
-#: A compiler starts its own processes and writes; templates may take memory.
-COMPILE_LIMITS = ProgramLimits(
-    cpu_seconds=20,
-    wall_seconds=120,
-    memory_bytes=2 << 30,
-    processes=16,
-    disk_bytes=64 << 20,
-    open_files=256,
-    output_bytes=1 << 20,
 )
 
 PROMPT = Prompt(
@@ -77,7 +61,6 @@ DETAILS_SCHEMA = {
 }
 
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[edED][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,17 +88,6 @@ class CodeTranslationSettings:
     attempts: int = 1
     run_limits: ProgramLimits | None = None
     seed: int = 0
-
-
-def find_compilers(runner: ProgramRunner) -> dict[str, str]:
-    """Return the first line of what each compiler says of itself, by language; those that are absent are left out."""
-    programs = [Program(argv=(compiler[0], "--version"), limits=COMPILE_LIMITS) for compiler in COMPILERS.values()]
-    runs = runner.run_all(programs)
-    return {
-        language: run.stdout.decode("utf-8", "replace").partition("\n")[0]
-        for language, run in zip(COMPILERS, runs, strict=True)
-        if run.status == "ok"
-    }
 
 
 def make_code_translations(
@@ -150,72 +122,66 @@ def make_code_translations(
                 "code_translation.requires_run to false: rows then say `unverified`."
             )
     rows = {make_id(METHOD, row["query_id"], settings.shots): row for row in queries.rows(named=True)}
-    shown = {number: store.find(row["query_id"], row["source"], settings.shots) for number, row in rows.items()}
-    planned = [_plan(number, row, shown[number], settings) for number, row in rows.items()]
-    verified: dict[str, tuple[str, list[ProgramRun]]] = {}
+    wanted, faults = _run_sources(rows, runner, settings)
+    shown = {
+        number: store.find(row["query_id"], row["source"], settings.shots)
+        for number, row in rows.items()
+        if number not in faults
+    }
+    planned = [_plan(number, rows[number], examples, settings) for number, examples in shown.items()]
 
     def judge(replies: Sequence[tuple[Planned, Mapping[str, Any]]]) -> list[Accepted | Refused]:
+        numbers = [plan.instruction_id for plan, _ in replies]
+        codes = [read_code(str(reply["translation"])) for _, reply in replies]
+        jobs = {number: code for number, code in zip(numbers, codes, strict=True) if code is not None}
+        made: dict[str, Build] = {}
+        if settings.requires_run and runner is not None:
+            listed = [(code, list_inputs(rows[number])) for number, code in jobs.items()]
+            made = dict(zip(jobs, build_and_run(runner, "cpp", listed, settings.run_limits), strict=True))
         judged: list[Accepted | Refused] = []
-        for plan, reply in replies:
-            number, code = plan.instruction_id, read_code(str(reply["translation"]))
+        for number, code in zip(numbers, codes, strict=True):
             if code is None:
                 judged.append(Refused("no_code"))
                 continue
-            row = rows[number]
-            inputs = list(row["inputs"] or []) or [""]
-            fault = None
-            if settings.requires_run and runner is not None:
-                if number not in verified:
-                    verified[number] = build_and_run(runner, "fortran", row["source"], inputs, settings)
-                translate = partial(build_and_run, runner, "cpp", code, inputs, settings)
-                fault = _compare(verified[number], translate, settings)
-            judged.append(fault or _accept(row, code, shown[number], store, inputs, settings, measure_code_bleu))
+            fault = _compare(wanted[number], made[number], settings) if number in made else None
+            judged.append(fault or _accept(rows[number], code, shown[number], store, settings, measure_code_bleu))
         return judged
 
-    return judge_drafts(planned, teacher, judge, details_schema=DETAILS_SCHEMA, attempts=settings.attempts)
+    made = judge_drafts(planned, teacher, judge, details_schema=DETAILS_SCHEMA, attempts=settings.attempts)
+    unasked = [{"id": number, "text": fault.detail, "reason": fault.reason} for number, fault in faults.items()]
+    candidates = pl.DataFrame(unasked, schema=CANDIDATES_SCHEMA)
+    synthesis = join_syntheses([made.synthesis], candidates)
+    return replace(made, synthesis=synthesis, candidates=pl.concat([candidates, made.candidates]))
 
 
-def build_and_run(
-    runner: ProgramRunner, language: str, source: str, inputs: Sequence[str], settings: CodeTranslationSettings
-) -> tuple[str, list[ProgramRun]]:
-    """Return ("", one run per input) of a program compiled behind walls, or (what the compiler said, [])."""
-    compiler = COMPILERS[language]
-    form = ("-ffixed-form",) if language == "fortran" and is_fixed_form(source) else ()
-    program = Program(
-        argv=(*compiler[:1], *form, *compiler[1:]),
-        files={compiler[-1]: source.encode("utf-8", "replace")},
-        collect=("program",),
-        limits=COMPILE_LIMITS,
-    )
-    built = runner.run_all([program])[0]
-    if built.status != "ok" or "program" not in built.collected:
-        return (built.stderr.decode("utf-8", "replace") or built.detail or built.status)[:2000], []
-    limits = settings.run_limits
-    runs = [
-        Program(argv=("./program",), files=built.collected, stdin=text.encode("utf-8", "replace"), limits=limits)
-        for text in inputs
-    ]
-    return "", runner.run_all(runs)
+def list_inputs(row: Mapping[str, Any]) -> list[str]:
+    """Return the standard inputs of a query: an empty one where it names none."""
+    return list(row["inputs"] or []) or [""]
 
 
-def outputs_agree(one: str, other: str, *, relative: float = 1e-5, absolute: float = 1e-8) -> bool:
-    """Return whether two outputs have the same words and, within the tolerance, the same numbers, in order.
+def _run_sources(
+    rows: Mapping[str, Mapping[str, Any]], runner: ProgramRunner | None, settings: CodeTranslationSettings
+) -> tuple[dict[str, Build], dict[str, Refused]]:
+    """Return what became of each query's own program, and why nothing could be said of a translation of it.
 
-    White space does not count, for Fortran and C++ set it in their own ways; `1.5D+00` is a number, and `T` or `F` are
-    not C++'s 1 or 0.
+    It is known before a teacher is paid.
     """
-    first, second = one.split(), other.split()
-    if len(first) != len(second):
-        return False
-    for said, wanted in zip(first, second, strict=True):
-        numbers = [_NUMBER.fullmatch(word) is not None for word in (said, wanted)]
-        if all(numbers):
-            values = [float(word.replace("D", "e").replace("d", "e")) for word in (said, wanted)]
-            if not math.isclose(*values, rel_tol=relative, abs_tol=absolute):
-                return False
-        elif said.casefold() != wanted.casefold():
-            return False
-    return True
+    if not settings.requires_run or runner is None:
+        return {}, {}
+    jobs = [(row["source"] or "", list_inputs(row)) for row in rows.values()]
+    built = dict(zip(rows, build_and_run(runner, "fortran", jobs, settings.run_limits), strict=True))
+    faults = {number: fault for number, build in built.items() if (fault := _find_source_fault(build)) is not None}
+    return built, faults
+
+
+def _find_source_fault(build: Build) -> Refused | None:
+    if build.said:
+        return Refused("source_does_not_compile", build.said)
+    failed = next((run for run in build.runs if run.status != "ok"), None)
+    if failed is not None:
+        return Refused("source_does_not_run", failed.status)
+    # whatever prints nothing would agree with it
+    return None if any(run.stdout.strip() for run in build.runs) else Refused("source_prints_nothing")
 
 
 def read_code(text: str) -> str | None:
@@ -256,21 +222,10 @@ def _plan(
     )
 
 
-def _compare(
-    wanted: tuple[str, list[ProgramRun]],
-    translate: Callable[[], tuple[str, list[ProgramRun]]],
-    settings: CodeTranslationSettings,
-) -> Refused | None:
-    said, runs = wanted
-    if said:
-        return Refused("source_does_not_compile", said)
-    failed = next((run for run in runs if run.status != "ok"), None)
-    if failed is not None:
-        return Refused("source_does_not_run", failed.status)
-    said, ours = translate()
-    if said:
-        return Refused("does_not_compile", said)
-    for run, other in zip(ours, runs, strict=True):
+def _compare(wanted: Build, made: Build, settings: CodeTranslationSettings) -> Refused | None:
+    if made.said:
+        return Refused("does_not_compile", made.said)
+    for run, other in zip(made.runs, wanted.runs, strict=True):
         if run.status != "ok":
             return Refused("does_not_run", run.status)
         texts = [one.stdout.decode("utf-8", "replace") for one in (run, other)]
@@ -284,7 +239,6 @@ def _accept(
     code: str,
     examples: Sequence[FoundPair],
     store: PairStore,
-    inputs: Sequence[str],
     settings: CodeTranslationSettings,
     measure_code_bleu: Callable[[str, str], float] | None,
 ) -> Accepted:
@@ -298,7 +252,7 @@ def _accept(
             "index_digest": store.digest,
             "examples": [{"pair_id": pair.pair_id, "similarity": pair.similarity} for pair in examples],
             "verification": "same_output" if settings.requires_run else "unverified",
-            "runs": len(inputs) if settings.requires_run else 0,
+            "runs": len(list_inputs(row)) if settings.requires_run else 0,
             "code_bleu": measure_code_bleu(code, reference) if has_score and measure_code_bleu else None,
         },
     )

@@ -5,7 +5,6 @@ LLaVA (Liu et al. 2023, section 3): the teacher reads captions and boxes, and mu
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from mmpipe.synthesis.drafts import Planned
 from mmpipe.synthesis.grounding import list_words
 from mmpipe.synthesis.judged_drafts import judge_drafts
 from mmpipe.synthesis.reply_guards import is_refusal
+from mmpipe.synthesis.row_account import write_details
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 
@@ -143,12 +143,6 @@ def make_turns(pairs: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         for pair in pairs
         for role, part in (("user", "question"), ("assistant", "answer"))
     ]
-
-
-def write_details(details: Mapping[str, Any]) -> str:
-    """Return what a method alone knows of a row as the column `details` holds it: canonical JSON without nulls."""
-    known = {name: value for name, value in details.items() if value is not None}
-    return json.dumps(known, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def find_leak(text: str, evidence: str) -> str:

@@ -18,7 +18,7 @@ from mmpipe.synthesis.answer_checks import VERSION, AnswerCheck
 from mmpipe.synthesis.drafts import Parent, Spent, Synthesis, describe_sampling, make_seed, sort_counts
 from mmpipe.synthesis.problems import Problem, read_problems
 from mmpipe.synthesis.prompts import Prompt
-from mmpipe.synthesis.row_account import CANDIDATES_SCHEMA, Judged, RowAccount, read_text
+from mmpipe.synthesis.row_account import CANDIDATES_SCHEMA, Judged, RowAccount, read_text, write_details
 from mmpipe.synthesis.solution_parts import normalize_solution
 from mmpipe.synthesis.star import DIRECT
 from mmpipe.tables.chat import ChatRequest, Sampling
@@ -223,18 +223,15 @@ def improve(samples: pl.DataFrame, settings: RestSettings, threshold: float) -> 
         if faults[row["sample_id"]]
     ]
     counts = sort_counts(Counter(candidate["reason"] for candidate in refused))
-    made = [_make_row(row) for row in rows]
+    told = ("sample_id", "problem_id", "grow_step", "reward", "reward_name")
+    details = [{"threshold": threshold} | {name: row[name] for name in told} for row in rows]
+    made = [_make_row(row) | {"details": write_details(one)} for row, one in zip(rows, details, strict=True)]
     frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(made, schema=SYNTHESIZED_INSTRUCTIONS.schema))
-    details = [
-        {"instruction_id": row["sample_id"], "threshold": threshold}
-        | {name: row[name] for name in ("sample_id", "problem_id", "grow_step", "reward", "reward_name")}
-        for row in rows
-    ]
     candidates = pl.DataFrame(refused, schema=CANDIDATES_SCHEMA)
     return Judged(
         Synthesis(frame, samples.height, counts, counts, Spent(), candidates),
         candidates,
-        pl.DataFrame(details, schema=DETAILS_SCHEMA),
+        pl.DataFrame([{"instruction_id": one["sample_id"], **one} for one in details], schema=DETAILS_SCHEMA),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ class Judged:
     """What a method made and what it refused.
 
     Attributes:
-        synthesis: rows of SYNTHESIZED_INSTRUCTIONS; planned = rows + sum of `rejected`.
+        synthesis: rows of SYNTHESIZED_INSTRUCTIONS, with their details as JSON; planned = rows + sum of `rejected`.
         candidates: one row per refused candidate, `CANDIDATES_SCHEMA`; as many as `rejected` says; the same frame as
             the synthesis's own.
         details: what the method alone knows of its rows (key `instruction_id`); its columns are the method's.
@@ -111,8 +112,10 @@ class RowAccount:
         self.spent.join(made.spent)
 
     def close(self, details_schema: pl.Schema) -> Judged:
-        """Return the account."""
-        frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(self.rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
+        """Return the account; what a row's details say stands in its column `details` too, as JSON."""
+        details = pl.DataFrame(self.details, schema=details_schema)
+        rows = [{**row, **told} for row, told in zip(self.rows, _tell_details(self.rows, details), strict=True)]
+        frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
         rejected = Counter(candidate["reason"] for candidate in self.refused)
         candidates = pl.DataFrame(self.refused, schema=CANDIDATES_SCHEMA)
         synthesis = Synthesis(
@@ -123,7 +126,22 @@ class RowAccount:
             self.spent,
             candidates,
         )
-        return Judged(synthesis, candidates, pl.DataFrame(self.details, schema=details_schema))
+        return Judged(synthesis, candidates, details)
+
+
+def _tell_details(rows: Sequence[Mapping[str, Any]], details: pl.DataFrame) -> list[dict[str, str]]:
+    """Return the column `details` of each row; nothing for one that has none."""
+    known = {told.pop("instruction_id"): told for told in details.to_dicts()}
+    return [
+        {"details": write_details(known[row["instruction_id"]])} if row["instruction_id"] in known else {}
+        for row in rows
+    ]
+
+
+def write_details(details: Mapping[str, Any]) -> str:
+    """Return what a method alone knows of a row as the column `details` holds it: canonical JSON without nulls."""
+    known = {name: value for name, value in details.items() if value is not None}
+    return json.dumps(known, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def read_text(outcome: ChatReply | ChatFailure) -> tuple[str, str]:

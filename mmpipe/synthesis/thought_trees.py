@@ -51,6 +51,7 @@ NODES_SCHEMA = pl.Schema(
         "status": pl.String(),
     }
 )
+#: What a row tells of its tree: the path that was taken, and every node, also those that led nowhere.
 DETAILS_SCHEMA = pl.Schema(
     {
         "instruction_id": pl.String(),
@@ -58,7 +59,7 @@ DETAILS_SCHEMA = pl.Schema(
         "path": pl.List(pl.String),
         "rationale": pl.String(),
         "answer": pl.String(),
-        "nodes": pl.Int64(),
+        "nodes": pl.List(pl.Struct({name: NODES_SCHEMA[name] for name in NODES_SCHEMA if name != "problem_id"})),
     }
 )
 
@@ -154,8 +155,11 @@ def grow_trees(problems: pl.DataFrame, teacher: Teacher, settings: TreeSettings)
     for depth in range(1, settings.depth + 1):
         fresh = _propose(trees, depth, teacher, settings, account)
         _value(fresh, teacher, settings, account)
+        by_tree: dict[int, list[_Node]] = {}
+        for owner, node in fresh:
+            by_tree.setdefault(id(owner), []).append(node)
         for tree in trees:
-            _choose_frontier(tree, [node for owner, node in fresh if owner is tree], depth, settings)
+            _choose_frontier(tree, by_tree.get(id(tree), []), depth, settings)
     for tree in trees:
         _settle(tree, teacher.name, settings, account)
     rows = [_describe(tree.problem, node) for tree in trees for node in tree.nodes]
@@ -254,14 +258,15 @@ def _settle(tree: _Tree, teacher: str, settings: TreeSettings, account: RowAccou
     row_id = make_id(METHOD, problem.problem_id)
     finals = [node for node in tree.nodes if node.status == "final"]
     if not finals:
-        account.refuse(row_id, "", _name_reason(tree), was_asked=False)
+        account.refuse(row_id, _outline(tree), _name_reason(tree), was_asked=False)
         return
     best = min(finals, key=lambda node: (node.value is None, -(node.value or 0.0)))
     path = best.list_path()
     rationale = "\n".join(node.thought for node in path)
     verdict = problem.judge(best.answer, settings.check)
     if not verdict.is_right:
-        account.refuse(row_id, write_reasoned(rationale, best.answer), verdict.reason, was_asked=False)
+        said = f"{write_reasoned(rationale, best.answer)}\n\n{_outline(tree)}"
+        account.refuse(row_id, said, verdict.reason, was_asked=False)
         return
     for node in path:
         node.status = "path"
@@ -288,9 +293,24 @@ def _settle(tree: _Tree, teacher: str, settings: TreeSettings, account: RowAccou
             "path": [node.node_id for node in path],
             "rationale": rationale,
             "answer": best.answer,
-            "nodes": len(tree.nodes),
+            "nodes": [_describe(problem, node) for node in tree.nodes],
         }
     )
+
+
+def _outline(tree: _Tree) -> str:
+    """Return a tree as a person reads it: one line per thought, indented by depth, with status and worth."""
+    children: dict[str, list[_Node]] = {}
+    for node in tree.nodes:
+        children.setdefault(node.parent.node_id if node.parent else "", []).append(node)
+    lines, waiting = [], list(reversed(children.get("", [])))
+    while waiting:
+        node = waiting.pop()
+        worth = "" if node.value is None else f" {node.value:g}"
+        answer = f" = {node.answer}" if node.answer else ""
+        lines.append(f"{'  ' * (node.depth - 1)}- [{node.status}{worth}] {node.thought}{answer}")
+        waiting += reversed(children.get(node.node_id, []))
+    return "\n".join(lines)
 
 
 def _name_reason(tree: _Tree) -> str:

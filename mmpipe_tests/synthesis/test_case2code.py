@@ -14,14 +14,9 @@ from hypothesis import strategies as st
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.program_sandbox import ProgramSandbox
-from mmpipe.synthesis.case2code import (
-    REASONS,
-    Case2CodeSettings,
-    find_function_table,
-    find_functions,
-    make_case2code,
-)
+from mmpipe.synthesis.case2code import REASONS, Case2CodeSettings, make_case2code
 from mmpipe.synthesis.case_templates import Case, render_cases
+from mmpipe.synthesis.python_functions import find_function_table, find_functions
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.programs import ProgramLimits, ProgramRun
@@ -46,6 +41,15 @@ FUNCTIONS = {
     "leaves": ("def f(a):\n    if a != 99: raise SystemExit(a)\n    return 11", NUMBERS),
     "prints": ("def f(a):\n    print('noise', a)\n    return a + 12", NUMBERS),
 }
+#: What a file may call a function: none, several, with an import, without an argument, no Python, nothing.
+UNUSABLE = [
+    "x = 1",
+    "def f(a):\n    return a\n\ndef g(a):\n    return a",
+    "import math\ndef f(a):\n    return math.sqrt(a)",
+    "def f():\n    return 1",
+    "def f(a: return a",
+    None,
+]
 
 
 def make_table(names: list[str] | None = None) -> pl.DataFrame:
@@ -72,10 +76,16 @@ def sandbox() -> ProgramSandbox:
 
 
 def test_every_refusal_is_counted_by_its_reason_and_kept(sandbox: ProgramSandbox) -> None:
-    made = make_case2code(make_table(), ScriptedTeacher(answer), sandbox, SETTINGS)
-    expected = dict.fromkeys(REASONS, 1) | {"no_status": 2}
+    files = [
+        {"function_id": f"file{place}", "dump": "x", "doc_id": "file", "code": code}
+        for place, code in enumerate([*UNUSABLE, f"def f(a):\n    return {'0 + ' * 2000}a"])
+    ]
+    teacher = ScriptedTeacher(answer)
+    made = make_case2code(pl.concat([make_table(), pl.DataFrame(files)]), teacher, sandbox, SETTINGS)
+    expected = dict.fromkeys(REASONS, 1) | {"no_status": 2, "unusable_function": len(UNUSABLE)}
     assert made.synthesis.rejected == dict(sorted(expected.items(), key=lambda item: (-item[1], item[0])))
-    assert (made.synthesis.planned, made.synthesis.frame.height) == (len(FUNCTIONS), 3)
+    assert (made.synthesis.planned, made.synthesis.frame.height) == (len(FUNCTIONS) + len(files), 3)
+    assert len(teacher.asked) == len(FUNCTIONS)
     refused = dict(zip(made.candidates["reason"], made.candidates["text"], strict=True))
     assert "open('x')" in refused["input_not_literal"]
     assert "3 inputs" in refused["count_mismatch"]
@@ -184,14 +194,14 @@ def good(a, *, b=1):
     assert find_functions("x = 1\0") == []
 
 
-def test_equal_functions_stand_once_and_long_ones_not_at_all(sandbox: ProgramSandbox) -> None:
+def test_equal_functions_stand_once_and_long_ones_are_not_asked_about(sandbox: ProgramSandbox) -> None:
     text = FUNCTIONS["good"][0]
     table = find_function_table(
         pl.DataFrame({"doc_id": ["b", "a"], "dump": ["x", "x"], "text": [text, f"{text}\n\n{FUNCTIONS['raises'][0]}"]})
     )
     assert table["doc_id"].to_list() == ["a", "a"]
     made = make_case2code(table, ScriptedTeacher(answer), sandbox, Case2CodeSettings(code_characters=10))
-    assert made.synthesis.planned == 0
+    assert made.synthesis.rejected == {"function_too_long": 2} == {"function_too_long": made.synthesis.planned}
 
 
 def test_more_cases_than_there_are_cannot_be_shown() -> None:

@@ -17,15 +17,8 @@ from mmpipe.filtering.code_bleu import measure_code_bleu
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.program_sandbox import ProgramSandbox
 from mmpipe.synthesis.code_pairs import PairStore, embed_by_hashing, measure_overlap, normalize_fortran
-from mmpipe.synthesis.code_translation import (
-    COMPILERS,
-    REASONS,
-    CodeTranslationSettings,
-    find_compilers,
-    make_code_translations,
-    outputs_agree,
-    read_code,
-)
+from mmpipe.synthesis.code_runs import COMPILERS, find_compilers, outputs_agree
+from mmpipe.synthesis.code_translation import REASONS, CodeTranslationSettings, make_code_translations, read_code
 from mmpipe.tables.chat import ChatRequest
 from mmpipe.tables.programs import ProgramLimits
 
@@ -247,6 +240,7 @@ def test_toy_programs_are_compiled_run_and_compared() -> None:
     )
     sources["source_does_not_compile"] = SUM.replace("end do", "")
     sources["source_does_not_run"] = SUM.replace("s = 0", "stop 3")
+    sources["source_prints_nothing"] = SUM.replace("print *, 'sum', s", "s = s + 1")
 
     def script(request: ChatRequest) -> str:
         said = str(request.messages[-1].content)
@@ -254,9 +248,11 @@ def test_toy_programs_are_compiled_run_and_compared() -> None:
         return json.dumps({"translation": mark[name]})
 
     settings = CodeTranslationSettings(shots=1)
-    made = make_code_translations(
-        make_queries(*sources.values()), PairStore(PAIRS), ScriptedTeacher(script), sandbox, settings
-    )
+    teacher = ScriptedTeacher(script)
+    made = make_code_translations(make_queries(*sources.values()), PairStore(PAIRS), teacher, sandbox, settings)
+    # a query that is no program itself costs no request
+    assert len(teacher.asked) == len(mark) + 1
+    assert made.synthesis.planned == len(sources) == made.synthesis.frame.height + made.candidates.height
     assert made.synthesis.rejected == dict.fromkeys(sorted(REASONS), 1)
     assert made.details["verification"].to_list() == ["same_output"] * 2
     assert made.details["runs"].to_list() == [2, 2]

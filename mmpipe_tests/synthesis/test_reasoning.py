@@ -132,7 +132,9 @@ def test_a_tree_is_searched_breadth_first_and_kept_whole() -> None:
     assert row["response"] == "left\nleft left\n=4\nThe answer is 4."
     detail = made.judged.details.row(0, named=True)
     assert detail["path"] == [nodes[thought]["node_id"] for thought in ("left", "left left", "=4")]
-    assert (detail["nodes"], detail["answer"]) == (10, "4")
+    assert detail["answer"] == "4"
+    assert [node["node_id"] for node in detail["nodes"]] == made.nodes["node_id"].to_list()
+    assert [node["status"] for node in json.loads(row["details"])["nodes"]] == made.nodes["status"].to_list()
     # proposals: root, 2, 2; votes: 3 for each of the 8 valued
     assert row["attempts"] == 5 + 24 == len(teacher.asked) == made.judged.synthesis.spent.requests
 
@@ -160,6 +162,19 @@ def test_trees_without_a_right_answer_are_refused(answer: str, settings: TreeSet
     assert made.judged.synthesis.planned == 1
     assert made.nodes.height == (8 if reason == "depth_reached" else 10)
     assert ("path" in made.nodes["status"].to_list()) is (not reason)
+    if reason == "depth_reached":
+        # what was thought in vain is there to be read
+        (said,) = made.judged.candidates["text"]
+        assert said.splitlines() == [
+            "- [expanded 41] left",
+            "  - [leaf 2.001] left left",
+            "  - [leaf 20.002] left right",
+            "- [expanded 3] right",
+            "  - [cut 2.001] right left",
+            "- [impossible 0.003] dead",
+            "- [repeated] left",
+            "- [repeated] ",
+        ]
 
 
 @pytest.mark.parametrize(

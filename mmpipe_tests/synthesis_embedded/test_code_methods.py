@@ -13,9 +13,10 @@ from mmpipe.models.gguf_weights import EMBEDDED
 from mmpipe.models.token_scores import TransformersTokenScorer
 from mmpipe.storage.program_sandbox import ProgramSandbox
 from mmpipe.synthesis.api_rows import ApiRowSettings, make_api_rows, names_api
-from mmpipe.synthesis.case2code import Case2CodeSettings, find_function_table, make_case2code
+from mmpipe.synthesis.case2code import Case2CodeSettings, make_case2code
 from mmpipe.synthesis.code_pairs import PairStore
 from mmpipe.synthesis.code_translation import CodeTranslationSettings, make_code_translations, read_code
+from mmpipe.synthesis.python_functions import find_function_table
 from mmpipe.synthesis.text_tools import make_calculator
 from mmpipe.synthesis.tiny_gsm import TinyGsmSettings, make_tiny_gsm
 from mmpipe.synthesis.tool_graphs import PlanTool, ToolGraph
