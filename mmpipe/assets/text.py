@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmpipe.assets.stages import Dressing
-from mmpipe.lanes.rephrasing import REPHRASING
+from mmpipe.lanes.rephrasing import REPHRASING_LANE
 from mmpipe.lanes.text import TEXT_LANE
 
 #: How each asset of the lane is shown and scheduled.
@@ -26,4 +26,9 @@ TEXT_DRESSING = {
 TEXT_ASSETS = [(stage, TEXT_DRESSING[stage.table.name]) for stage in TEXT_LANE]
 
 #: A teacher writes these, so they are made with the instructions.
-REPHRASING_ASSETS = [(REPHRASING, Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"))]
+REPHRASING_DRESSING = {
+    "rephrased_candidates": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
+    "rephrased_removals": Dressing("instructions", ("parquet", "numpy")),
+    "rephrased_documents": Dressing("instructions"),
+}
+REPHRASING_ASSETS = [(stage, REPHRASING_DRESSING[stage.table.name]) for stage in REPHRASING_LANE]

@@ -40,7 +40,7 @@ from mmpipe.tables.instructions import (
 from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_REMOVALS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
-from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
+from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
     EXTRACTED_TEXT,
@@ -89,7 +89,7 @@ def _explain_found(lake: Lake, found: Found) -> Fate:
 def _explain_crawled(lake: Lake, found: Found) -> Fate:
     """Return the fate of a pair or document, or that a row of any other table stands there."""
     row = found.row
-    if found.table.name == REPHRASED_DOCUMENTS.name:
+    if found.table in (REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS):
         return _explain_rephrased(lake, str(found.dump), row)
     if "pair_id" in row:
         return _explain_pair(lake, str(found.dump), row["pair_id"])
@@ -138,6 +138,7 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
         look.at(INTERLEAVED_CANDIDATES, lambda row: f"{len(row['images'])} places", absent="no such document"),
         look.at_removals(INTERLEAVED_REMOVALS),
         look.made_from(doc_id),
+        look.at_all(REPHRASED_CANDIDATES, ("rephrased_id", "style", "candidate_status"), "times to be written again"),
         look.at_all(REPHRASED_DOCUMENTS, ("rephrased_id", "style", "teacher"), "times in other words"),
         _count_pretraining(lake, doc_id),
     ]
@@ -148,15 +149,25 @@ def _explain_rephrased(lake: Lake, dump: str, row: dict[str, Any]) -> Fate:
     """Return the fate of a document in other words, and which document it says again."""
     rephrased_id = row["rephrased_id"]
     again = Look(lake, dump, pl.col("rephrased_id") == rephrased_id)
+    told = again.at_removals(REPHRASED_REMOVALS)
     steps = [
         Look(lake, dump, pl.col("doc_id") == row["doc_id"]).at(DEDUPED_CORPUS, lambda _: "what it says again"),
-        again.at(
-            REPHRASED_DOCUMENTS, lambda found: f"{found['style']}, in {found['pieces']} pieces, {found['teacher']}"
-        ),
+        again.at(REPHRASED_CANDIDATES, _describe_again),
+        told,
+        again.at(REPHRASED_DOCUMENTS, lambda _: "kept", absent="not in it"),
         _count_pretraining(lake, rephrased_id),
     ]
-    verdict = f"{row['doc_id']} in other words, {steps[-1].fate} of {PRETRAINING_DATASET.name}"
+    if told.fate.startswith("removed by"):
+        verdict = f"{row['doc_id']} in other words: {conclude(steps, ())}"
+    else:
+        verdict = f"{row['doc_id']} in other words, {steps[-1].fate} of {PRETRAINING_DATASET.name}"
     return Fate("rephrased document", rephrased_id, dump, verdict, tuple(steps))
+
+
+def _describe_again(row: dict[str, Any]) -> str:
+    told = f"{row['style']}, in {row['pieces']} pieces, {row['teacher']}"
+    status = row["candidate_status"]
+    return told if status == "ok" else f"{told}; {row['failed_pieces']} of them failed, first by {status}"
 
 
 def _explain_pair(lake: Lake, dump: str, pair_id: str) -> Fate:

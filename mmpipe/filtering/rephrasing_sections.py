@@ -31,6 +31,12 @@ class RephrasingSettings:
         copy_share: largest share of a reply's n-grams that may stand in its piece (ours).
         added_numbers: most numbers of a reply that its piece has not, which are facts that nobody told (ours); null for
             any.
+        added_names: most capitalised names of a reply that its piece has not (ours); null for any. Languages that write
+            all nouns with capitals, such as German, are not looked at.
+        added_links: most web and mail addresses that its piece has not (ours); null for any.
+        added_quotes: most quotations, of four words or more, that its piece has not (ours); null for any.
+        language_score: least probability, for piece and reply, at which a reply in another language is refused (ours:
+            that of the text lane's lines); null to ask for the script alone.
         seed: of choice, requests and mixture.
     """
 
@@ -48,6 +54,10 @@ class RephrasingSettings:
     copy_words: int = 5
     copy_share: float = 0.8
     added_numbers: int | None = 0
+    added_names: int | None = 0
+    added_links: int | None = 0
+    added_quotes: int | None = 0
+    language_score: float | None = 0.65
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -69,8 +79,11 @@ class RephrasingSettings:
         _require(
             0 <= self.copy_share <= 1 and 0 < self.top_p <= 1, "rephrasing: copy_share and top_p lie within 0 and 1"
         )
-        added = self.added_numbers
-        _require(added is None or added >= 0, "rephrasing.added_numbers must be 0 or more, or null")
+        for name in ("added_numbers", "added_names", "added_links", "added_quotes"):
+            added = getattr(self, name)
+            _require(added is None or added >= 0, f"rephrasing.{name} must be 0 or more, or null")
+        score = self.language_score
+        _require(score is None or 0 <= score <= 1, "rephrasing.language_score lies within 0 and 1, or is null")
         least = self.documents_per_dump
         _require(least is None or least >= 1, "rephrasing.documents_per_dump must be 1 or more, or null")
 

@@ -50,6 +50,11 @@ _METHODS = Switch(
     "instructions: {methods: [grounded_questions]}",
     "`docs/synthesis.md` lists the methods.",
 )
+_STYLES = Switch(
+    lambda recipe: bool(recipe.rephrasing.styles),
+    "no document is written again",
+    "rephrasing: {styles: [easy]}",
+)
 _RESPONSES = Switch(
     lambda recipe: bool(recipe.instructions.methods) and recipe.preferences.reads_responses,
     "no instruction is made, or no preference method reads further answers to one",
@@ -108,11 +113,9 @@ SWITCHES: dict[str, Switch] = {
     "interleaved_removals": _ORDER,
     "interleaved_documents": _ORDER,
     "interleaved_dataset": _ORDER,
-    "rephrased_documents": Switch(
-        lambda recipe: bool(recipe.rephrasing.styles),
-        "no document is written again",
-        "rephrasing: {styles: [easy]}",
-    ),
+    "rephrased_candidates": _STYLES,
+    "rephrased_removals": _STYLES,
+    "rephrased_documents": _STYLES,
     "instruction_candidates": _METHODS,
     "synthesized_instructions": _METHODS,
     "instruction_removals": _METHODS,

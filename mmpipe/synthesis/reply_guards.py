@@ -25,6 +25,18 @@ _PREAMBLE = re.compile(
     rf"(?:\*\*|#+\s*)?(?:{_OPENING}\b[^\n:]{{0,160}}?\b{_TASK}\b[^\n:]{{0,120}}|{_TITLE}(?:\*\*)?):(?:\*\*)?\s*",
     re.IGNORECASE,
 )
+#: A first sentence that speaks about the rewriting instead of being one, colon or not.
+_ANNOUNCEMENT = re.compile(
+    rf"\A\W*(?:{_OPENING}\b[^\n]{{0,160}}?\b{_TASK}\b|(?:this|the following) (?:is|was) (?:a|the|my) {_TASK}\b|"
+    rf"(?:the|this|my) (?:rewritten|rephrased|simplified|reworded|paraphrased) (?:text|version|passage|paragraph)\b)"
+    rf"[^\n]*",
+    re.IGNORECASE,
+)
+#: A last line that says what was done to the text.
+_REMARK = re.compile(
+    rf"(?:\A|\n)[ \t*_(\[]*note\b[^\n]{{0,40}}:[^\n]*?\b(?:{_TASK}|original (?:text|passage))\b[^\n]*\s*\Z",
+    re.IGNORECASE,
+)
 _AGREEMENT = re.compile(r"\A\s*(?:sure|certainly|of course|absolutely)\s*[!.,:]\s*\n", re.IGNORECASE)
 _FAREWELL = re.compile(
     r"\n\s*(?:i hope (?:this|that)\b|let me know\b|please let me know\b|feel free to\b|is there anything else\b"
@@ -47,6 +59,15 @@ def strip_preamble(text: str) -> str:
     text = _FAREWELL.sub("", text).strip()
     quoted = re.fullmatch(r"[\"“](.*)[\"”]", text, re.DOTALL)
     return quoted[1].strip() if quoted and not re.search(r"[\"“”]", quoted[1]) else text
+
+
+def find_announcement(text: str) -> str:
+    """Return the first or last line of `text` if it speaks about the rewriting itself; empty if neither does.
+
+    What `strip_preamble` takes away is no part of the text any more; this is what it could not tell from the text.
+    """
+    found = _ANNOUNCEMENT.match(text) or _REMARK.search(text)
+    return found[0].strip() if found else ""
 
 
 def is_refusal(text: str) -> bool:

@@ -7,9 +7,8 @@ and question-answer; inputs of at most 300 tokens, since longer ones lose inform
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
@@ -18,21 +17,28 @@ from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.synthesis.document_pieces import CountTokens, Piece, cut_pieces
 from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, make_seed, sort_counts
 from mmpipe.synthesis.prompts import Prompt
-from mmpipe.synthesis.reply_guards import find_script, is_refusal, list_added_numbers, measure_copy, strip_preamble
-from mmpipe.synthesis.row_account import CANDIDATES_SCHEMA, Paid, read_text
-from mmpipe.tables.chat import ChatRequest, Sampling
+from mmpipe.synthesis.row_account import CANDIDATES_SCHEMA, Paid
+from mmpipe.synthesis.wrap_guards import Asked, Fault, Read, describe_fault, read_reply
+from mmpipe.tables.chat import ChatReply, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
-from mmpipe.tables.instructions import PARENT
+from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS
 
 if TYPE_CHECKING:
-    from mmpipe.tables.chat import ChatFailure, ChatReply, Teacher
+    from collections.abc import Sequence
+
+    from mmpipe.synthesis.wrap_guards import IdentifyLanguages
+    from mmpipe.tables.chat import Teacher
 
 METHOD = "wrap"
 
 Style = Literal["easy", "medium", "hard", "question_answer"]
 
-#: Why a piece's reply is refused, beside the teacher's failures; a document falls with its first piece that fails.
-REASONS = ("refusal", "too_short", "too_long", "copied", "other_script", "question_answer_missing", "added_numbers")
+#: The status of a document of which every piece was written again.
+OK = "ok"
+#: The status of a document without words: nobody is asked.
+EMPTY = "empty_document"
+#: Characters of a refused reply that are kept.
+TEXT_CHARS = 20_000
 
 _KEEP = (
     "You keep every fact and number and add none. You write in the language of the text, and nothing but the result."
@@ -70,34 +76,6 @@ PROMPTS: dict[Style, Prompt] = {
         ),
     ),
 }
-#: Where a question or its answer begins; chat models like to number and embolden them.
-_LABEL = re.compile(
-    r"^\s*(?:[-*•]\s+|\d+[.)]\s+)?(?:\*\*)?(Question|Answer)\b[^:\n]{0,4}:(?:\*\*)?[ \t]*\S", re.MULTILINE
-)
-
-#: One rephrased document: a row of a pretraining source, with its real twin's id.
-REPHRASED_SCHEMA = pl.Schema(
-    {
-        "rephrased_id": pl.String(),
-        "doc_id": pl.String(),
-        "dump": pl.String(),
-        "language": pl.String(),
-        "style": pl.String(),
-        "text": pl.String(),
-        "pieces": pl.Int64(),
-        "method": pl.String(),
-        "stage": pl.String(),
-        "mode": pl.String(),
-        "parents": pl.List(PARENT),
-        "teacher": pl.String(),
-        "prompt_version": pl.String(),
-        "sampling": pl.String(),
-        "seed": pl.Int64(),
-        "attempts": pl.Int64(),
-        "prompt_tokens": pl.Int64(),
-        "completion_tokens": pl.Int64(),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +91,16 @@ class WrapSettings:
         retry_temperature: of later ones.
         top_p: nucleus.
         max_tokens: of one reply; a reply it cuts is refused.
-        length_ratio: least and most words of a reply per word of its piece (ours).
+        length_ratio: least and most characters of a reply per character of its piece (ours).
         copy_words: length of the word n-grams of the copy guard (ours).
-        copy_share: largest share of a reply's n-grams that may stand in its piece; question-answer replies may quote
-            and are held to less than all.
+        copy_share: largest share of a reply's n-grams that may stand in its piece (ours), in every style: questions
+            stand in no text, so that answers may quote.
         added_numbers: most numbers of a reply that its piece has not (ours); None for any.
+        added_names: most capitalised names that its piece has not (ours), see `added_facts.list_added_names`.
+        added_links: most web and mail addresses that its piece has not (ours).
+        added_quotes: most quotations that its piece has not (ours).
+        language_score: least probability of the languages of piece and reply at which another language is refused
+            (ours); None to ask for the script alone.
         seed: of choice and requests.
     """
 
@@ -133,6 +116,10 @@ class WrapSettings:
     copy_words: int = 5
     copy_share: float = 0.8
     added_numbers: int | None = 0
+    added_names: int | None = 0
+    added_links: int | None = 0
+    added_quotes: int | None = 0
+    language_score: float | None = 0.65
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -149,13 +136,27 @@ class WrapSettings:
 
 @dataclass(frozen=True, slots=True)
 class Rephrased:
-    """Rephrased documents (`REPHRASED_SCHEMA`) with their account, and what was refused.
+    """Rephrased documents with their account, and what was refused.
 
-    `candidates` has one row per refused document; `synthesis.rejected_replies` counts refused replies of pieces.
+    Attributes:
+        synthesis: rows of REPHRASED_DOCUMENTS; planned = rows + sum of `rejected`; `rejected_replies` counts refused
+            replies of pieces.
+        candidates: one row per refused document: id, text, reason.
+        tried: every document and style, accepted or not: rows of REPHRASED_CANDIDATES, as many as were planned.
     """
 
     synthesis: Synthesis
     candidates: pl.DataFrame
+    tried: pl.DataFrame
+
+
+@dataclass(slots=True)
+class _Piece:
+    """One piece on its way: what was written of it, and what its last reply failed."""
+
+    asked: Asked
+    source: Piece
+    last: Read = field(default_factory=lambda: Read(""))
 
 
 @dataclass(slots=True)
@@ -164,11 +165,13 @@ class _Job:
 
     row: dict[str, Any]
     style: Style
-    pieces: list[Piece]
-    written: list[str]
+    pieces: list[_Piece]
     paid: Paid
-    reason: str = ""
-    failed_text: str = ""
+
+    @property
+    def failed(self) -> list[tuple[int, _Piece]]:
+        """Pieces that nobody wrote again, with their number from 1."""
+        return [(number, piece) for number, piece in enumerate(self.pieces, 1) if piece.last.faults]
 
 
 def choose_styles(doc_id: str, settings: WrapSettings) -> list[Style]:
@@ -178,7 +181,11 @@ def choose_styles(doc_id: str, settings: WrapSettings) -> list[Style]:
 
 
 def rephrase_documents(
-    documents: pl.DataFrame, teacher: Teacher, settings: WrapSettings, count_tokens: CountTokens
+    documents: pl.DataFrame,
+    teacher: Teacher,
+    settings: WrapSettings,
+    count_tokens: CountTokens,
+    identify: IdentifyLanguages | None = None,
 ) -> Rephrased:
     """Return every document rephrased, pieces joined in their order with the white space that stood between them.
 
@@ -189,6 +196,7 @@ def rephrase_documents(
         teacher: who rephrases.
         settings: how.
         count_tokens: tokens of each text, by the teacher's tokenizer or a close one.
+        identify: languages of pieces and replies; without it only another script is refused.
 
     Raises:
         TeacherError: the teacher cannot answer any more.
@@ -196,109 +204,93 @@ def rephrase_documents(
     jobs: list[_Job] = []
     for row in documents.select("doc_id", "dump", "language", "text").rows(named=True):
         pieces = cut_pieces(row["text"], settings.piece_tokens, count_tokens)
-        reason = "" if pieces else "empty_document"
-        styles = choose_styles(row["doc_id"], settings)
-        jobs.extend(_Job(row, style, pieces, [""] * len(pieces), Paid(), reason) for style in styles)
+        languages = _identify([piece.text for piece in pieces], identify)
+        for style in choose_styles(row["doc_id"], settings):
+            asked = [
+                _Piece(Asked(piece.text, style, row["language"] or "", language), piece)
+                for piece, language in zip(pieces, languages, strict=True)
+            ]
+            jobs.append(_Job(row, style, asked, Paid()))
     spent, refused = Spent(), Counter[str]()
-    open_pieces = [(job, place) for job in jobs for place in range(len(job.pieces))]
-    still_open: list[tuple[_Job, int, str, str]] = []
+    still_open = [(job, piece) for job in jobs for piece in job.pieces]
     for attempt in range(settings.attempts):
-        requests = [_make_request(job, place, attempt, settings) for job, place in open_pieces]
-        still_open = []
-        for (job, place), outcome in zip(open_pieces, teacher.answer(requests), strict=True):
+        requests = [_make_request(job, piece, attempt, settings) for job, piece in still_open]
+        outcomes = list(teacher.answer(requests))
+        said = [outcome.text if isinstance(outcome, ChatReply) else "" for outcome in outcomes]
+        languages = _identify(said, identify)
+        for (job, piece), outcome, language in zip(still_open, outcomes, languages, strict=True):
             spent.add(outcome)
             job.paid.add(outcome)
-            text, reason = read_reply(job.pieces[place].text, job.style, outcome, settings)
-            if reason:
-                refused[reason] += 1
-                still_open.append((job, place, text, reason))
-            else:
-                job.written[place] = text
-        open_pieces = [(job, place) for job, place, _, _ in still_open]
-        if not open_pieces:
+            piece.last = read_reply(piece.asked, outcome, settings, language)
+            if piece.last.faults:
+                refused[piece.last.faults[0].rule] += 1
+        still_open = [(job, piece) for job, piece in still_open if piece.last.faults]
+        if not still_open:
             break
-    for job, _, text, reason in still_open:
-        # the first piece that failed names the reason
-        job.reason, job.failed_text = (job.reason, job.failed_text) if job.reason else (reason, text)
     return _close(jobs, teacher.name, settings, spent, refused)
 
 
-def _make_request(job: _Job, place: int, attempt: int, settings: WrapSettings) -> ChatRequest:
-    seed = make_seed(settings.seed, METHOD, job.row["doc_id"], job.style, place, attempt)
+def _identify(texts: Sequence[str], identify: IdentifyLanguages | None) -> Sequence[tuple[str, float] | None]:
+    return [None] * len(texts) if identify is None else identify(texts)
+
+
+def _make_request(job: _Job, piece: _Piece, attempt: int, settings: WrapSettings) -> ChatRequest:
+    seed = make_seed(settings.seed, METHOD, job.row["doc_id"], job.style, piece.source.position, attempt)
     temperature = max(settings.temperature, settings.retry_temperature) if attempt else settings.temperature
     sampling = Sampling(temperature, settings.top_p, settings.max_tokens, seed)
-    return ChatRequest(PROMPTS[job.style].render(piece=job.pieces[place].text), sampling, sample_index=attempt)
-
-
-def read_reply(piece: str, style: Style, outcome: ChatReply | ChatFailure, settings: WrapSettings) -> tuple[str, str]:
-    """Return (rephrased text, "") or (what was said, one of REASONS or a failure's name)."""
-    said, reason = read_text(outcome)
-    if reason:
-        return said, reason
-    text = strip_preamble(said)
-    least, most = settings.length_ratio
-    # characters, not words: a script without spaces is measured the same way
-    ratio = len(text) / len(piece)
-    faults = {
-        "refusal": is_refusal(text) and not is_refusal(piece),
-        "too_short": ratio < least,
-        "too_long": ratio > most,
-        "copied": measure_copy(text, piece, settings.copy_words) > settings.copy_share,
-        "other_script": find_script(text) != find_script(piece),
-        "question_answer_missing": style == "question_answer" and not _has_questions(text),
-        "added_numbers": settings.added_numbers is not None
-        and len(list_added_numbers(text, piece)) > settings.added_numbers,
-    }
-    return (text, next((name for name in REASONS if faults[name]), ""))
-
-
-def _has_questions(text: str) -> bool:
-    labels = _LABEL.findall(text)
-    return bool(labels) and labels == ["Question", "Answer"] * (len(labels) // 2)
+    return ChatRequest(PROMPTS[job.style].render(piece=piece.asked.piece), sampling, sample_index=attempt)
 
 
 def _join(job: _Job) -> str:
+    written = [piece.last.text for piece in job.pieces]
     if job.style == "question_answer":
-        return "\n\n".join(job.written)
+        return "\n\n".join(written)
+    # the document's own white space, but for what stands around it
     joined = "".join(
-        text + (f"{piece.after}{following.before}" if following else "")
-        for text, piece, following in zip(job.written, job.pieces, [*job.pieces[1:], None], strict=True)
+        f"{piece.source.before}{text}{piece.source.after}" for piece, text in zip(job.pieces, written, strict=True)
     )
     return joined.strip()
 
 
+def _describe(job: _Job, teacher: str, settings: WrapSettings) -> dict[str, Any]:
+    """Return a document in a style as a row of REPHRASED_CANDIDATES."""
+    seed = make_seed(settings.seed, METHOD, job.row["doc_id"], job.style, 0, 0)
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, seed)
+    failed = job.failed
+    faults = [describe_fault(fault, number) for number, piece in failed for fault in piece.last.faults]
+    if not job.pieces:
+        faults = [describe_fault(Fault(rule=EMPTY), 0)]
+    return {
+        "rephrased_id": make_id(METHOD, job.row["doc_id"], job.style),
+        "doc_id": job.row["doc_id"],
+        "dump": job.row["dump"],
+        "language": job.row["language"],
+        "style": job.style,
+        "candidate_status": faults[0]["rule"] if faults else OK,
+        "text": failed[0][1].last.text[:TEXT_CHARS] if failed else _join(job),
+        "failed_pieces": len(failed),
+        "faults": faults,
+        "pieces": len(job.pieces),
+        "method": METHOD,
+        "stage": "pretraining",
+        "mode": "general_distillation.controllable",
+        "parents": [{"table": "deduped_corpus", "id": job.row["doc_id"]}],
+        "teacher": teacher,
+        "prompt_version": PROMPTS[job.style].version,
+        "sampling": describe_sampling(sampling),
+        "seed": seed,
+        "attempts": job.paid.attempts,
+        "prompt_tokens": job.paid.prompt_tokens,
+        "completion_tokens": job.paid.completion_tokens,
+    }
+
+
 def _close(jobs: list[_Job], teacher: str, settings: WrapSettings, spent: Spent, refused: Counter[str]) -> Rephrased:
-    rows, candidates = [], []
-    for job in jobs:
-        rephrased_id = make_id(METHOD, job.row["doc_id"], job.style)
-        if job.reason:
-            candidates.append({"id": rephrased_id, "text": job.failed_text, "reason": job.reason})
-            continue
-        seed = make_seed(settings.seed, METHOD, job.row["doc_id"], job.style, 0, 0)
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, seed)
-        rows.append(
-            {
-                "rephrased_id": rephrased_id,
-                "doc_id": job.row["doc_id"],
-                "dump": job.row["dump"],
-                "language": job.row["language"],
-                "style": job.style,
-                "text": _join(job),
-                "pieces": len(job.pieces),
-                "method": METHOD,
-                "stage": "pretraining",
-                "mode": "general_distillation.controllable",
-                "parents": [{"table": "deduped_corpus", "id": job.row["doc_id"]}],
-                "teacher": teacher,
-                "prompt_version": PROMPTS[job.style].version,
-                "sampling": describe_sampling(sampling),
-                "seed": seed,
-                "attempts": job.paid.attempts,
-                "prompt_tokens": job.paid.prompt_tokens,
-                "completion_tokens": job.paid.completion_tokens,
-            }
-        )
-    rejected = sort_counts(Counter(candidate["reason"] for candidate in candidates))
-    frame = pl.DataFrame(rows, schema=REPHRASED_SCHEMA)
-    fallen = pl.DataFrame(candidates, schema=CANDIDATES_SCHEMA)
-    return Rephrased(Synthesis(frame, len(jobs), rejected, sort_counts(refused), spent, fallen), fallen)
+    rows = [_describe(job, teacher, settings) for job in jobs]
+    tried = REPHRASED_CANDIDATES.conform(pl.DataFrame(rows, schema=REPHRASED_CANDIDATES.schema))
+    is_ok = pl.col("candidate_status") == OK
+    frame = REPHRASED_DOCUMENTS.conform(tried.filter(is_ok).select(REPHRASED_DOCUMENTS.column_names))
+    fallen = tried.filter(~is_ok).select(id="rephrased_id", text="text", reason="candidate_status")
+    fallen = fallen.cast(CANDIDATES_SCHEMA)
+    rejected = sort_counts(Counter(fallen.get_column("reason")))
+    return Rephrased(Synthesis(frame, len(jobs), rejected, sort_counts(refused), spent, fallen), fallen, tried)

@@ -43,7 +43,7 @@ def mix_with_twins(
 
     Args:
         real: columns doc_id (unique), text.
-        rephrased: columns rephrased_id (unique), doc_id, style, text (`wrap.REPHRASED_SCHEMA`).
+        rephrased: columns rephrased_id (unique), doc_id, style, text (`tables.rephrased.REPHRASED_DOCUMENTS`).
         ratio: real to rephrased.
         seed: of the hashes.
 

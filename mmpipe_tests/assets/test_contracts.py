@@ -90,6 +90,8 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         "image_removals",
         "image_duplicates",
         "image_balance",
+        "rephrased_candidates",
+        "rephrased_removals",
         "rephrased_documents",
         "image_captions",
         "grounded_pairs",

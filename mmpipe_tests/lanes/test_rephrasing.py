@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from mmpipe.commands.explain import explain
@@ -19,15 +21,17 @@ from mmpipe.errors import RecipeError, ShardError
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes import rephrasing
 from mmpipe.lanes.release import RELEASE_LANE
-from mmpipe.lanes.rephrasing import REPHRASING
+from mmpipe.lanes.rephrasing import REPHRASING_LANE, list_faults
 from mmpipe.lanes.stage import Knobs
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.models.tokenizer import load_tokenizer
 from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
+from mmpipe.synthesis.wrap import WrapSettings, rephrase_documents
 from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.instructions import PRETRAINING_DATASET
-from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
+from mmpipe.tables.keep import keep
+from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 from mmpipe_tests.lanes.running import run_stages
@@ -35,10 +39,12 @@ from mmpipe_tests.lanes.running import run_stages
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from random import Random
 
     from mmpipe.models.tokenizer import LoadedTokenizer
     from mmpipe.storage.shards import Production
     from mmpipe.tables.chat import ChatRequest
+    from mmpipe.tables.columns import Table
 
     Script = Callable[[ChatRequest], str | ChatFailure]
 
@@ -65,6 +71,7 @@ class House:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.lake = folder, Lake(str(folder / "lake"))
         self.teacher = ScriptedTeacher(turn_around)
+        self.asked_shards = 0
         rows = [{"doc_id": key, "dump": DUMP, "text": text, "language": "en"} for key, text in TEXTS.items()]
         publish(self.lake, DEDUPED_CORPUS, DUMP, fill_rows(DEDUPED_CORPUS, rows))
         self.lake.dataset(DEDUPED_CORPUS, DUMP).record_verdict([])
@@ -82,8 +89,11 @@ class House:
         self.teacher = ScriptedTeacher(script)
         recipe = load_recipe(self.recipe(section, more))
         knobs = Knobs(cache_folder=str(self.folder / "cache"))
-        made = run_stages(self.lake, DUMP, [REPHRASING], recipe=recipe, knobs=knobs)["rephrased_documents"]
-        self.lake.dataset(REPHRASED_DOCUMENTS, DUMP).record_verdict([])
+        runs = run_stages(self.lake, DUMP, REPHRASING_LANE, recipe=recipe, knobs=knobs)
+        self.asked_shards = runs["rephrased_candidates"].made_shards
+        made = runs["rephrased_documents"]
+        for stage in REPHRASING_LANE:
+            self.lake.dataset(stage.table, DUMP).record_verdict([])
         assert made.manifest.rows_in == made.manifest.rows_out + made.manifest.rows_removed
         return made
 
@@ -93,9 +103,12 @@ class House:
         run_stages(self.lake, None, [stage], recipe=load_recipe(self.recipe(section, more)), knobs=knobs)
         return self.lake.dataset(PRETRAINING_DATASET).scan().collect()
 
+    def read(self, table: Table) -> pl.DataFrame:
+        return self.lake.dataset(table, DUMP).scan().collect()
+
     @property
     def rows(self) -> pl.DataFrame:
-        return self.lake.dataset(REPHRASED_DOCUMENTS, DUMP).scan().collect()
+        return self.read(REPHRASED_DOCUMENTS)
 
 
 @pytest.fixture
@@ -119,7 +132,7 @@ def test_documents_are_rephrased_with_their_parent_and_counted(house: House) -> 
     def script(request: ChatRequest) -> str | ChatFailure:
         text = request.messages[-1].content
         if "blue" in text:
-            return "I am sorry, but I cannot help with that. I really cannot do it, as I am an AI model, sorry."
+            return "I am sorry, but I cannot help with that. I really cannot do it, however you ask, I am sorry."
         return text.removeprefix("Text:\n") if "grey" in text else turn_around(request)
 
     made = house.make("{styles: [easy, hard], styles_per_document: 2, attempts: 1}", script)
@@ -132,10 +145,8 @@ def test_documents_are_rephrased_with_their_parent_and_counted(house: House) -> 
     assert made.manifest.counts["requests"] == 12
     assert all(row["parents"] == [{"table": "deduped_corpus", "id": row["doc_id"]}] for row in rows.rows(named=True))
     # a moved ratio makes none again
-    assert (
-        house.make("{styles: [easy, hard], styles_per_document: 2, attempts: 1, ratio: [2, 1]}", script).made_shards
-        == 0
-    )
+    section = "{styles: [easy, hard], styles_per_document: 2, attempts: 1, ratio: [2, 1]}"
+    assert (house.make(section, script).made_shards, house.asked_shards) == (0, 0)
 
 
 def test_rephrased_documents_hold_nothing_of_an_evaluation_set(house: House) -> None:
@@ -150,6 +161,113 @@ def test_rephrased_documents_hold_nothing_of_an_evaluation_set(house: House) -> 
         == house.lake.dataset(DEDUPED_CORPUS, DUMP).scan().collect().height - made.manifest.rows_out
     )
     assert sum(count for rule, count in made.manifest.removed_by_rule.items() if "contamin" in rule) >= 1
+
+
+SAYINGS: dict[str, str | ChatFailure] = {
+    "": "A baker of the hills had a mill built; one night it burned, and it is gone for ever and ever now.",
+    "refusal": "I am sorry, but I cannot help with that. I really cannot do it, however you ask, I am sorry.",
+    "too_short": "A mill.",
+    "added_names": "A baker of the hills had a mill built by Ronald Quill; one night it burned, and it is gone.",
+    "other_script": "Мельница была построена пекарем с холмов. Однажды ночью она сгорела навсегда, и её нет.",
+    "teacher_timeout": ChatFailure("timeout", "late"),
+}
+
+
+@given(st.lists(st.lists(st.sampled_from(sorted(SAYINGS)), max_size=3), max_size=8), st.integers(1, 2), st.randoms())
+def test_documents_in_are_documents_kept_and_removed(fates: list[list[str]], styles: int, chance: Random) -> None:
+    texts = [
+        " ".join(f"The mill {place}x{number} was built by a baker from the hills." for number in range(len(pieces)))
+        for place, pieces in enumerate(fates)
+    ]
+
+    def script(request: ChatRequest) -> str | ChatFailure:
+        place, number = request.messages[-1].content.split()[3].split("x")
+        return SAYINGS[fates[int(place)][int(number)]]
+
+    documents = pl.DataFrame(
+        {"doc_id": [f"d{place}" for place in range(len(fates))], "dump": DUMP, "language": "en", "text": texts},
+        schema_overrides={"doc_id": pl.String, "text": pl.String},
+    )
+    settings = WrapSettings(styles=("easy", "hard"), styles_per_document=styles, piece_tokens=11, attempts=2)
+
+    def try_all(rows: pl.DataFrame) -> pl.DataFrame:
+        return rephrase_documents(
+            rows, ScriptedTeacher(script), settings, lambda texts: [len(text.split()) for text in texts]
+        ).tried
+
+    tried = try_all(documents)
+    removals = list_faults(tried)
+    kept = keep(tried, removals, key="rephrased_id")
+    assert tried.height == len(fates) * styles == kept.frame.height + kept.rows_removed
+    assert set(kept.frame["doc_id"]) == {
+        f"d{place}" for place, pieces in enumerate(fates) if pieces and not any(pieces)
+    }
+    first = {f"d{place}": next(filter(None, pieces), "empty_document") for place, pieces in enumerate(fates)}
+    for row in tried.filter(pl.col("candidate_status") != "ok").rows(named=True):
+        assert row["candidate_status"] == first[row["doc_id"]]
+        assert row["candidate_status"] in removals.filter(rephrased_id=row["rephrased_id"])["rule"].to_list()
+    # in whatever order and cut
+    order = list(range(len(fates)))
+    chance.shuffle(order)
+    parts = [list_faults(try_all(documents[place])) for place in order]
+    key = ["rephrased_id", "rule"]
+    assert pl.concat([removals.clear(), *parts]).sort(key).equals(removals.sort(key))
+
+
+def test_a_moved_set_of_evaluation_items_asks_nobody_again(house: House) -> None:
+    house.make("{styles: [easy]}")
+    assert house.asked_shards == 1
+    (house.folder / "exam.jsonl").write_text(json.dumps({"question": " ".join(reversed(TEXTS["doc0"].split()))}) + "\n")
+    more = "contamination: {sets: [{name: exam, list: exam.jsonl, fields: [question]}], ngram_words: 13}\n"
+    made = house.make("{styles: [easy]}", more=more)
+    assert (house.asked_shards, len(house.teacher.asked), made.made_shards) == (0, 0, 1)
+
+
+def test_every_guard_that_a_piece_failed_is_told_with_what_was_found(house: House) -> None:
+    invented = (
+        "Down it burned at night, so said Sir Ronald Quill in 1931, and for ever was the blue mill of bakers gone."
+    )
+
+    def script(request: ChatRequest) -> str | ChatFailure:
+        text = request.messages[-1].content
+        if "grey" in text:
+            return ChatFailure("content_filter", "no")
+        return invented if "blue" in text else turn_around(request)
+
+    made = house.make("{styles: [easy], attempts: 1}", script)
+
+    removals = house.read(REPHRASED_REMOVALS)
+    (ronald,) = house.read(REPHRASED_CANDIDATES).filter(doc_id="doc1").rows(named=True)
+    assert (ronald["candidate_status"], ronald["text"], ronald["failed_pieces"]) == ("added_numbers", invented, 1)
+    told = removals.filter(rephrased_id=ronald["rephrased_id"]).rows(named=True)
+    assert [(row["rule"], row["signal"], row["value"], row["value_text"], row["high"]) for row in told] == [
+        ("added_names", "added_names", 2.0, "Ronald, Quill", 0.0),
+        ("added_numbers", "added_numbers", 1.0, "1931", 0.0),
+    ]
+    assert made.manifest.removed_by_rule == {"added_names": 1, "added_numbers": 1, "teacher_content_filter": 1}
+    assert made.manifest.counts["pieces"] == 6
+    assert made.manifest.counts["pieces_failed"] == 2
+    # tokens of what was refused are paid too
+    assert made.manifest.counts["prompt_tokens"] == house.read(REPHRASED_CANDIDATES)["prompt_tokens"].sum() > 0
+
+    (fate,) = explain(house.lake, ronald["rephrased_id"])
+    assert fate.verdict == "doc1 in other words: rephrased_removals: removed by added_names, added_numbers"
+    assert fate.steps[2].rows[0] == {
+        "rule": "added_names", "measured": "2 (Ronald, Quill)", "limit": "added_names <= 0"}  # fmt: skip
+    (document,) = explain(house.lake, "doc1")
+    (tried,) = (step for step in document.steps if step.asset == "rephrased_candidates")
+    assert tried.rows == (
+        {"rephrased_id": ronald["rephrased_id"], "style": "easy", "candidate_status": "added_numbers"},
+    )
+
+
+def test_a_refused_document_without_a_removal_is_never_kept(house: House) -> None:
+    house.make("{styles: [easy], attempts: 1}", lambda request: request.messages[-1].content.removeprefix("Text:\n"))
+    assert house.rows.is_empty()
+    publish(house.lake, REPHRASED_CANDIDATES, DUMP, house.read(REPHRASED_CANDIDATES))
+    publish(house.lake, REPHRASED_REMOVALS, DUMP, REPHRASED_REMOVALS.make_empty())
+    with pytest.raises(ShardError, match="6 refused documents have no removal"):
+        run_stages(house.lake, DUMP, REPHRASING_LANE[2:], recipe=load_recipe(house.recipe("{styles: [easy]}")))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +319,7 @@ def test_a_teacher_of_its_own_rephrases(house: House, monkeypatch: pytest.Monkey
         teachers=teachers,
         teacher_uses={"default": "small", "rephrasing": "strong"},
     )
-    run_stages(house.lake, DUMP, [REPHRASING], recipe=load_recipe(house.recipe("{styles: [easy]}")), knobs=knobs)
+    run_stages(house.lake, DUMP, REPHRASING_LANE, recipe=load_recipe(house.recipe("{styles: [easy]}")), knobs=knobs)
     assert (opened, house.rows.height) == (["l"], len(TEXTS))
 
 
@@ -237,8 +355,10 @@ def test_what_is_rephrased_is_explained_summed_up_and_told_in_the_card(house: Ho
     (fate,) = explain(house.lake, row["rephrased_id"])
     assert fate.kind == "rephrased document"
     assert fate.verdict.startswith(f"{row['doc_id']} in other words, in ")
-    assert [step.asset for step in fate.steps] == ["deduped_corpus", "rephrased_documents", "pretraining_dataset"]
-    assert fate.steps[1].fate == f"easy, in 1 pieces, {row['teacher']}"
+    assert [step.asset for step in fate.steps] == [
+        "deduped_corpus", *(stage.table.name for stage in REPHRASING_LANE), "pretraining_dataset"]  # fmt: skip
+    assert [step.fate for step in fate.steps[1:4]] == [
+        f"easy, in 1 pieces, {row['teacher']}", "passed every rule", "kept"]  # fmt: skip
     (document,) = explain(house.lake, row["doc_id"])
     (again,) = (step for step in document.steps if step.asset == "rephrased_documents")
     assert (again.fate, again.rows[0]["rephrased_id"]) == ("1 times in other words", row["rephrased_id"])

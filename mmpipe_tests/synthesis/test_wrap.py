@@ -13,9 +13,10 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.synthesis.document_pieces import cut_pieces
 from mmpipe.synthesis.reply_guards import find_script, is_refusal, list_added_numbers, measure_copy, strip_preamble
-from mmpipe.synthesis.wrap import PROMPTS, REPHRASED_SCHEMA, WrapSettings, choose_styles, rephrase_documents
+from mmpipe.synthesis.wrap import PROMPTS, WrapSettings, choose_styles, rephrase_documents
 from mmpipe.synthesis.wrap_mixing import mix_with_twins
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
+from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
 
 
 def count_words(texts: list[str] | tuple[str, ...]) -> list[int]:
@@ -118,7 +119,7 @@ def asked_about(request: ChatRequest) -> str:
 def test_pieces_are_rejoined_in_order_with_what_stood_between_them() -> None:
     teacher = ScriptedTeacher(lambda request: f"Here is a paraphrase:\n{GOOD[asked_about(request)]}")
     made = rephrase_documents(DOCUMENTS, teacher, MEDIUM, count_words)
-    assert made.synthesis.frame.schema == REPHRASED_SCHEMA
+    assert made.synthesis.frame.schema == REPHRASED_DOCUMENTS.schema
     assert made.synthesis.frame["text"].to_list() == [f"{GOOD[ONE]}\n\n{GOOD[TWO]}", GOOD[TWO]]
     assert made.synthesis.frame["doc_id"].to_list() == ["d1", "d2"]
     assert made.synthesis.frame["pieces"].to_list() == [2, 1]
