@@ -103,14 +103,16 @@ class Made:
 
 
 def list_answers(responses: pl.DataFrame, instructions: pl.DataFrame) -> pl.DataFrame:
-    """Return responses as answers: prompt_id, prompt, evidence, reference, answer_id, answer, dump, model.
+    """Return responses as answers: prompt_id, prompt, evidence, picture, reference, answer_id, answer, dump, model.
 
-    The prompt is the passage, where there is one, and what is asked. In the order of the responses; those whose
-    instruction is not among the given ones are left out.
+    The prompt is the passage, where there is one, and what is asked; `picture` is what is known of its picture, empty
+    where it has none. In the order of the responses; those whose instruction is not among the given ones are left out.
     """
+    has_picture = pl.col("images").list.len() > 0 if "images" in instructions.columns else pl.lit(value=False)
     asked = instructions.select(
         "instruction_id",
         "evidence",
+        picture=pl.when(has_picture).then("evidence").otherwise(pl.lit("")),
         reference="response",
         prompt=pl.concat_str("context", "instruction", separator="\n\n", ignore_nulls=True),
     )
@@ -276,7 +278,9 @@ def run_self_refinement(run: PreferenceRun) -> Made:
     from mmpipe.synthesis.self_refinement import run_self_refinement
 
     assert run.judge is not None
-    first = run.list_answers().sort("sample_index").group_by("prompt_id", maintain_order=True).first()
+    # who revises sees no picture, and would revise what it cannot know
+    seen = run.list_answers().filter(pl.col("picture") == "")
+    first = seen.sort("sample_index").group_by("prompt_id", maintain_order=True).first()
     made = run_self_refinement(first.sort("prompt_id"), run.policy, run.judge, run.settings)
     # of two answers one is a row, the other was written here
     frame = set_parents(made.comparisons.frame, "responses", "rejected_id")

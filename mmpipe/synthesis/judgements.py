@@ -65,6 +65,34 @@ PROMPTS = (
     ),
 )
 
+_ALONE_EXAMPLES = (
+    ({"instruction": "How many days has a week?", "response": "Seven."}, {"rationale": "Right.", "score": 9}),
+    (
+        {"instruction": "Write a line about the sea in rhyme.", "response": "The sea is large and full of water."},
+        {"rationale": "About the sea, but no rhyme.", "score": 4},
+    ),
+    ({"instruction": "Add 17 and 25.", "response": "43"}, {"rationale": "It is 42.", "score": 1}),
+)
+_ALONE = "Instruction: {instruction}\nAnswer: {response}"
+
+#: The same of an instruction that rests on no text: nothing is asked about one that is not there.
+ALONE_PROMPTS = (
+    Prompt(
+        "judgements/helpfulness_alone",
+        "You judge an answer from 1 (useless) to 10 (perfect): does it do what the instruction asks, rightly and in "
+        "full? First a short rationale, then the score.",
+        _ALONE,
+        _ALONE_EXAMPLES,
+    ),
+    Prompt(
+        "judgements/truthfulness_alone",
+        "You judge an answer from 1 (made up) to 10 (all true): is all it says true, and in keeping with the "
+        "instruction? First a short rationale, then the score.",
+        _ALONE,
+        _ALONE_EXAMPLES,
+    ),
+)
+
 _SCHEMA = {
     "type": "object",
     "properties": {
@@ -117,7 +145,8 @@ def judge_responses(
     """
     if settings.criterion == REFERENCE_CRITERION:
         return judge_by_reference(responses, instructions)
-    prompt = find_prompt(f"judgements/{settings.criterion}", PROMPTS)
+    with_text = find_prompt(f"judgements/{settings.criterion}", PROMPTS)
+    alone = find_prompt(f"judgements/{settings.criterion}_alone", ALONE_PROMPTS)
     columns = ["instruction_id", "instruction", "evidence"]
     authors = [pl.col("teacher")] if "teacher" in responses.columns else []
     rows = (
@@ -126,7 +155,7 @@ def judge_responses(
         .rows(named=True)
     )
     asked = [row for row in rows if settings.judges_own_family or not _is_own(teacher, row, settings)]
-    requests = [_make_request(row, prompt, settings) for row in asked]
+    requests = [_make_request(row, with_text if row["evidence"] else alone, settings) for row in asked]
     outcomes: dict[str, ChatReply | ChatFailure] = {}
     spent = Spent()
     for row, outcome in zip(asked, teacher.answer(requests), strict=True):
@@ -139,6 +168,7 @@ def judge_responses(
         score, reason = (None, "own_family") if reply is None else _read_score(reply)
         if reason:
             unparsed[reason] += 1
+        prompt = with_text if row["evidence"] else alone
         made.append(_make_row(row, reply, score, teacher.name, prompt, settings))
     frame = JUDGEMENTS.conform(pl.DataFrame(made, schema=JUDGEMENTS.schema))
     return Synthesis(frame, len(rows), {}, sort_counts(unparsed), spent)
@@ -187,7 +217,8 @@ def _choose_sampling(row: Mapping[str, Any], settings: JudgementSettings) -> Sam
 
 
 def _make_request(row: dict[str, Any], prompt: Prompt, settings: JudgementSettings) -> ChatRequest:
-    messages = prompt.render(evidence=row["evidence"], instruction=row["instruction"], response=row["response"])
+    text = {"evidence": row["evidence"]} if row["evidence"] else {}
+    messages = prompt.render(instruction=row["instruction"], response=row["response"], **text)
     return ChatRequest(messages, _choose_sampling(row, settings), _SCHEMA)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -16,6 +16,8 @@ from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import RESPONSES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmpipe.tables.chat import Teacher
 
 #: A text-only teacher answers image instructions from the caption, as when they were written.
@@ -45,6 +47,9 @@ PROMPT = Prompt(
     ),
 )
 
+#: An instruction that rests on no text is answered as it stands (InstructGPT, section 3.4).
+ALONE = Prompt("responses/alone", "You do what the user asks, rightly and in full.", "{instruction}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSettings:
@@ -70,9 +75,13 @@ class ResponseSettings:
 def sample_responses(instructions: pl.DataFrame, teacher: Teacher, settings: ResponseSettings) -> Synthesis:
     """Return `samples` responses per instruction, in the order of the instructions; empty replies are no rows.
 
+    Who answers sees what the prompt of the pair will show, and of a picture its evidence. Evidence of other rows may be
+    the answer itself (Case2Code's is the function), and is not shown.
+
     Args:
-        instructions: columns instruction_id, dump, instruction, context, evidence, and turns where there are talks:
-            their last question is answered (kept synthesized_instructions).
+        instructions: columns instruction_id, dump, instruction, context, evidence; `images` where some are about
+            pictures, which all are taken to be without it; `turns` where there are talks: their last question is
+            answered (kept synthesized_instructions).
         teacher: who answers.
         settings: how.
 
@@ -80,8 +89,8 @@ def sample_responses(instructions: pl.DataFrame, teacher: Teacher, settings: Res
         TeacherError: the teacher cannot answer any more.
     """
     columns = ["instruction_id", "dump", "instruction", "context", "evidence"]
-    talks = ["turns"] if "turns" in instructions.columns else []
-    rows = instructions.select(*columns, *talks).rows(named=True)
+    further = [name for name in ("turns", "images") if name in instructions.columns]
+    rows = instructions.select(*columns, *further).rows(named=True)
     if settings.instructions is not None:
         ranked = sorted(rows, key=lambda row: make_id("responses", settings.seed, row["instruction_id"]))
         ids = {row["instruction_id"] for row in ranked[: settings.instructions]}
@@ -90,8 +99,10 @@ def sample_responses(instructions: pl.DataFrame, teacher: Teacher, settings: Res
     requests = []
     for row, sample_index in asked:
         seed = make_seed(settings.seed, row["instruction_id"], "response", sample_index)
-        messages = PROMPT.render(evidence=row["context"] or row["evidence"], instruction=row["instruction"])
-        messages = (*messages, *list_later_turns(row))
+        shown = find_shown(row)
+        prompt = PROMPT if shown else ALONE
+        fields = {"evidence": shown} if shown else {}
+        messages = (*prompt.render(instruction=row["instruction"], **fields), *list_later_turns(row))
         sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, seed)
         requests.append(ChatRequest(messages, sampling, sample_index=sample_index))
     made, spent = [], Spent()
@@ -113,7 +124,7 @@ def sample_responses(instructions: pl.DataFrame, teacher: Teacher, settings: Res
                 "response": outcome.text.strip(),
                 "finish_reason": outcome.finish_reason,
                 "teacher": teacher.name,
-                "prompt_version": PROMPT.version,
+                "prompt_version": (PROMPT if find_shown(row) else ALONE).version,
                 "sampling": describe_sampling(request.sampling),
                 "seed": request.sampling.seed,
                 "attempts": outcome.attempts,
@@ -124,3 +135,9 @@ def sample_responses(instructions: pl.DataFrame, teacher: Teacher, settings: Res
     counts = sort_counts(rejected)
     frame = RESPONSES.conform(pl.DataFrame(made, schema=RESPONSES.schema))
     return Synthesis(frame, len(requests), counts, counts, spent)
+
+
+def find_shown(row: Mapping[str, Any]) -> str:
+    """Return the text that is shown with an instruction: its passage, or what is known of its picture; else none."""
+    is_of_picture = bool(row.get("images", True))
+    return row["context"] or (row["evidence"] if is_of_picture else "") or ""

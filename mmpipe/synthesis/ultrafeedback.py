@@ -96,7 +96,8 @@ class _Question:
         temperature = settings.retry_temperature if attempt else settings.temperature
         seed = make_seed(settings.seed, self.criterion, *ids, attempt)
         shown = list_answers([answer["answer"] for answer in self.answers])
-        messages = self.prompt.render(instruction=self.row["prompt"], answers=shown)
+        seen = f"\n\nWhat the picture shows: {self.row['picture']}" if self.row.get("picture") else ""
+        messages = self.prompt.render(instruction=f"{self.row['prompt']}{seen}", answers=shown)
         sampling = Sampling(temperature, settings.top_p, settings.max_tokens, seed)
         return ChatRequest(messages, sampling, self.schema, sample_index=attempt)
 
@@ -123,7 +124,8 @@ def judge_answers(answers: pl.DataFrame, judge: Teacher, settings: UltraFeedback
     after the last attempt the list's answers have status `unparsed` and no score. What cannot be read is never low.
 
     Args:
-        answers: columns prompt_id, prompt, answer_id, answer, dump, and model where families matter.
+        answers: columns prompt_id, prompt, answer_id, answer, dump, and model where families matter; picture where
+            prompts are about pictures: what is known of it, empty where there is none.
         judge: who judges.
         settings: by what.
 

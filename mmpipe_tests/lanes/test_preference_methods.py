@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,18 @@ from mmpipe.commands.trace import trace
 from mmpipe.errors import RecipeError, ShardError
 from mmpipe.filtering.preference_sections import PREFERENCE_METHODS
 from mmpipe.filtering.recipes import load_recipe
+from mmpipe.filtering.synthesis_sections import SynthesisMethod
 from mmpipe.lanes import preference_pairs, preferences
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.preference_methods import PREFERENCE_RUNS, check_preferences, read_preference_method
 from mmpipe.lanes.preference_posts import LaidDump
+from mmpipe.lanes.preference_runs import PreferenceRun, run_self_refinement
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.stage import Knobs, follow_shards
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.shards import Engine, ShardResult, ShardWork, produce
+from mmpipe.synthesis.self_refinement import RefinementSettings
 from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instruction_matches import PREFERENCE_CONTAMINATION
@@ -329,6 +333,22 @@ def test_an_answer_is_refined_and_chosen_where_the_judge_agrees(house: House) ->
     assert {parent["id"] for row in house.pairs["parents"] for parent in row} <= set(
         house.read(RESPONSES)["response_id"]
     )
+
+
+def test_nobody_revises_what_rests_on_a_picture_that_is_not_shown() -> None:
+    asked = {"instruction_id": ["seen", "unseen"], "instruction": ["Why?", "What is here?"], "context": [None, None]}
+    rows = pl.DataFrame({**asked, "evidence": ["", "a cup"], "response": ["So.", "A cup."], "images": [[], ["p"]]})
+    responses = fill_rows(
+        RESPONSES,
+        [{"response_id": f"r-{name}", "instruction_id": name, "response": "Hm."} for name in asked["instruction_id"]],
+    )
+    entry = SynthesisMethod(method="self_refinement", file="mine.yaml")
+    run = PreferenceRun(entry, RefinementSettings(), {}, DUMP, "helpfulness", instructions=rows, responses=responses)
+    author = ScriptedTeacher(lambda _: json.dumps({"critique": "", "is_done": True}))
+    made = run_self_refinement(replace(run, teacher=author, judge=author))
+    assert len(author.asked) == 1
+    assert "Why?" in ask_of(author.asked[0])
+    assert made.comparisons.planned == 1
 
 
 def test_spin_pairs_the_answers_of_the_set_with_the_policys_own(house: House) -> None:
