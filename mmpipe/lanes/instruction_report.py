@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import yaml
 
+from mmpipe.filtering.judge import OK
 from mmpipe.lanes.instruction_candidates import STATUS
 from mmpipe.lanes.instruction_matches import REVIEW_RULE
 from mmpipe.lanes.report_figures import (
@@ -19,6 +20,7 @@ from mmpipe.lanes.report_figures import (
     draw_histogram,
     list_costs,
 )
+from mmpipe.lanes.row_prices import name_method, price_methods
 from mmpipe.tables.instruction_matches import (
     INSTRUCTION_CONTAMINATION,
 )
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from mmpipe.lanes.row_prices import RowPrice
     from mmpipe.storage.lake import Dataset, Lake
 
 SAMPLES_PER_METHOD = 3
@@ -40,28 +43,21 @@ _LENGTHS = {"instruction_words": "instruction", "response_words": "response"}
 
 @dataclass(frozen=True, slots=True)
 class MethodFigures:
-    """One method of a dump: candidates = rows + refused; kept rows; tokens that the accepted rows took.
+    """One method of a dump: candidates = rows + refused; kept rows; what it asked for, refused candidates included.
 
     Attributes:
-        name: the method.
+        name: the method, as the recipe names it.
         candidates: that it made.
         rows: accepted by the method.
         kept: of them, not removed by a rule, an evaluation set, a review or for a repeat.
-        prompt_tokens: of the accepted rows, their failed attempts included.
-        completion_tokens: of the accepted rows.
+        price: requests, tokens and money of all it asked for; None where no teacher was asked.
     """
 
     name: str
     candidates: int
     rows: int
     kept: int
-    prompt_tokens: int
-    completion_tokens: int
-
-    @property
-    def tokens_per_row(self) -> float | None:
-        """Tokens of prompts and completions per accepted row; None without one."""
-        return (self.prompt_tokens + self.completion_tokens) / self.rows if self.rows else None
+    price: RowPrice | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +113,7 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
     recipe = yaml.safe_load(recipe_yaml)
     # texts are read in batches; of a whole dump, numbers alone are held
     words = (pl.col(column).str.count_matches(r"\S+").alias(signal) for signal, column in _LENGTHS.items())
-    columns = ["instruction_id", "method", "prompt_tokens", "completion_tokens"]
-    rows = instructions.scan().select(*columns, *words).collect(engine="streaming")
+    rows = instructions.scan().select("instruction_id", "method", *words).collect(engine="streaming")
     gone = removals.scan().filter(pl.col("signal") != STATUS).select("instruction_id").unique().collect()
     kept = rows.join(gone, on="instruction_id", how="anti", maintain_order="left")
     shown = count_shown(iterate_instructions(instructions, gone))
@@ -130,7 +125,7 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
         recipe=recipe["name"],
         recipe_yaml=recipe_yaml,
         stages=tuple(list_costs(lake, dump, INSTRUCTION_TABLES)),
-        methods=tuple(count_methods(lake, dump, rows, kept)),
+        methods=tuple(count_methods(lake, dump, gone)),
         refused=tuple(refused),
         rules=tuple(_say_kept(counts, {rule["rule"] for rule in rules}, {reason for _, reason, _ in refused})),
         histograms=tuple(_draw_lengths(rows, rules)),
@@ -149,7 +144,9 @@ def write_instruction_report(lake: Lake, dump: str) -> str:
     from mmpipe.release.instruction_report import render_instruction_report
 
     report = collect_instruction_report(lake, dump)
-    methods = [asdict(each) | {"tokens_per_row": each.tokens_per_row} for each in report.methods]
+    methods = [
+        asdict(each) | ({"tokens_per_row": each.price.tokens_per_row} if each.price else {}) for each in report.methods
+    ]
     return render_instruction_report(asdict(report) | {"methods": methods}, snippet_chars=SNIPPET_CHARS)
 
 
@@ -167,26 +164,32 @@ def count_shown(instructions: Iterable[str]) -> pl.DataFrame:
     return choose_shown(count_verb_nouns((read_by_rule(text) for text in instructions), "rule"))
 
 
-def count_methods(lake: Lake, dump: str, rows: pl.DataFrame, kept: pl.DataFrame) -> list[MethodFigures]:
-    """Return the figures of every method; one that made no row has a line too.
+def count_methods(lake: Lake, dump: str, gone: pl.DataFrame) -> list[MethodFigures]:
+    """Return the figures of every method; one that made no row has a line too, and its price.
+
+    What a method asked for stands with its shards, as in the run's summary: tokens of refused candidates are paid too.
 
     Args:
         lake: where the datasets are.
         dump: its name.
-        rows: instruction_id, method, prompt_tokens, completion_tokens, of the accepted rows.
-        kept: instruction_id and method of those that stay.
+        gone: instruction_id of the accepted rows that something removed.
     """
-    made = rows.group_by("method").agg(pl.len().alias("rows"), pl.col("prompt_tokens", "completion_tokens").sum())
-    figures = {row["method"]: row for row in made.to_dicts()}
-    stays = Counter(kept.get_column("method").to_list())
-    refused: Counter[str] = Counter()
-    for method, _, count in _count_refused(lake, dump):
-        refused[method] += count
-    found = []
-    for name in sorted({*figures, *refused}):
-        own = figures.get(name, {"rows": 0, "prompt_tokens": 0, "completion_tokens": 0})
-        tokens = int(own["prompt_tokens"] or 0), int(own["completion_tokens"] or 0)
-        found.append(MethodFigures(name, own["rows"] + refused[name], own["rows"], stays[name], *tokens))
+    candidates = lake.dataset(INSTRUCTION_CANDIDATES, dump)
+    manifest = candidates.find_manifest()
+    if manifest is None:
+        return []
+    counted: dict[str, Counter[str]] = {}
+    for commit in manifest.commits:
+        tried = candidates.scan_shard(commit.shard).select("instruction_id", STATUS).collect()
+        accepted = tried.filter(pl.col(STATUS) == OK)
+        kept = accepted.join(gone, on="instruction_id", how="anti")
+        count = counted.setdefault(name_method(commit), Counter())
+        count.update(candidates=tried.height, rows=accepted.height, kept=kept.height)
+    prices = {price.method: price for price in price_methods(manifest)}
+    found = [
+        MethodFigures(name, count["candidates"], count["rows"], count["kept"], prices.get(name))
+        for name, count in counted.items()
+    ]
     return sorted(found, key=lambda each: (-each.candidates, each.name))
 
 
@@ -194,7 +197,7 @@ def _count_refused(lake: Lake, dump: str) -> list[tuple[str, str, int]]:
     candidates = lake.dataset(INSTRUCTION_CANDIDATES, dump)
     if candidates.find_manifest() is None:
         return []
-    counted = candidates.scan().filter(pl.col(STATUS) != "ok").group_by("method", STATUS).len().collect()
+    counted = candidates.scan().filter(pl.col(STATUS) != OK).group_by("method", STATUS).len().collect()
     return list(counted.sort(["len", "method", STATUS], descending=[True, False, False]).iter_rows())
 
 

@@ -21,7 +21,8 @@ class RowPrice:
         accepted: rows.
         missing: rows that were wanted and not found.
         requests: asked for, those that the cache answered included.
-        tokens: of prompts and replies.
+        prompt_tokens: of prompts.
+        completion_tokens: of replies.
         cost: money.
     """
 
@@ -30,8 +31,14 @@ class RowPrice:
     accepted: int
     missing: int
     requests: int
-    tokens: int
+    prompt_tokens: int
+    completion_tokens: int
     cost: float
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompts and replies."""
+        return self.prompt_tokens + self.completion_tokens
 
     @property
     def tokens_per_row(self) -> float | None:
@@ -50,12 +57,17 @@ def price_rows(manifest: Manifest) -> RowPrice | None:
 
 
 def price_methods(manifest: Manifest) -> list[RowPrice]:
-    """Return what the rows of each method cost, in the order of their shards, which are named `METHOD-NUMBER`."""
+    """Return what the rows of each method cost, in the order of their shards."""
     by_method: dict[str, list[Commit]] = {}
     for commit in manifest.commits:
         if "requests" in commit.counts:
-            by_method.setdefault(commit.shard.rpartition("-")[0] or commit.shard, []).append(commit)
+            by_method.setdefault(name_method(commit), []).append(commit)
     return [_add_up(method, commits) for method, commits in by_method.items()]
+
+
+def name_method(commit: Commit) -> str:
+    """Return the method that made a shard; shards of candidates are named `METHOD-NUMBER`."""
+    return commit.shard.rpartition("-")[0] or commit.shard
 
 
 def _add_up(method: str, commits: Iterable[Commit]) -> RowPrice:
@@ -71,6 +83,7 @@ def _add_up(method: str, commits: Iterable[Commit]) -> RowPrice:
         accepted=int(sum(commit.counts.get("accepted", commit.rows_out) for commit in commits)),
         missing=int(count("missing")),
         requests=int(count("requests")),
-        tokens=int(count("prompt_tokens") + count("completion_tokens")),
+        prompt_tokens=int(count("prompt_tokens")),
+        completion_tokens=int(count("completion_tokens")),
         cost=count("cost"),
     )

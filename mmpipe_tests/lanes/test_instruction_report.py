@@ -13,9 +13,11 @@ from mmpipe.errors import ConfigurationError, DatasetNotReady
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.instruction_report import collect_instruction_report
+from mmpipe.lanes.row_prices import price_rows
 from mmpipe.storage.lake import Lake
+from mmpipe.storage.shards import Engine, ShardResult, ShardWork, produce
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
-from mmpipe_tests.lanes.pair_lake import fill_rows, publish
+from mmpipe_tests.lanes.pair_lake import fill_rows
 from mmpipe_tests.lanes.running import run_stages
 
 ASKED = [
@@ -42,8 +44,20 @@ def lake(tmp_path: Path) -> Lake:
     refused = fill_rows(INSTRUCTION_CANDIDATES, [
         {"instruction_id": f"x{place}", "dump": "a", "method": "raft", "candidate_status": "too_long", "candidate": "c",
          "text": "t"} for place in range(3)])  # fmt: skip
-    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", rows)
-    publish(lake, INSTRUCTION_CANDIDATES, "a", INSTRUCTION_CANDIDATES.conform(pl.concat([accepted, refused])))
+    every = INSTRUCTION_CANDIDATES.conform(pl.concat([accepted, refused]))
+    # three of six candidates are refused, and what they took is paid
+    counts = {"requests": 7, "prompt_tokens": 90, "completion_tokens": 30, "cost": 0.5, "accepted": 3}
+    shards = {"raft-00000": ("raft", counts), "wrap-00000": ("wrap", {})}
+    for table, frame in ((SYNTHESIZED_INSTRUCTIONS, rows), (INSTRUCTION_CANDIDATES, every)):
+        parts = {
+            shard: ShardResult(part := frame.filter(method=name), part.height, counts=told)
+            for shard, (name, told) in shards.items()
+        }
+        produce(
+            lake.dataset(table, "a"), [ShardWork(shard, shard, (part,)) for shard, part in parts.items()],
+            lambda result: result, code_version="1", recipe_yaml="name: x\n", inputs={}, engine=Engine(),
+        )  # fmt: skip
+        lake.dataset(table, "a").record_verdict([])
     wanted = ("instruction_contamination", "instruction_reviews", "instruction_duplicates", "instruction_removals")
     stages = [stage for stage in INSTRUCTION_LANE if stage.table.name in wanted]
     own = tmp_path / "own.yaml"
@@ -57,7 +71,14 @@ def test_candidates_are_rows_and_refused_ones_method_by_method(lake: Lake) -> No
     methods = {each.name: each for each in report.methods}
     assert [each.name for each in report.methods] == ["raft", "wrap"]
     raft = methods["raft"]
-    assert (raft.candidates, raft.rows, raft.prompt_tokens, raft.tokens_per_row) == (6, 3, 30, 15.0)
+    assert (raft.candidates, raft.rows) == (6, 3)
+    assert raft.price is not None
+    assert (raft.price.requests, raft.price.prompt_tokens, raft.price.tokens_per_row) == (7, 90, 40.0)
+    # the run's summary says the same
+    whole = price_rows(lake.dataset(INSTRUCTION_CANDIDATES, "a").require_manifest())
+    assert whole is not None
+    assert whole.tokens == raft.price.tokens == 120
+    assert methods["wrap"].price is None
     assert sum(each.kept for each in report.methods) == report.kept
     assert report.refused == (("raft", "too_long", 3),)
     taken = {rule.name: rule.rows for rule in report.rules}
