@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.tables.identity import make_id
@@ -12,15 +15,20 @@ from mmpipe.tables.identity import make_id
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import polars as pl
-
     from mmpipe.synthesis.flan_templates import Family
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 #: Why a row of a dataset is rendered by no template.
-REASONS = ("missing_field", "missing_answer", "too_few_options", "too_many_options", "doubled_option",
-           "answer_not_among_options")  # fmt: skip
+REASONS = ("evaluation_split", "other_split", "missing_field", "missing_answer", "too_few_options", "too_many_options",
+           "doubled_option", "answer_not_among_options")  # fmt: skip
+
+#: Rows that a draw looks at: where a thousand next to each other are all of one group, it ends without one.
+_MOST_STEPS = 1000
+#: Name of the ring for rows of splits for evaluation.
+_TO_EVALUATION = "\0"
+#: First words of the names of splits that are for evaluation.
+_EVALUATION = frozenset({"test", "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +45,8 @@ class Task:
         rationale: column with the reasoning, where there is one.
         id: column of the row's id, unique.
         split: column of the split; without one all rows are of split "train".
+        splits: splits that are rendered; without any, all but those that are named for evaluation (`test`,
+            `validation_matched`, …), whose rows are refused.
         group: column of what rows must not be shown beside each other (a common document).
     """
 
@@ -49,7 +59,12 @@ class Task:
     rationale: str | None = None
     id: str = "id"
     split: str | None = None
+    splits: tuple[str, ...] = ()
     group: str | None = None
+
+    def renders(self, split: str) -> bool:
+        """Return whether rows of a split become instructions."""
+        return split in self.splits if self.splits else not is_for_evaluation(split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,11 @@ class TaskRow:
     answer: str
     options: tuple[str, ...]
     rationale: str
+
+
+def is_for_evaluation(split: str) -> bool:
+    """Return whether a split's name says that models are measured on it: `test`, `dev-clean`, `validation_matched`."""
+    return re.split(r"[\W\d_]+", split.strip().casefold())[0] in _EVALUATION
 
 
 def check_task(frame: pl.DataFrame, task: Task, family: Family) -> None:
@@ -79,6 +99,12 @@ def check_task(frame: pl.DataFrame, task: Task, family: Family) -> None:
             raise ConfigurationError(f"Task {task.name}: no column {column!r}.{name_nearest(column, frame.columns)}")
     if family.has_options and (task.labels is None) == (task.options is None):
         raise ConfigurationError(f"Task {task.name}: {task.family} needs labels, or a column of options, and not both.")
+    for split in task.splits:
+        known = (
+            [] if task.split is None else frame.get_column(task.split).cast(pl.String).unique().drop_nulls().to_list()
+        )
+        if split not in known:
+            raise ConfigurationError(f"Task {task.name}: no row is of split {split!r}.{name_nearest(split, known)}")
     if frame.get_column(task.id).is_duplicated().any():
         raise ConfigurationError(f"Task {task.name}: column {task.id!r} is not unique.")
 
@@ -101,6 +127,8 @@ def read_task_row(cells: Mapping[str, Any], task: Task, family: Family) -> tuple
     group = read(task.group) or row_id
     row = TaskRow(row_id, read(task.split, "train"), group, values, answer, options, read(task.rationale))
     faults = {
+        "evaluation_split": is_for_evaluation(row.split) and not task.renders(row.split),
+        "other_split": not task.renders(row.split),
         "missing_field": not all(values.values()),
         "missing_answer": not answer,
         "too_few_options": family.has_options and len(options) < 2,
@@ -112,33 +140,40 @@ def read_task_row(cells: Mapping[str, Any], task: Task, family: Family) -> tuple
 
 
 class ExemplarPool:
-    """Rows on a ring per split, each at the hash of its id; a draw walks on from a hash of its own."""
+    """Rows on a ring per split, each at the hash of its id; a draw walks on from a hash of its own.
+
+    Rows of a split for evaluation are never shown: beside one stand rows of all other splits.
+    """
 
     def __init__(self, rows: Sequence[TaskRow], seed: int) -> None:
         self._seed = seed
-        self._rings: dict[str, list[tuple[str, TaskRow]]] = {}
+        #: By split, and whether its rows all have a reasoning.
+        self._rings: dict[tuple[str, bool], list[tuple[str, TaskRow]]] = {}
         for row in rows:
-            self._rings.setdefault(row.split, []).append((make_id("flan ring", seed, row.row_id), row))
+            if not is_for_evaluation(row.split):
+                placed = (make_id("flan ring", seed, row.row_id), row)
+                for split in (row.split, _TO_EVALUATION):
+                    for has_rationale in (False, True) if row.rationale else (False,):
+                        self._rings.setdefault((split, has_rationale), []).append(placed)
         for ring in self._rings.values():
             ring.sort(key=lambda placed: placed[0])
 
     def choose(self, row: TaskRow, number: int, count: int, *, has_rationale: bool) -> list[TaskRow]:
         """Return up to `count` rows that may be shown with `row`, by its id alone."""
-        ring = self._rings[row.split]
+        split = _TO_EVALUATION if is_for_evaluation(row.split) else row.split
+        ring = self._rings.get((split, has_rationale), [])
         chosen: list[TaskRow] = []
         for draw in range(count):
             start = bisect_left(
                 ring, make_id("flan draw", self._seed, row.row_id, number, draw), key=lambda one: one[0]
             )
-            for step in range(len(ring)):
+            for step in range(min(len(ring), _MOST_STEPS)):
                 other = ring[(start + step) % len(ring)][1]
-                if _may_show(other, [row, *chosen], has_rationale=has_rationale):
+                if _may_show(other, [row, *chosen]):
                     chosen.append(other)
                     break
         return chosen
 
 
-def _may_show(other: TaskRow, beside: Sequence[TaskRow], *, has_rationale: bool) -> bool:
-    if has_rationale and not other.rationale:
-        return False
+def _may_show(other: TaskRow, beside: Sequence[TaskRow]) -> bool:
     return all(other.row_id != row.row_id and other.group != row.group and other.values != row.values for row in beside)

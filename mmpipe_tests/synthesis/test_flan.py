@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.synthesis import flan_tasks
 from mmpipe.synthesis.flan_rows import DETAILS_SCHEMA, FlanSettings, render_task
-from mmpipe.synthesis.flan_tasks import REASONS, Task
+from mmpipe.synthesis.flan_tasks import REASONS, ExemplarPool, Task, TaskRow
 from mmpipe.synthesis.flan_templates import BLANK, EMBEDDED, drop_options, fill, list_slots, load_templates
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
@@ -43,6 +46,7 @@ REVIEWS = Task(
     labels={"0": "bad", "1": "good"},
     rationale="why",
     split="split",
+    splits=("train", "test"),
     group="film",
 )
 
@@ -139,7 +143,8 @@ def test_exemplars_are_other_rows_of_the_same_split() -> None:
         shown = [cells[row_id] for row_id in detail["exemplar_ids"]]
         groups = [mine["film"], *(other["film"] for other in shown)]
         assert len(set(groups)) == len(groups)
-        assert {other["split"] for other in shown} == {mine["split"]}
+        # nothing that models are measured on is shown, not even beside its like
+        assert {other["split"] for other in shown} == {"train"}
         assert all(other["review"] in row["instruction"] for other in shown)
         assert row["instruction"].count(mine["review"]) == 1
         assert [parent["id"] for parent in row["parents"]] == [detail["row_id"], *detail["exemplar_ids"]]
@@ -147,6 +152,30 @@ def test_exemplars_are_other_rows_of_the_same_split() -> None:
             assert all(other["why"] in row["instruction"] for other in shown)
             assert mine["why"] not in row["instruction"]
             assert row["response"].startswith(mine["why"])
+
+
+@pytest.mark.parametrize(
+    ("split", "is_kept_out"),
+    [
+        ("test", True),
+        ("Test", True),
+        ("validation_matched", True),
+        ("dev-clean", True),
+        ("test2", True),
+        ("train", False),
+        ("train_val", False),
+        ("tested", False),
+        ("", False),
+    ],
+)
+def test_rows_that_models_are_measured_on_become_none_unless_named(split: str, is_kept_out: bool) -> None:
+    frame = pl.DataFrame({"id": ["a", "b"], "question": ["Who?", "When?"], "answer": ["A", "B"], "part": [split, "x"]})
+    task = Task(name="quiz", family="closed_book_qa", fields={"question": "question"}, split="part")
+    made = render_task(frame, task, FlanSettings(**FIXED)).synthesis
+    assert made.rejected == ({"evaluation_split": 1} if is_kept_out else {})
+    if split:
+        named = render_task(frame, replace(task, splits=(split,)), FlanSettings(**FIXED)).synthesis
+        assert (named.frame.height, named.rejected) == (1, {"other_split": 1})
 
 
 def test_exemplars_go_until_the_instruction_fits() -> None:
@@ -174,6 +203,29 @@ def test_a_row_alone_in_its_split_is_zero_shot_and_equal_inputs_are_not_shown() 
     assert made.details["exemplar_ids"].to_list() == [[], [], []]
 
 
+def test_a_draw_does_not_walk_past_all_rows_of_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Counter[str]()
+    may_show = flan_tasks._may_show
+
+    def count(other: TaskRow, beside: Sequence[TaskRow]) -> bool:
+        asked["looks"] += 1
+        return may_show(other, beside)
+
+    monkeypatch.setattr(flan_tasks, "_may_show", count)
+    rows = [TaskRow(str(n), "train", "one document", {"question": f"{n}?"}, "A", (), "") for n in range(3000)]
+    pool = ExemplarPool([*rows, TaskRow("x", "train", "x", {"question": "x?"}, "A", (), "Because.")], 0)
+    assert pool.choose(rows[0], 0, 5, has_rationale=False) in ([], [pool_row(pool, "x")])
+    assert asked["looks"] <= 5 * 1000
+    # of rows with a reasoning there is one, and it is found at once
+    asked.clear()
+    assert [row.row_id for row in pool.choose(rows[0], 0, 1, has_rationale=True)] == ["x"]
+    assert asked["looks"] == 1
+
+
+def pool_row(pool: ExemplarPool, row_id: str) -> TaskRow:
+    return next(row for _, row in pool._rings["train", False] if row.row_id == row_id)
+
+
 def test_inverse_rows_give_the_answer_and_ask_for_an_input() -> None:
     made = render_task(make_reviews(60), REVIEWS, FlanSettings(**{**FIXED, "inverse_share": 1.0}))
     for row, detail in zip(made.synthesis.frame.rows(named=True), made.details.rows(named=True), strict=True):
@@ -185,8 +237,9 @@ def test_inverse_rows_give_the_answer_and_ask_for_an_input() -> None:
 def test_rows_that_fit_no_template_are_refused_by_reason() -> None:
     frame = pl.DataFrame(
         {
-            "id": ["fine", "no question", "no answer", "one", "many", "doubled", "other", "null"],
-            "question": ["Why?", " ", "Why?", "Why?", "Why?", "Why?", "Why?", "Why?"],
+            "id": ["fine", "no question", "no answer", "one", "many", "doubled", "other", "null", "kept out", "left"],
+            "question": ["Why?", " ", "Why?", "Why?", "Why?", "Why?", "Why?", "Why?", "Why?", "Why?"],
+            "part": [*["train"] * 7, "none", "test", "rest"],
             "choices": [
                 ["x", "y"],
                 ["x", "y"],
@@ -196,17 +249,27 @@ def test_rows_that_fit_no_template_are_refused_by_reason() -> None:
                 ["x", "X"],
                 ["x", "y"],
                 None,
+                ["x", "y"],
+                ["x", "y"],
             ],
-            "right": ["x", "x", None, "x", "x0", "x", "z", "x"],
+            "right": ["x", "x", None, "x", "x0", "x", "z", "x", "x", "x"],
         }
     )
-    task = Task(name="why", family="commonsense", fields={"question": "question"}, answer="right", options="choices")
+    task = Task(
+        name="why",
+        family="commonsense",
+        fields={"question": "question"},
+        answer="right",
+        options="choices",
+        split="part",
+        splits=("train", "none"),
+    )
     made = render_task(frame, task, FlanSettings(renderings=2))
     assert made.synthesis.rejected == dict.fromkeys(sorted(REASONS), 2) | {"too_few_options": 4}
     assert next(iter(made.synthesis.rejected)) == "too_few_options"
     assert made.details["row_id"].to_list() == ["fine", "fine"]
-    assert made.candidates["id"].n_unique() == 14
-    assert made.synthesis.planned == 16 == made.synthesis.frame.height + made.candidates.height
+    assert made.candidates["id"].n_unique() == 18
+    assert made.synthesis.planned == 20 == made.synthesis.frame.height + made.candidates.height
     assert made.synthesis.frame["instruction_id"].n_unique() == 2
 
 
@@ -232,6 +295,8 @@ def test_braces_of_a_row_are_its_own(question: str, answer: str) -> None:
         ({"fields": {}}, "no column for text of sentiment"),
         ({"fields": {"text": "reviews"}}, "no column 'reviews'. Did you mean 'review'"),
         ({"split": "splits"}, "no column 'splits'"),
+        ({"splits": ("tran",)}, "no row is of split 'tran'. Did you mean 'train'"),
+        ({"splits": ("train",), "split": None}, "no row is of split 'train'"),
         ({"labels": None}, "needs labels, or a column of options"),
         ({"id": "label"}, "'label' is not unique"),
     ],
