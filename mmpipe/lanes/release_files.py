@@ -106,7 +106,14 @@ def write_configurations(
     """Write the rows of one dump by configuration and split, and add them to `written`."""
     import pyarrow.parquet as pq
 
-    from mmpipe.release.jsonl import convert_to_arrow, list_image_files, render_jsonl, show_calls, split_configurations
+    from mmpipe.release.jsonl import (
+        convert_to_arrow,
+        list_image_files,
+        render_jsonl,
+        show_calls,
+        show_parts,
+        split_configurations,
+    )
 
     for name, rows in split_configurations(dataset.read_shard(dump)).items():
         place = folder.join(name)
@@ -118,7 +125,7 @@ def write_configurations(
             stem = f"{split}-{dump}" if split else dump
             buffer = io.BytesIO()
             shown = show_calls(part)
-            pq.write_table(convert_to_arrow(shown), buffer, compression="zstd")
+            pq.write_table(convert_to_arrow(show_parts(shown)), buffer, compression="zstd")
             place.join(f"{stem}.parquet").write_bytes(buffer.getvalue())
             place.join(f"{stem}.jsonl").write_text("".join(render_jsonl(shown)))
             written.files |= {f"{name}/{stem}.parquet", f"{name}/{stem}.jsonl"}

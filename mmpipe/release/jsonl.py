@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.release.exporters_trl import split_parts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,6 +21,9 @@ IMAGE_FOLDER = "images"
 
 #: Columns that rows with tools alone have.
 _TOOL_COLUMNS = ("tools", "tool_calls")
+
+#: Columns of turns in conversations and preferences.
+_MESSAGE_COLUMNS = ("messages", "prompt", "chosen", "rejected")
 
 #: A call in a message, as OpenAI writes it: arguments are JSON in a string, since those of two tools have no one type.
 _CALL = pl.Struct({"type": pl.String, "function": pl.Struct({"name": pl.String, "arguments": pl.String})})
@@ -60,6 +65,29 @@ def show_calls(frame: pl.DataFrame) -> pl.DataFrame:
             last = {"role": last["role"], "content": "", "tool_calls": calls}
         shown.append([*before, last])
     return frame.drop("tool_calls").with_columns(messages=pl.Series(shown, dtype=pl.List(message)))
+
+
+def show_parts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with pictures as TRL and its processors read them: content is a list of parts, pictures among them.
+
+    In a string they take `<image>` for words of the user and add a placeholder of their own: twice as many as pictures.
+    """
+    if "images" not in frame.columns:
+        return frame
+    message = pl.Struct({"role": pl.String, "content": pl.List(pl.Struct({"type": pl.String, "text": pl.String}))})
+    shown = [
+        pl.Series(
+            name,
+            [
+                [{"role": turn["role"], "content": split_parts(turn["content"])} for turn in turns]
+                for turns in frame.get_column(name).to_list()
+            ],
+            dtype=pl.List(message),
+        )
+        for name in _MESSAGE_COLUMNS
+        if name in frame.columns
+    ]
+    return frame.with_columns(shown)
 
 
 def render_jsonl(frame: pl.DataFrame) -> Iterator[str]:

@@ -12,35 +12,28 @@ import pytest
 from mmpipe.errors import ConfigurationError, InvariantBroken
 from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.filtering.release_sections import DIALECTS, ReleaseSettings
-from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.release_splits import require_whole_groups
 from mmpipe.lanes.stage import Knobs
 from mmpipe.models.tokenizer import load_tokenizer
 from mmpipe.release.memory_mapped import parse_index
 from mmpipe.storage.lake import Lake
-from mmpipe.tables.instruction_matches import INSTRUCTION_REVIEWS, PREFERENCE_CONTAMINATION
+from mmpipe.tables.instruction_matches import INSTRUCTION_REVIEWS
 from mmpipe.tables.instructions import (
-    JUDGEMENTS,
     PREFERENCE_DATASET,
     PRETRAINING_DATASET,
-    RESPONSES,
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
-from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
-from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.pair_lake import add_pairs, draw_pairs, fill_rows, publish
+from mmpipe_tests.lanes.release_lake import PICTURED, TEXTS, ask, make_release_lake
 from mmpipe_tests.lanes.running import run_stages
 
 if TYPE_CHECKING:
     from mmpipe.storage.commits import Manifest
 
 SFT, PREFERENCES, SEQUENCES = RELEASE_LANE
-CRITERION = load_recipe("refinedweb").instructions.criterion
-#: Of one dump: 24 documents with two questions each, a picture with two, and a question about two pictures.
-TEXTS, PICTURED = 48, 3
 
 
 @pytest.fixture(autouse=True)
@@ -51,41 +44,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """A lake of one dump: instructions, responses and judgements as they would be published, none made by a model."""
-    lake = Lake(str(tmp_path / "lake"))
-    pairs = add_pairs(lake, "a", draw_pairs(3), str(tmp_path / "cache"))["pair_id"].to_list()
-    asked = [_ask(f"t{place:02}", [("deduped_corpus", f"d{place // 2}")], []) for place in range(TEXTS)]
-    named = [pairs[:1], pairs[:1], pairs[1:]]
-    asked += [_ask(f"p{place}", [("filtered_image_pairs", ids[0])], ids) for place, ids in enumerate(named)]
-    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, asked))
-    publish(lake, INSTRUCTION_REMOVALS, "a", INSTRUCTION_REMOVALS.make_empty())
-    publish(lake, INSTRUCTION_REVIEWS, "a", INSTRUCTION_REVIEWS.make_empty())
-    sampled: list[dict[str, Any]] = [
-        {"response_id": f"{row['instruction_id']}-{place}", "instruction_id": row["instruction_id"],
-         "dump": "a", "sample_index": place, "response": f"Answer {place}.", "finish_reason": "stop"}
-        for row in asked for place in range(2)
-    ]  # fmt: skip
-    judged = [
-        {"judgement_id": f"j{row['response_id']}", "response_id": row["response_id"], "dump": "a", "score": place % 2,
-         "instruction_id": row["instruction_id"], "criterion": CRITERION,
-         "judgement_status": "ok"}
-        for place, row in enumerate(sampled)
-    ]  # fmt: skip
-    publish(lake, RESPONSES, "a", fill_rows(RESPONSES, sampled))
-    publish(lake, JUDGEMENTS, "a", fill_rows(JUDGEMENTS, judged))
-    run_stages(lake, "a", INSTRUCTION_LANE[-2:])
-    for table in (PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION):
-        lake.dataset(table, "a").record_verdict([])
-    texts = [{"doc_id": f"d{place}", "dump": "a", "text": "word " * (20 + 7 * place)} for place in range(12)]
-    publish(lake, DEDUPED_CORPUS, "a", fill_rows(DEDUPED_CORPUS, texts))
-    return lake
-
-
-def _ask(name: str, parents: list[tuple[str, str]], images: list[str]) -> dict[str, Any]:
-    return {
-        "instruction_id": name, "dump": "a", "instruction": f"What of {name}?", "images": images,
-        "response": f"This of {name}, at length.", "parents": [{"table": table, "id": row} for table, row in parents],
-    }  # fmt: skip
+    return make_release_lake(tmp_path)
 
 
 def release(lake: Lake, stage: Any, recipe: Recipe | None = None, **settings: Any) -> Manifest:
@@ -182,7 +141,7 @@ def test_a_split_parts_no_document_picture_or_question(lake: Lake, tmp_path: Pat
 def _publish_second_dump(lake: Lake, prefix: str) -> None:
     """Publish a dump whose instructions are made from the documents of the first, under ids that begin so."""
     names = [f"{prefix}{place:02}" for place in range(TEXTS)]
-    rows = [_ask(name, [("deduped_corpus", f"d{place // 2}")], []) for place, name in enumerate(names)]
+    rows = [ask(name, [("deduped_corpus", f"d{place // 2}")], []) for place, name in enumerate(names)]
     add_pairs(lake, "b", draw_pairs(1), str(Path(str(lake.root)).parent / "cache"))
     made = fill_rows(SYNTHESIZED_INSTRUCTIONS, [row | {"dump": "b"} for row in rows])
     publish(lake, SYNTHESIZED_INSTRUCTIONS, "b", made)
