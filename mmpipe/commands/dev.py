@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -20,9 +20,12 @@ from mmpipe.commands.guard import LOOPBACK
 from mmpipe.errors import ConfigurationError, MmpipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Any
+
+    from dagster import DagsterInstance
+    from dagster._cli.proxy_server_manager import ProxyServerManager
 
     from mmpipe.assets.project import Project
 
@@ -79,7 +82,7 @@ def run_dev(
         servers = ProxyServerManager(
             instance, WorkspaceFileTarget(paths=[str(project.folder / "workspace.yaml")]), "WARNING"
         )
-        stack.callback(end_code_server, servers, warn)
+        stack.callback(end_code_server, servers, lambda: find_going_runs(instance, servers), warn)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmpipe-dev-")))
         workspace = scratch / "workspace.yaml"
         # JSON is YAML
@@ -168,15 +171,45 @@ def end_processes(processes: dict[str, subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def end_code_server(servers: AbstractContextManager[Any], warn: Callable[[str], None]) -> None:
-    """End the code server; it waits for its runs, and what takes longer than Dagster waits is told, not ended."""
-    try:
-        servers.__exit__(None, None, None)
-    except subprocess.TimeoutExpired:
+def end_code_server(
+    servers: AbstractContextManager[Any], find_runs: Callable[[], Sequence[str]], warn: Callable[[str], None]
+) -> None:
+    """End the code server; it waits for its runs, and what takes longer than Dagster waits is told, not ended.
+
+    Args:
+        servers: the code server.
+        find_runs: returns the ids of the runs that go on in it.
+        warn: gets a line at once where one does: the wait takes half a minute.
+    """
+    going = find_runs()
+    if going:
         warn(
-            "A run is still going on: it was not ended, goes on without the web UI until it is done, and is in the "
-            "list of runs when `mmpipe dev` is started again."
+            f"A run is still going on ({', '.join(run_id[:8] for run_id in going)}): it is not ended, goes on without "
+            "the web UI until it is done, and is in the list of runs when `mmpipe dev` is started again. The code "
+            "server is given half a minute for it …"
         )
+    # the wait for a run that goes on ends so; it is told of already
+    with suppress(subprocess.TimeoutExpired):
+        servers.__exit__(None, None, None)
+
+
+def find_going_runs(instance: DagsterInstance, servers: ProxyServerManager) -> list[str]:
+    """Return the ids of the runs that a code server has begun and that are not done, by the address in their tags."""
+    from dagster import DagsterRunStatus, RunsFilter
+    from dagster._core.storage.tags import GRPC_INFO_TAG
+
+    addresses = {_read_address(spec["grpc_server"]) for spec in servers.get_code_server_specs()}
+    statuses = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    runs = instance.get_runs(RunsFilter(statuses=statuses))
+    return [
+        run.run_id
+        for run in runs
+        if GRPC_INFO_TAG in run.tags and _read_address(json.loads(run.tags[GRPC_INFO_TAG])) in addresses
+    ]
+
+
+def _read_address(told: Mapping[str, Any]) -> tuple[Any, ...]:
+    return told.get("socket"), told.get("port")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rich.tree import Tree
 
 from mmpipe.commands.backfill import run_here
 from mmpipe.commands.server import follow_backfill, launch_backfill
+from mmpipe.commands.step_lines import tell_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -94,15 +95,17 @@ def _join(keys: Sequence[dg.AssetKey]) -> str:
 def run_with_progress(
     console: Console, defs: dg.Definitions, instance: dg.DagsterInstance, plan: Plan, *, is_verbose: bool
 ) -> bool:
-    """Run a plan in this process with a progress bar; print the summary; return whether all went well."""
+    """Run a plan in this process, a line per dataset; print the summary; return whether all went well."""
     runs = len(plan.dumps) + bool(plan.over_all)
     with _make_progress(console) as progress:
         task = progress.add_task("", total=runs)
         started: list[str] = []
 
-        def show(dump: str | None, _: str) -> None:
-            progress.update(task, completed=len(started), description=dump or "over all dumps")
-            started.append(dump or "over all dumps")
+        def show(dump: str | None, run_id: str) -> None:
+            place = dump or "over all dumps"
+            progress.update(task, completed=len(started), description=place)
+            started.append(place)
+            tell_steps(instance, run_id, place, lambda line: console.print(line, markup=False, soft_wrap=True))
 
         outcomes = run_here(defs, instance, plan, on_start=show, log_level="INFO" if is_verbose else "CRITICAL")
         progress.update(task, completed=runs, description="done")

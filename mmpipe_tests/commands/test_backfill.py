@@ -93,6 +93,8 @@ def test_failed_blocking_checks_stop_what_follows_in_the_run(defs, tiny, instanc
     outcomes = run_here(defs, instance, plan_backfill(defs, instance, tiny.lake, ["*"], which=Which.ALL))
     assert [outcome.status for outcome in outcomes] == ["failed", "skipped"]
     assert tiny.count_runs("text_signals-d1") == 0
+    ran = tiny.run("backfill", "raw_crawl", "--all")
+    assert "  d1: raw_crawl: check has_files failed\n" in ran.stdout
 
 
 def test_the_command_prints_a_summary_and_exits_by_it(tiny, instance) -> None:
@@ -100,10 +102,15 @@ def test_the_command_prints_a_summary_and_exits_by_it(tiny, instance) -> None:
     ran = tiny.run("backfill", "all", "--all")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "over all dumps" in ran.stdout
+    told = [line.split("  ", 1)[1] for line in ran.stdout.splitlines() if " made in " in line]
+    assert [line.split(" made in ")[0] for line in told] == [
+        "d1: raw_crawl", "d1: text_signals", "d2: raw_crawl", "d2: text_signals", "over all dumps: sft_dataset",
+    ]  # fmt: skip
     (tiny.folder / "var" / "lake" / "break-d1").touch()
     ran = tiny.run("backfill", "text_signals", "--partitions", "d1")
     assert ran.returncode == 1
     assert "a cause of its own" in ran.stdout
+    assert "  d1: text_signals failed\n" in ran.stdout
     ran = tiny.run("backfill", "text_signal", "--all")
     assert ran.returncode == 1
     assert ran.stderr.strip() == "error: Unknown asset 'text_signal'. Did you mean 'text_signals'?"

@@ -152,22 +152,26 @@ def test_a_killed_dev_leaves_no_process_behind(tmp_path: Path) -> None:
     wait_for(lambda: not any(process.is_running() and process.status() != "zombie" for process in started), 40)
 
 
-def test_a_code_server_that_waits_for_its_run_is_told_of_in_one_line() -> None:
+@pytest.mark.parametrize("going", [[], ["0123456789abcdef"]])
+def test_a_run_that_goes_on_is_told_of_before_the_code_server_waits_for_it(going: list[str]) -> None:
+    order: list[str] = []
+
     @contextmanager
     def wait_for_run() -> Iterator[None]:
         yield
+        order.append("waited")
         with subprocess.Popen(["sleep", "60"]) as process:
             try:
                 process.wait(timeout=0.05)
             finally:
                 process.kill()
 
-    told: list[str] = []
     servers = wait_for_run()
     servers.__enter__()
-    end_code_server(servers, told.append)
-    assert len(told) == 1
-    assert "A run is still going on: it was not ended" in told[0]
+    end_code_server(servers, lambda: going, order.append)
+    assert order[-1] == "waited"
+    assert len(order) == 1 + len(going)
+    assert not going or order[0].startswith("A run is still going on (01234567): it is not ended")
 
 
 @pytest.mark.slow
@@ -184,7 +188,12 @@ def test_dev_that_is_ended_during_a_run_says_so_without_a_traceback(tmp_path: Pa
     hanging = psutil.Process(int((lake / "hanging").read_text()))
     try:
         server.process.send_signal(signal.SIGTERM)
+        asked = time.monotonic()
+        wait_for(lambda: "A run is still going on" in "".join(server.said), 60)
+        told = time.monotonic()
         assert server.process.wait(120) == 0
+        # nobody waits in silence for what Dagster waits for
+        assert told - asked < time.monotonic() - told
         said = "".join(server.said)
         assert "Traceback" not in said
         assert said.count("A run is still going on") == 1
