@@ -43,20 +43,26 @@ def review_export(
     OUT.print(
         f"{done.people} rows for people, {done.model} decided by the model, {done.nobody} by nobody.{asked}\n"
         f"{' and '.join(str(file) for file in done.files)}\n"
-        f"When they are labelled: mmpipe review merge FILE",
+        f"When they are labelled: mmpipe review merge FILE...",
         soft_wrap=True,
     )
 
 
 @review_commands.command("merge")
 def review_merge(
-    file: Annotated[Path, typer.Argument(help="What the tool exported: JSON or JSON lines.")],
-    dump: Annotated[str | None, typer.Option(help="Name of the dump, where the file does not say it.")] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="What the tool exported, as JSON; none: what the model decided."),
+    ] = None,
+    dump: Annotated[str | None, typer.Option(help="Name of the dump, where the files do not say it.")] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="Who gave all answers of the files, whatever number the tool gives the person.")
+    ] = None,
 ) -> None:
-    """Take people's verdicts and better answers back, with how far people and model agree; a bad record stops it."""
+    """Add people's answers to those merged before, with how far people and model agree; a bad record stops it."""
     from mmpipe.commands.review import describe_merge, merge_reviews
     from mmpipe.storage.lake import Lake
 
     open_project()
-    merge = merge_reviews(Lake(os.environ["MMPIPE_LAKE"]), file, dump)
+    merge = merge_reviews(Lake(os.environ["MMPIPE_LAKE"]), files or [], dump, annotator)
     OUT.print("\n".join(describe_merge(merge)), soft_wrap=True, markup=False)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from mmpipe.errors import ConfigurationError, name_nearest
-from mmpipe.lanes.review_rounds import FORM, ReviewRound, merge_review, plan_review
+from mmpipe.lanes.review_answers import AnswerFile
+from mmpipe.lanes.review_items import FORM
+from mmpipe.lanes.review_rounds import plan_review
+from mmpipe.lanes.review_verdicts import merge_answers
 from mmpipe.release.review_exports import (
     render_argilla_records,
     render_argilla_settings,
@@ -17,9 +24,12 @@ from mmpipe.release.review_exports import (
 from mmpipe.release.review_files import FORMATS, read_review_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from mmpipe.lanes.review_verdicts import ReviewRound
     from mmpipe.lanes.stage import Knobs
+    from mmpipe.release.review_answers import Reviews
     from mmpipe.storage.lake import Lake
 
 
@@ -44,12 +54,23 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What a merge took in: the dump, what came of the answers, and answers that are no label, by reason."""
+    """What a merge took in.
+
+    Attributes:
+        dump: whose rows they are.
+        files: read.
+        round: what came of the answers.
+        answers: answers found in the files.
+        left_out: answers that give no label, by reason.
+        unanswered: rows of the files that nobody has answered.
+    """
 
     dump: str
+    files: int
     round: ReviewRound
     answers: int
     left_out: dict[str, int]
+    unanswered: int
 
 
 def export_review(
@@ -103,54 +124,93 @@ def export_review(
     return Export((out, setup), said.count("people"), said.count("model"), said.count("nobody"), requests)
 
 
-def merge_reviews(lake: Lake, file: Path, dump: str | None = None) -> Merge:
-    """Keep the verdicts of a file of answers; `instruction_reviews` publishes them with its next run.
+def merge_reviews(lake: Lake, files: Sequence[Path], dump: str | None = None, annotator: str | None = None) -> Merge:
+    """Add files of answers to what people said before; `instruction_reviews` publishes the verdicts with its next run.
 
     Args:
         lake: where the datasets are.
-        file: what the tool exported.
-        dump: whose rows they are; None if the file says so itself, as exports of mmpipe do.
+        files: what the tool exported; none to keep what the model's votes decided.
+        dump: whose rows they are; answers that name another are left out. None if the files say so themselves, as
+            exports of mmpipe do.
+        annotator: who gave all the answers; None if the tool says so.
 
     Raises:
-        ConfigurationError: no such file, a record that cannot be read (its row is named), rows of several dumps, or a
-            dump of which nothing was exported.
+        ConfigurationError: no such file, a record that cannot be read (its row is named), rows of several dumps or that
+            were never exported, or answers that contradict each other. Nothing is kept of any file.
     """
-    if not file.is_file():
-        raise ConfigurationError(f"No reviews at {file}.")
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file}: is no UTF-8 text ({error.reason} at byte {error.start}).") from error
-    found = read_review_file(text, str(file), FORM)
-    dumps = (dump,) if dump else found.dumps
-    if len(dumps) != 1:
-        told = f"rows of {', '.join(dumps)}" if dumps else "no row that names its dump"
-        raise ConfigurationError(f"{file}: has {told}. Say which dump is meant with --dump.")
-    merged = merge_review(lake, dumps[0], found.reviews)
-    return Merge(dumps[0], merged, found.reviews.answers, found.reviews.left_out)
+    read: list[tuple[Path, str, Reviews]] = []
+    for file in files:
+        if not file.is_file():
+            raise ConfigurationError(f"{file}: {'is no file' if file.exists() else 'is not there'}. Give a JSON file.")
+        data = file.read_bytes()
+        found = read_review_file(data, str(file), FORM, annotator)
+        # the same file given as another person's is another file
+        read.append((file, hashlib.sha256(data + (annotator or "").encode()).hexdigest(), found.reviews))
+    named = sorted({str(name) for *_, reviews in read for name in reviews.frame.get_column("dump").drop_nulls()})
+    chosen = dump or (named[0] if len(named) == 1 else None)
+    if chosen is None:
+        told = f"rows of {', '.join(named)}" if named else "no row that names its dump"
+        where = f"{', '.join(str(file) for file in files)}: {told}" if files else "No file"
+        raise ConfigurationError(f"{where}. Say which dump is meant with --dump.")
+    left_out: Counter[str] = Counter()
+    answers = []
+    for file, digest, reviews in read:
+        left_out.update(reviews.left_out)
+        own = reviews.frame.filter(pl.col("dump").is_null() | (pl.col("dump") == chosen))
+        others = reviews.frame.filter(pl.col("label").is_not_null()).height - own.get_column("label").count()
+        left_out.update({"other_dump": others} if others else {})
+        answers.append(AnswerFile(str(file), digest, own))
+    merged = merge_answers(lake, chosen, answers)
+    found_answers = sum(reviews.answers for *_, reviews in read)
+    return Merge(
+        chosen,
+        len(files),
+        merged,
+        found_answers,
+        dict(sorted(left_out.items())),
+        sum(one.unanswered for *_, one in read),
+    )
 
 
 def describe_merge(merge: Merge) -> list[str]:
     """Return what a merge found, in lines for people."""
-    merged, verdicts = merge.round.merged, merge.round.verdicts
+    merged, verdicts, added = merge.round.merged, merge.round.verdicts, merge.round.added
     counts = dict(verdicts.get_column("verdict").value_counts().iter_rows())
-    corrected = verdicts.get_column("corrected_response").count()
     left = ", ".join(f"{count} {reason}" for reason, count in merge.left_out.items()) or "none"
-    lines = [
-        f"{merge.dump}: {merge.answers} answers; left out: {left}.",
-        f"{counts.get('keep', 0)} rows to keep, {counts.get('remove', 0)} to remove, {merged.disagreements} tied.",
-        f"{corrected} rows have a better answer.",
+    waiting = f" {merge.unanswered} rows have no answer yet." if merge.unanswered else ""
+    lines = []
+    if merge.files:
+        lines.append(f"{merge.dump}: {merge.answers} answers; left out: {left}.{waiting}")
+        lines.append(
+            f"{added.fresh} are new, {added.replaced.height} replace an earlier one of the same person, "
+            f"{added.repeated} were known, {added.outdated} are older than what the person said since."
+        )
+    if added.replaced.height:
+        lines.append(f"Replaced: {_name_first([f'{item} by {who}' for item, who in added.replaced.iter_rows()])}.")
+        if merge.files:
+            lines.append("Two people who have one number, each in a tool of their own: merge with --annotator NAME.")
+    if merge.round.outlived:
+        lines.append(f"{merge.round.outlived} answers are about texts that were made anew since: they do not count.")
+    people = sorted({who for said in verdicts.filter(pl.col("people_labels") > 0)["annotators"] for who in said})
+    decided = f"{counts.get('keep', 0)} rows to keep, {counts.get('remove', 0)} to remove, {merged.disagreements} tied"
+    lines += [
+        f"By {len(people)} people so far, and the model: {decided} (they stay).",
+        f"{verdicts.get_column('corrected_response').count()} rows have a better response.",
         f"People among themselves: Fleiss' kappa {_show(merged.people_kappa)} over {merged.people_items} rows.",
         f"People among themselves: Krippendorff's alpha {_show(merged.people_alpha)}.",
         f"People and model: Cohen's kappa {_show(merged.model_kappa)}.",
     ]
-    if merge.round.unknown:
-        first = ", ".join(merge.round.unknown[:3])
-        lines.append(f"{len(merge.round.unknown)} rows were never exported, and are left out: {first}.")
     if merge.round.conflicts:
-        lines.append(f"{merge.round.conflicts} rows have several better answers, none more frequent: none is taken.")
+        lines.append(
+            f"{len(merge.round.conflicts)} rows have several better responses, none more frequent: none is taken: "
+            f"{_name_first(merge.round.conflicts)}."
+        )
     lines.append(f"Now: mmpipe backfill instruction_reviews+ --partitions {merge.dump}")
     return lines
+
+
+def _name_first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def _show(value: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from mmpipe.lanes.review_items import describe_items, digest_texts
 from mmpipe.lanes.stage import fingerprint_inputs
 from mmpipe.storage.places import Place
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 #: Beside the datasets: they are what people said, and no run makes them again.
 FOLDER = "reviews"
 VERDICTS, ALLOCATION = "verdicts.parquet", "allocation.parquet"
+
+#: Verdicts as they are kept: with a digest of the texts they are about, null where it is not known.
+VERDICTS_SCHEMA = pl.Schema([*INSTRUCTION_REVIEWS.schema.items(), ("shown", pl.String())])
 
 
 def find_review_file(lake: Lake, dump: str, name: str) -> Place:
@@ -42,6 +46,20 @@ def write_review_file(lake: Lake, dump: str, name: str, rows: pl.DataFrame) -> N
     find_review_file(lake, dump, name).write_bytes(buffer.getvalue())
 
 
+def read_verdicts(lake: Lake, dump: str) -> pl.DataFrame | None:
+    """Return the verdicts that are kept, `VERDICTS_SCHEMA`, or None; columns that older ones have not are filled."""
+    said = read_review_file(lake, dump, VERDICTS)
+    if said is None:
+        return None
+    filled = {
+        "shown": pl.lit(None, dtype=pl.String),
+        "labels": pl.lit([], dtype=pl.List(pl.String)),
+        "corrections": pl.col("corrected_response").is_not_null().cast(pl.Int64),
+    }
+    missing = {name: value for name, value in filled.items() if name not in said.columns}
+    return said.with_columns(**missing).select(VERDICTS_SCHEMA.names())
+
+
 def publish_reviews(run: StageRun) -> Production:
     """Publish the verdicts that `mmpipe review merge` kept for this dump; none where nobody reviewed it."""
     assert run.dump is not None
@@ -54,13 +72,18 @@ def publish_reviews(run: StageRun) -> Production:
 
 
 def reviews_shard(instructions: Dataset, lake: Lake, dump: str) -> ShardResult:
-    """Publish the verdicts on instructions that are there; those on rows that are no more are counted."""
-    said = read_review_file(lake, dump, VERDICTS)
+    """Publish the verdicts on instructions that say what people read; on rows that are no more, or anew, they count."""
+    said = read_verdicts(lake, dump)
     if said is None:
         return ShardResult(INSTRUCTION_REVIEWS.make_empty(), 0, accounts_for_rows=False)
-    known = instructions.scan().select("instruction_id").collect()
-    frame = INSTRUCTION_REVIEWS.conform(said.join(known, on="instruction_id", how="semi").sort("instruction_id"))
-    counts: dict[str, float] = {"unknown_rows": said.height - frame.height}
+    asked = said.select("instruction_id").lazy()
+    rows = describe_items(instructions.scan().join(asked, on="instruction_id", how="semi").collect())
+    now = pl.col("instruction_id").replace_strict(digest_texts(rows), return_dtype=pl.String, default=None)
+    known = said.join(rows.select(instruction_id="item_id"), on="instruction_id", how="semi")
+    # a row that another teacher or prompt makes anew keeps its id, and what was said of the old one is not about it
+    same = known.filter(pl.col("shown").is_null() | (pl.col("shown") == now))
+    frame = INSTRUCTION_REVIEWS.conform(same.drop("shown").sort("instruction_id"))
+    counts: dict[str, float] = {"unknown_rows": said.height - known.height, "changed_rows": known.height - same.height}
     counts |= dict(frame.drop_nulls("verdict").group_by("verdict").len().sort("verdict").iter_rows())
     counts["corrected"] = frame.get_column("corrected_response").count()
     return ShardResult(frame, said.height, counts=counts, accounts_for_rows=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import polars as pl
 
 from mmpipe.errors import ConfigurationError, name_nearest
-from mmpipe.release.review_exports import REVIEWS_SCHEMA
 from mmpipe.tables.identity import make_id
 
 #: Labels of `blind_pairs`.
@@ -41,7 +40,7 @@ def unblind_reviews(reviews: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
             "equal" if label == "equal" else "chosen" if prefers_first == is_chosen_first(item_id, seed) else "rejected"
         )
         rows.append((item_id, annotator, said))
-    return pl.DataFrame(rows, schema=REVIEWS_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=dict.fromkeys(("item_id", "annotator", "label"), pl.String), orient="row")
 
 
 def is_chosen_first(pair_id: str, seed: int = 0) -> bool:

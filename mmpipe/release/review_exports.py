@@ -1,16 +1,14 @@
-"""Renders items for people to review, as Argilla and Label Studio import them, and reads their labels back.
+"""Renders items for people to review, as Argilla and Label Studio import them; `review_answers` reads what they say.
 
 Argilla 2: `Dataset.records.from_json` reads a list of records (`id`, `fields`, `metadata`, `suggestions` by question,
 `responses` by question, `vectors`), `Settings.from_json` the form. Label Studio: a list of tasks (`data`,
-`predictions` with `result` of `from_name`, `to_name`, `type`, `value`) and a labelling configuration in XML; it exports
-the same tasks with `annotations` (its format JSON, not JSON-MIN).
+`predictions` with `result` of `from_name`, `to_name`, `type`, `value`) and a labelling configuration in XML.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,13 +16,7 @@ import polars as pl
 from mmpipe.errors import ConfigurationError, name_nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-#: What people said: one row per item and person; `label` is never null.
-REVIEWS_SCHEMA = pl.Schema({"item_id": pl.String, "annotator": pl.String, "label": pl.String})
-
-#: What people wrote in place of a text: one row per item and person, of the last answer.
-CORRECTIONS_SCHEMA = pl.Schema({"item_id": pl.String, "annotator": pl.String, "text": pl.String})
+    from collections.abc import Iterable
 
 #: Names that both tools take for fields, questions and XML attributes.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -71,24 +63,6 @@ class ReviewForm:
             raise ConfigurationError(f"A review form needs fields of different names, not {list(names)}.")
         if len(set(self.labels)) < 2 or len(set(self.labels)) < len(self.labels) or not all(self.labels):
             raise ConfigurationError(f"A review form needs two or more different labels, not {list(self.labels)}.")
-
-
-@dataclass(frozen=True, slots=True)
-class Reviews:
-    """Labels that came back: answers = rows + sum of `left_out`.
-
-    Attributes:
-        frame: `REVIEWS_SCHEMA`.
-        answers: answers found in the export.
-        left_out: answers that are no label, by reason: `cancelled`, `empty_answer`, `unknown_label`, `other_question`,
-            `missing_item_id`.
-        corrections: `CORRECTIONS_SCHEMA`; they are no answers, and not counted among them.
-    """
-
-    frame: pl.DataFrame
-    answers: int
-    left_out: dict[str, int]
-    corrections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CORRECTIONS_SCHEMA))
 
 
 def render_argilla_settings(form: ReviewForm) -> dict[str, Any]:
@@ -199,79 +173,6 @@ def render_label_studio_tasks(items: pl.DataFrame, form: ReviewForm) -> list[dic
     return tasks
 
 
-def read_argilla_records(records: Iterable[Mapping[str, Any]], form: ReviewForm) -> Reviews:
-    """Return the labels of records as `records.to_json` writes them; a person is told by user id."""
-    rows: list[tuple[str, str, str]] = []
-    written: list[tuple[str, str, str]] = []
-    left_out: Counter[str] = Counter()
-    answers = 0
-    for record in records:
-        for question, responses in (record.get("responses") or {}).items():
-            for response in responses:
-                if form.correction and question == form.correction:
-                    if response.get("status") != "discarded":
-                        written.append((str(record.get("id")), str(response.get("user_id")), str(response["value"])))
-                    continue
-                answers += 1
-                label = response.get("value")
-                reason = _find_fault(record.get("id"), label, form, is_other=question != form.question)
-                if response.get("status") == "discarded":
-                    reason = "cancelled"
-                if reason:
-                    left_out[reason] += 1
-                else:
-                    rows.append((str(record["id"]), str(response.get("user_id")), str(label)))
-    return _collect(rows, answers, left_out, written)
-
-
-def read_label_studio_export(tasks: Iterable[Mapping[str, Any]], form: ReviewForm) -> Reviews:
-    """Return the labels of tasks as Label Studio exports them; a person is told by `completed_by`.
-
-    Raises:
-        ConfigurationError: the export is JSON-MIN, which does not say who answered what.
-    """
-    rows: list[tuple[str, str, str]] = []
-    written: list[tuple[str, str, str]] = []
-    left_out: Counter[str] = Counter()
-    answers = 0
-    for task in tasks:
-        if "annotations" not in task and form.question in task:
-            raise ConfigurationError(
-                "This Label Studio export is JSON-MIN; export it as JSON, which keeps every answer."
-            )
-        item_id = (task.get("data") or {}).get("item_id")
-        for annotation in task.get("annotations") or []:
-            # a person may hand in an answer without any choice
-            for region in annotation.get("result") or [{}]:
-                if form.correction and region.get("from_name") == form.correction:
-                    said = "\n".join((region.get("value") or {}).get("text") or [])
-                    if not annotation.get("was_cancelled"):
-                        written.append((str(item_id), _name_person(annotation.get("completed_by")), said))
-                    continue
-                answers += 1
-                choices = (region.get("value") or {}).get("choices") or []
-                label = choices[0] if len(choices) == 1 else None
-                is_other = region.get("from_name", form.question) != form.question
-                reason = _find_fault(item_id, label, form, is_other=is_other)
-                if annotation.get("was_cancelled"):
-                    reason = "cancelled"
-                if reason:
-                    left_out[reason] += 1
-                else:
-                    rows.append((str(item_id), _name_person(annotation.get("completed_by")), str(label)))
-    return _collect(rows, answers, left_out, written)
-
-
-def _collect(
-    rows: list[tuple[str, str, str]], answers: int, left_out: Counter[str], written: list[tuple[str, str, str]]
-) -> Reviews:
-    """Return what was read; a correction without words is none, and of one person's several the last counts."""
-    corrections = pl.DataFrame(written, schema=CORRECTIONS_SCHEMA, orient="row")
-    corrections = corrections.filter(pl.col("text").str.strip_chars() != "")
-    last = corrections.unique(["item_id", "annotator"], keep="last", maintain_order=True)
-    return Reviews(pl.DataFrame(rows, schema=REVIEWS_SCHEMA, orient="row"), answers, dict(left_out), last)
-
-
 def _check_items(items: pl.DataFrame, form: ReviewForm) -> Iterable[dict[str, Any]]:
     for name in ("item_id", *form.fields):
         if name not in items.columns:
@@ -297,20 +198,3 @@ def _check_items(items: pl.DataFrame, form: ReviewForm) -> Iterable[dict[str, An
             "agent": row.get("agent"),
             "metadata": {name: value for name, value in row.items() if name not in known and value is not None},
         }
-
-
-def _find_fault(item_id: Any, label: Any, form: ReviewForm, *, is_other: bool) -> str:
-    if is_other:
-        return "other_question"
-    if not item_id:
-        return "missing_item_id"
-    if label is None or label == "":
-        return "empty_answer"
-    return "" if label in form.labels else "unknown_label"
-
-
-def _name_person(completed_by: Any) -> str:
-    """Return who answered: an id, or a user as an object with an e-mail address and an id."""
-    if isinstance(completed_by, dict):
-        return str(completed_by.get("id") or completed_by.get("email"))
-    return str(completed_by)

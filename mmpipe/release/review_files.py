@@ -1,16 +1,19 @@
-"""Reads a file of reviews as a tool exports it: which tool wrote it, of which dump; a bad record is named."""
+"""Reads a file of reviews as a tool exports it: which tool wrote it, in which form; a bad record is named."""
 
 from __future__ import annotations
 
+import codecs
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mmpipe.errors import ConfigurationError, name_nearest
-from mmpipe.release.review_exports import read_argilla_records, read_label_studio_export
+from mmpipe.errors import ConfigurationError
+from mmpipe.release.review_answers import name_person, read_argilla_records, read_label_studio_export
+from mmpipe.release.review_checks import HOW, check_record, check_task
 
 if TYPE_CHECKING:
-    from mmpipe.release.review_exports import ReviewForm, Reviews
+    from mmpipe.release.review_answers import Reviews
+    from mmpipe.release.review_exports import ReviewForm
 
 Format = Literal["argilla", "label_studio"]
 FORMATS: tuple[Format, ...] = ("argilla", "label_studio")
@@ -18,40 +21,65 @@ FORMATS: tuple[Format, ...] = ("argilla", "label_studio")
 
 @dataclass(frozen=True, slots=True)
 class ReviewFile:
-    """What a file of reviews holds: the tool, the dumps its rows name (empty where none does), the answers."""
+    """What a file of reviews holds: the tool that wrote it, and the answers."""
 
     tool: Format
-    dumps: tuple[str, ...]
     reviews: Reviews
 
 
-def read_review_file(text: str, name: str, form: ReviewForm) -> ReviewFile:
+def read_review_file(data: bytes, name: str, form: ReviewForm, annotator: str | None = None) -> ReviewFile:
     """Return the answers of a file: JSON or JSON lines, of Argilla or Label Studio, as the tool writes it.
 
+    Of Argilla also the rows of `Dataset.records.to_datasets`, of Label Studio also JSON-MIN.
+
     Args:
-        text: the file.
+        data: the file.
         name: its name, for messages.
         form: what people were asked.
+        annotator: who gave all its answers; None: whom the tool names.
 
     Raises:
-        ConfigurationError: no JSON, no such export, or a record that cannot be read or has an unknown label; its row in
-            the file, from 1, and its item are named. Nothing of such a file is taken.
+        ConfigurationError: no text, no JSON, no such export, no answer at all, or a record that cannot be read or has
+            an unknown label; its row in the file, from 1, and its item are named. Nothing of such a file is taken.
     """
-    records = _parse(text, name)
+    records = _parse(_decode(data, name), name)
     if not records:
         raise ConfigurationError(f"{name}: holds no record. Export the reviewed items as JSON.")
-    tool: Format = "label_studio" if isinstance(records[0], dict) and "data" in records[0] else "argilla"
-    dumps = set()
+    tool, unfold = _recognize(records[0], form)
+    tasks = []
     for row, record in enumerate(records, 1):
-        check = _check_task if tool == "label_studio" else _check_record
-        fault = check(record, form)
+        task = unfold(record, form) if isinstance(record, dict) else record
+        check = check_task if tool == "label_studio" else check_record
+        fault = check(task, form)
+        if not fault and annotator is None:
+            fault = _check_people(task, tool)
         if fault:
             raise ConfigurationError(f"{name}, record {row}: {fault}")
-        shown = record["data"].get("meta") if tool == "label_studio" else record.get("metadata")
-        if isinstance(shown, dict) and shown.get("dump"):
-            dumps.add(str(shown["dump"]))
+        tasks.append(task)
+    if annotator is not None:
+        _check_one_person(tasks, tool, name, annotator)
     read = read_label_studio_export if tool == "label_studio" else read_argilla_records
-    return ReviewFile(tool, tuple(sorted(dumps)), read(records, form))
+    reviews = read(tasks, form, annotator)
+    if reviews.frame.is_empty():
+        left = ", ".join(f"{count} {reason}" for reason, count in sorted(reviews.left_out.items()))
+        raise ConfigurationError(
+            f"{name}: holds {len(records)} rows and no answer{f' that counts ({left})' if left else ''}. "
+            f"Export again when people have handed in their answers."
+        )
+    return ReviewFile(tool, reviews)
+
+
+def _decode(data: bytes, name: str) -> str:
+    if not data.strip():
+        raise ConfigurationError(f"{name}: is empty. {HOW}")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigurationError(f"{name}: is UTF-16, not UTF-8. Save it as UTF-8, or export again.")
+    if data.startswith(b"PK"):
+        raise ConfigurationError(f"{name}: is a ZIP archive; unpack it, and give the JSON file. {HOW}")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{name}: is no UTF-8 text ({error.reason} at byte {error.start}). {HOW}") from error
 
 
 def _parse(text: str, name: str) -> list[Any]:
@@ -60,68 +88,97 @@ def _parse(text: str, name: str) -> list[Any]:
     except json.JSONDecodeError as error:
         lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         if len(lines) < 2 or not lines[0][1].lstrip().startswith("{"):
-            raise ConfigurationError(f"{name}, line {error.lineno}: no JSON ({error.msg}).") from error
+            raise ConfigurationError(f"{name}, line {error.lineno}: no JSON ({error.msg}). {HOW}") from error
         return [_parse_line(line, number, name) for number, line in lines]
+    except RecursionError as error:
+        raise ConfigurationError(f"{name}: is nested too deep to be an export. {HOW}") from error
     if isinstance(whole, dict):
         return [whole]
     if not isinstance(whole, list):
-        raise ConfigurationError(f"{name}: a list of records is wanted, not {type(whole).__name__}.")
+        raise ConfigurationError(f"{name}: a list of records is wanted, not {type(whole).__name__}. {HOW}")
     return whole
 
 
 def _parse_line(line: str, number: int, name: str) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{name}, line {number}: no JSON ({error.msg}).") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        said = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
+        raise ConfigurationError(f"{name}, line {number}: no JSON ({said}).") from error
 
 
-def _check_record(record: Any, form: ReviewForm) -> str:
-    """Return what is wrong with a record of Argilla; empty if nothing is."""
-    if not isinstance(record, dict) or not record.get("id"):
-        return "is no record of Argilla: it has no `id`. Export with `Dataset.records.to_json`."
-    responses = record.get("responses") or {}
-    if not isinstance(responses, dict):
-        return f"item {record['id']}: `responses` must be answers by question, not {type(responses).__name__}."
-    for question, answers in responses.items():
-        if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
-            return f"item {record['id']}: the answers to {question!r} are no list of objects."
-        for answer in answers:
-            label = answer.get("value")
-            is_said = answer.get("status") != "discarded" and question == form.question
-            if question == form.correction and label is not None and not isinstance(label, str):
-                return f"item {record['id']}: the correction is no text but {type(label).__name__}."
-            if is_said and (fault := _check_label(label, form)):
-                return f"item {record['id']}: {fault}"
+def _recognize(record: Any, form: ReviewForm) -> tuple[Format, Any]:
+    """Return the tool that wrote a record, and what brings its records into the tool's own form."""
+    if isinstance(record, dict):
+        if "data" in record:
+            return "label_studio", lambda task, _: task
+        if "item_id" in record:
+            return "label_studio", _unfold_min
+        if f"{form.question}.responses" in record:
+            return "argilla", _unfold_columns
+    return "argilla", lambda task, _: task
+
+
+def _unfold_min(record: dict[str, Any], form: ReviewForm) -> dict[str, Any]:
+    """Return a task of Label Studio from a record of JSON-MIN, which holds one answer beside the task's data."""
+    said = []
+    for question, kind in ((form.question, "choices"), (form.correction, "text")):
+        answer = record.get(question) if question else None
+        if isinstance(answer, dict):
+            answer = answer.get(kind)
+        if answer not in (None, "", []):
+            said.append({"from_name": question, "value": {kind: answer if isinstance(answer, list) else [answer]}})
+    annotation = {
+        "result": said,
+        "completed_by": record.get("annotator"),
+        "created_at": record.get("created_at"),
+        "updated_at": record.get("updated_at"),
+    }
+    # a task that nobody has answered has no number of an answer
+    return {"data": record, "annotations": [annotation] if said or record.get("annotation_id") is not None else []}
+
+
+def _unfold_columns(record: dict[str, Any], form: ReviewForm) -> dict[str, Any]:
+    """Return a record of Argilla from a row of a Hugging Face data set, which has a column for each part."""
+    responses: dict[str, list[Any]] = {}
+    for question in (form.question, form.correction):
+        values = record.get(f"{question}.responses") or []
+        people = record.get(f"{question}.responses.users") or []
+        stands = record.get(f"{question}.responses.status") or [None] * len(values)
+        if not all(isinstance(part, list) and len(part) == len(values) for part in (values, people, stands)):
+            responses[question] = [None]  # told as answers that are none
+            continue
+        responses[question] = [
+            {"value": value, "user_id": person, "status": status}
+            for value, person, status in zip(values, people, stands, strict=True)
+        ]
+    return {
+        "id": record.get("id"),
+        "fields": {name: record.get(name) for name in form.fields},
+        "metadata": {"dump": record.get("dump")},
+        "responses": responses,
+    }
+
+
+def _list_people(task: dict[str, Any], tool: Format) -> set[str]:
+    """Return who answered a record, empty for an answer that names nobody."""
+    if tool == "label_studio":
+        return {name_person(annotation.get("completed_by")) for annotation in task.get("annotations") or []}
+    responses = (task.get("responses") or {}).values()
+    return {str(answer.get("user_id") or "") for answers in responses for answer in answers}
+
+
+def _check_people(task: dict[str, Any], tool: Format) -> str:
+    item = task["data"]["item_id"] if tool == "label_studio" else task["id"]
+    if "" in _list_people(task, tool):
+        return f"item {item}: an answer does not say who gave it. Name the person: --annotator NAME."
     return ""
 
 
-def _check_task(task: Any, form: ReviewForm) -> str:
-    """Return what is wrong with a task of Label Studio; empty if nothing is."""
-    data = task.get("data") if isinstance(task, dict) else None
-    if not isinstance(data, dict) or not data.get("item_id"):
-        return "is no task that mmpipe exported: its `data` has no `item_id`. Export the project as JSON."
-    item = data["item_id"]
-    annotations = task.get("annotations") or []
-    if not isinstance(annotations, list):
-        return f"item {item}: `annotations` must be a list. Export the project as JSON, not JSON-MIN."
-    for annotation in annotations:
-        results = annotation.get("result") if isinstance(annotation, dict) else None
-        if not isinstance(results, list) or not all(isinstance(region, dict) for region in results):
-            return f"item {item}: an annotation has no list `result`."
-        for region in results:
-            value = region.get("value")
-            if not isinstance(value, dict):
-                return f"item {item}: an answer has no `value`."
-            choices = value.get("choices") or []
-            is_said = region.get("from_name") == form.question and not annotation.get("was_cancelled")
-            for label in choices if is_said else ():
-                if fault := _check_label(label, form):
-                    return f"item {item}: {fault}"
-    return ""
-
-
-def _check_label(label: Any, form: ReviewForm) -> str:
-    if label in (None, "") or label in form.labels:
-        return ""
-    return f"{label!r} is no label of this review.{name_nearest(str(label), form.labels)}"
+def _check_one_person(tasks: list[Any], tool: Format, name: str, annotator: str) -> None:
+    people = set[str]().union(*[_list_people(task, tool) for task in tasks])
+    if len(people) > 1:
+        raise ConfigurationError(
+            f"{name}: holds answers of {len(people)} people ({', '.join(sorted(people)[:5])}), not of {annotator} "
+            f"alone. Leave --annotator out, or export each person's answers."
+        )

@@ -144,8 +144,8 @@ def measure_entropy(votes: Mapping[str, int]) -> float:
     """Return the entropy of votes in bits: 9 to 0 has 0, 5 to 4 has 0.991."""
     whole = sum(votes.values())
     shares = [count / whole for count in votes.values() if count]
-    # -0.0 for one label alone
-    return abs(-sum(share * math.log2(share) for share in shares))
+    # a sum that does not hang on the order of the labels, so that 5 to 4 equals 4 to 5; -0.0 for one label alone
+    return abs(-math.fsum(share * math.log2(share) for share in shares))
 
 
 def allocate(votes: pl.DataFrame, people_budget: int, *, seed: int = 0) -> pl.DataFrame:
@@ -193,7 +193,7 @@ def merge_labels(allocation: pl.DataFrame, reviews: pl.DataFrame) -> Merged:
 
     Args:
         allocation: `ALLOCATION_SCHEMA`.
-        reviews: columns item_id, annotator, label, as `release.review_exports` reads them back; null labels do not
+        reviews: columns item_id, annotator, label, as `release.review_answers` reads them back; null labels do not
             count, and of one person's several labels of an item the last one does.
     """
     said = reviews.filter(pl.col("label").is_not_null()).unique(

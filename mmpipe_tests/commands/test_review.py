@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from mmpipe.commands import review
 from mmpipe.commands.review import describe_merge, export_review, merge_reviews
 from mmpipe.errors import ConfigurationError
 from mmpipe.lanes import instructions
 from mmpipe.lanes.instruction_reviews import ALLOCATION, VERDICTS, read_review_file
-from mmpipe.lanes.review_rounds import FORM, plan_review
+from mmpipe.lanes.review_rounds import plan_review
 from mmpipe.lanes.stage import Knobs
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.lake import Lake
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 SAID = (("user", "Hi"), ("assistant", "Hello"), ("user", "Sum?"), ("assistant", "Four"))
 TURNS = [{"role": role, "content": content} for role, content in SAID]
 #: An answer of Label Studio that the form does not have.
+NAMELESS = '{"result": [{"from_name": "label", "value": {"choices": ["good"]}}]}'
 FINE = '{"from_name": "label", "value": {"choices": ["fine"]}}'
 
 
@@ -90,7 +90,7 @@ def test_verdicts_and_better_answers_come_back_with_their_authors(lake: Lake, tm
     assert (done.people, done.model, done.nobody, done.requests) == (5, 0, 0, None)
     assert all(file.is_file() for file in done.files)
 
-    merge = merge_reviews(lake, answer(done.files[0], ANSWERS, BETTER))
+    merge = merge_reviews(lake, [answer(done.files[0], ANSWERS, BETTER)])
 
     kept = read_review_file(lake, "a", VERDICTS)
     assert kept is not None
@@ -139,7 +139,7 @@ def test_a_budget_gives_people_the_rows_that_votes_differ_on(lake: Lake, tmp_pat
     items = plan.items.get_column("item_id").to_list()
     file = tmp_path / "items.json"
     file.write_text(json.dumps([{"id": name, "metadata": {"dump": "a"}} for name in items]))
-    merge = merge_reviews(lake, answer_argilla(file, {items[0]: {"ann": "bad"}}))
+    merge = merge_reviews(lake, [answer_argilla(file, {items[0]: {"ann": "bad"}})])
     rows = {row["instruction_id"]: row for row in merge.round.verdicts.to_dicts()}
     assert (rows["r0"]["verdict"], rows["r3"]["verdict"]) == ("keep", "remove")
     assert rows["r3"]["labelled_by"] == "model"
@@ -152,11 +152,11 @@ def test_a_second_round_keeps_the_verdicts_of_the_first(lake: Lake, tmp_path: Pa
     first = export_review(lake, "a", tmp_path / "one.json", most=2)
     assert first.people == 2
     items = [record["id"] for record in json.loads(first.files[0].read_text())]
-    merge_reviews(lake, answer_argilla(first.files[0], {name: {"ann": "bad"} for name in items}))
+    merge_reviews(lake, [answer_argilla(first.files[0], {name: {"ann": "bad"} for name in items})])
     second = export_review(lake, "a", tmp_path / "two.json")
     rest = {record["id"]: {"bo": "good"} for record in json.loads(second.files[0].read_text())}
     merge = merge_reviews(
-        lake, answer_argilla(second.files[0], {name: rest[name] for name in rest if name not in items})
+        lake, [answer_argilla(second.files[0], {name: rest[name] for name in rest if name not in items})]
     )
     assert dict(merge.round.verdicts.select("instruction_id", "verdict").iter_rows()) == {
         name: "remove" if name in items else "keep" for name in rest
@@ -166,30 +166,35 @@ def test_a_second_round_keeps_the_verdicts_of_the_first(lake: Lake, tmp_path: Pa
 def test_a_model_takes_no_word_of_people_back_and_a_better_answer_stays(lake: Lake, tmp_path: Path) -> None:
     first = export_review(lake, "a", tmp_path / "one.json")
     merge_reviews(
-        lake, answer_argilla(first.files[0], {"r0": {"ann": "good"}, "r3": {"ann": "good"}}, {"r0": "A better answer."})
+        lake,
+        [answer_argilla(first.files[0], {"r0": {"ann": "good"}, "r3": {"ann": "good"}}, {"r0": "A better answer."})],
     )
     # the second round's model is sure of r0 and r3, and would remove r3
     plan = plan_review(lake, "a", teacher=ScriptedTeacher(say), budget=0)
     assert dict(plan.allocation.select("item_id", "model_label").iter_rows())["r3"] == "bad"
     file = tmp_path / "two.json"
     file.write_text(json.dumps([{"id": name, "metadata": {"dump": "a"}} for name in ("r0", "r1")]))
-    merge = merge_reviews(lake, answer_argilla(file, {"r0": {"bo": "good"}, "r1": {"bo": "good"}}))
+    merge = merge_reviews(lake, [answer_argilla(file, {"r0": {"bo": "good"}, "r1": {"bo": "good"}})])
     rows = {row["instruction_id"]: row for row in merge.round.verdicts.to_dicts()}
     assert (rows["r3"]["verdict"], rows["r3"]["annotators"]) == ("keep", ["ann"])
-    assert (rows["r0"]["annotators"], rows["r0"]["corrected_response"]) == (["bo"], "A better answer.")
-    assert rows["r0"]["corrected_by"] == "ann"
-    # people may take their own word back, and a better answer goes with its row
-    last = merge_reviews(lake, answer_argilla(file, {"r0": {"cy": "bad"}}))
+    assert (rows["r0"]["annotators"], rows["r0"]["corrected_response"]) == (["ann", "bo"], "A better answer.")
+    assert (rows["r0"]["labels"], rows["r0"]["corrected_by"]) == (["good", "good"], "ann")
+    # one of three is outvoted; where two change their minds, the better answer goes with its row
+    last = merge_reviews(lake, [answer_argilla(file, {"r0": {"cy": "bad"}})])
     row = last.round.verdicts.row(by_predicate=pl.col("instruction_id") == "r0", named=True)
-    assert (row["verdict"], row["annotators"], row["corrected_response"]) == ("remove", ["cy"], None)
+    assert (row["verdict"], row["labels"], row["corrected_by"]) == ("keep", ["good", "good", "bad"], "ann")
+    last = merge_reviews(lake, [answer_argilla(file, {"r0": {"bo": "bad"}})])
+    assert last.round.added.replaced.rows() == [("r0", "bo")]
+    row = last.round.verdicts.row(by_predicate=pl.col("instruction_id") == "r0", named=True)
+    assert (row["verdict"], row["labels"], row["corrected_response"]) == ("remove", ["good", "bad", "bad"], None)
+    assert "r0 by bo" in " ".join(describe_merge(last))
 
 
 def test_answers_to_an_earlier_export_are_taken(lake: Lake, tmp_path: Path) -> None:
     first = export_review(lake, "a", tmp_path / "one.json")
     export_review(lake, "a", tmp_path / "two.json", most=1)
     names = [record["id"] for record in json.loads(first.files[0].read_text())]
-    merge = merge_reviews(lake, answer_argilla(first.files[0], {name: {"ann": "bad"} for name in names}))
-    assert merge.round.unknown == ()
+    merge = merge_reviews(lake, [answer_argilla(first.files[0], {name: {"ann": "bad"} for name in names})])
     assert merge.round.verdicts.get_column("verdict").to_list() == ["remove"] * 5
 
 
@@ -197,7 +202,7 @@ def test_what_a_model_decided_in_an_export_that_another_followed_does_not_count(
     plan_review(lake, "a", teacher=ScriptedTeacher(say), budget=2)
     later = export_review(lake, "a", tmp_path / "two.json", most=1)
     (name,) = [record["id"] for record in json.loads(later.files[0].read_text())]
-    merge = merge_reviews(lake, answer_argilla(later.files[0], {name: {"ann": "good"}}))
+    merge = merge_reviews(lake, [answer_argilla(later.files[0], {name: {"ann": "good"}})])
     assert merge.round.verdicts.get_column("instruction_id").to_list() == [name]
 
 
@@ -218,13 +223,17 @@ def test_the_judge_of_several_teachers_votes(lake: Lake, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "line 1: no JSON"),
+        ("", "is empty"),
+        ("\ufeff  \n", "is empty|no JSON"),
         ("{]", "line 1: no JSON"),
         ("[]", "holds no record"),
         ("3", "a list of records"),
         ('{"id": "r0"}\n{"id": ', "line 2: no JSON"),
-        ('[{"id": "r0"}, {"name": "r1"}]', "record 2: is no record of Argilla"),
-        ('[{"id": "r0"}, 7]', "record 2: is no record of Argilla"),
+        ('[{"id": "r0", "fields": {}}, {"name": "r1"}]', "record 2: is no record of Argilla: it has no `id`"),
+        ('[{"id": "r0", "fields": {}}, 7]', "record 2: is no record of Argilla"),
+        ('{"id": 1, "text": "a", "label": ["good"]}', "record 1: .* neither `fields` nor `responses`"),
+        ('id,label\nr0,good\n', "line 1: no JSON.*from Label Studio as JSON"),
+        ("[" * 100_000, "nested too deep"),
         ('[{"id": "r0", "responses": {"label": [{"value": "goood"}]}}]', "record 1: item r0: 'goood'.*'good'"),
         ('[{"id": "r0", "responses": {"label": "good"}}]', "record 1: item r0: the answers to 'label'"),
         ('[{"id": "r0", "responses": ["good"]}]', "record 1: item r0: `responses`"),
@@ -233,7 +242,13 @@ def test_the_judge_of_several_teachers_votes(lake: Lake, tmp_path: Path, monkeyp
         ('[{"data": {"item_id": "r0"}, "annotations": [{}]}]', "record 1: item r0: an annotation has no list"),
         ('[{"data": {"item_id": "r0"}, "annotations": [{"result": [' + FINE + "]}]}]", "record 1: item r0: 'fine'"),
         ('[{"data": {"item_id": "r0"}, "annotations": 3}]', "record 1: item r0: `annotations`"),
-        ('[{"id": "r0"}]', "no row that names its dump.*--dump"),
+        ('[{"data": {"item_id": "r0"}, "annotations": [{"result": [], "created_at": "noon"}]}]', "r0: when .*noon"),
+        ('[{"data": {"item_id": "r0"}, "annotations": [' + NAMELESS + "]}]", "does not say who gave it.*--annotator"),
+        ('[{"id": "r0", "responses": {"label": [{"value": "good"}]}}]', "does not say who gave it.*--annotator"),
+        ('[{"id": "r0", "responses": {"correction": [{"value": "\\ud800", "user_id": "u"}]}}]', "half a character"),
+        ('[{"id": "r0", "responses": {"label": [{"value": "good", "user_id": "u"}]}}]', "no row that names its dump"),
+        ('[{"id": "r0", "fields": {}}]', "1 rows and no answer that counts|1 rows and no answer"),
+        ('[{"data": {"item_id": "r0"}, "annotations": [], "drafts": [{}]}]', r"no answer that counts \(1 draft\)"),
     ],
 )  # fmt: skip
 def test_a_bad_file_names_the_row_and_nothing_of_it_is_taken(lake: Lake, tmp_path: Path, text: str, said: str) -> None:
@@ -241,7 +256,7 @@ def test_a_bad_file_names_the_row_and_nothing_of_it_is_taken(lake: Lake, tmp_pat
     file = tmp_path / "bad.json"
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=said):
-        merge_reviews(lake, file)
+        merge_reviews(lake, [file])
     assert read_review_file(lake, "a", VERDICTS) is None
 
 
@@ -250,25 +265,27 @@ def test_what_cannot_be_asked_is_said(lake: Lake, tmp_path: Path) -> None:
         export_review(lake, "a", tmp_path / "x.json", tool="argila")
     with pytest.raises(ConfigurationError, match="name a teacher"):
         plan_review(lake, "a", teacher=None, budget=3)
-    with pytest.raises(ConfigurationError, match="No reviews at"):
-        merge_reviews(lake, tmp_path / "none.json")
+    with pytest.raises(ConfigurationError, match=r"none\.json: is not there"):
+        merge_reviews(lake, [tmp_path / "none.json"])
     file = tmp_path / "one.json"
-    file.write_text('[{"id": "r0", "metadata": {"dump": "a"}}]')
+    said = {"label": [{"value": "good", "user_id": "ann"}]}
+    file.write_text(json.dumps([{"id": "r0", "metadata": {"dump": "a"}, "responses": said}]))
     with pytest.raises(ConfigurationError, match="mmpipe review export a"):
-        merge_reviews(lake, file)
-    file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationError, match="no UTF-8"):
-        merge_reviews(lake, file)
+        merge_reviews(lake, [file])
+    for data, fault in ((b'"\xe4"', "no UTF-8"), (b"\xff\xfe[\0", "is UTF-16"), (b"PK\3\4", "a ZIP archive")):
+        file.write_bytes(data)
+        with pytest.raises(ConfigurationError, match=fault):
+            merge_reviews(lake, [file])
+    with pytest.raises(ConfigurationError, match="is no file"):
+        merge_reviews(lake, [tmp_path])
 
 
-def test_rows_never_exported_are_told(lake: Lake, tmp_path: Path) -> None:
+def test_rows_never_exported_stop_the_merge(lake: Lake, tmp_path: Path) -> None:
     done = export_review(lake, "a", tmp_path / "items.json", most=1)
     records = json.loads(done.files[0].read_text())
-    records.append({"id": "zz", "responses": {"label": [{"value": "good", "user_id": "ann"}]}})
-    done.files[0].write_text(json.dumps(records))
-    merge = merge_reviews(lake, done.files[0])
-    assert merge.round.unknown == ("zz",)
-    assert "never exported" in " ".join(describe_merge(merge))
+    said = {"label": [{"value": "good", "user_id": "ann"}]}
+    done.files[0].write_text(json.dumps([records[0] | {"responses": said}, {"id": "zz", "responses": said}]))
+    with pytest.raises(ConfigurationError, match=r"items\.json: item zz was never exported from a"):
+        merge_reviews(lake, [done.files[0]])
+    assert read_review_file(lake, "a", VERDICTS) is None
     assert read_review_file(lake, "a", ALLOCATION) is not None
-    assert FORM.corrected == "response"
-    assert review.FORM is FORM

@@ -170,10 +170,11 @@ def test_verdicts_of_people_remove_and_correct(tmp_path: Path, recipe: Recipe) -
     plain = {"dump": "a", "labelled_by": "people", "people_labels": 2, "model_label": None, "entropy": None,
              "corrected_response": None, "corrected_by": None}  # fmt: skip
     verdicts = [
-        {**plain, "instruction_id": "wrong", "verdict": "remove", "annotators": ["ann", "bo"]},
-        {**plain, "instruction_id": "talk", "verdict": "keep", "annotators": ["ann"],
+        {**plain, "instruction_id": "wrong", "verdict": "remove", "annotators": ["ann", "bo"],
+         "labels": ["bad", "bad"]},
+        {**plain, "instruction_id": "talk", "verdict": "keep", "annotators": ["ann"], "labels": ["good"],
          "corrected_response": "Good day.", "corrected_by": "ann"},
-        {**plain, "instruction_id": "gone", "verdict": "keep", "annotators": ["ann"]},
+        {**plain, "instruction_id": "gone", "verdict": "keep", "annotators": ["ann"], "labels": ["good"]},
     ]  # fmt: skip
     write_review_file(lake, "a", VERDICTS, fill_rows(INSTRUCTION_REVIEWS, verdicts))
     removals = judge(lake, replace(recipe, contamination=ContaminationSettings()))
@@ -181,7 +182,9 @@ def test_verdicts_of_people_remove_and_correct(tmp_path: Path, recipe: Recipe) -
     assert removals["wrong"]["rule"] == "coannotating_verdict"
     assert removals["wrong"]["value_text"] == "remove, by ann, bo"
     reviews = lake.dataset(INSTRUCTION_REVIEWS, "a")
-    assert reviews.require_manifest().counts == {"unknown_rows": 1, "keep": 1, "remove": 1, "corrected": 1}
+    assert reviews.require_manifest().counts == {
+        "unknown_rows": 1, "changed_rows": 0, "keep": 1, "remove": 1, "corrected": 1,
+    }  # fmt: skip
     kept = keep_instructions(lake.dataset(SYNTHESIZED_INSTRUCTIONS, "a"), lake.dataset(INSTRUCTION_REMOVALS, "a"))
     lazy = scan_kept(lake.dataset(SYNTHESIZED_INSTRUCTIONS, "a"), lake.dataset(INSTRUCTION_REMOVALS, "a"))
     assert lazy.collect().equals(kept.frame)
@@ -196,8 +199,8 @@ def test_verdicts_of_people_remove_and_correct(tmp_path: Path, recipe: Recipe) -
 def test_a_better_answer_that_is_of_an_evaluation_set_takes_its_row_out(tmp_path: Path, recipe: Recipe) -> None:
     lake = make_lake(tmp_path)
     publish(lake, FILTERED_IMAGE_PAIRS, "a", FILTERED_IMAGE_PAIRS.make_empty())
-    plain = {"dump": "a", "verdict": "keep", "labelled_by": "people", "annotators": ["ann"], "people_labels": 1,
-             "corrected_by": "ann"}  # fmt: skip
+    plain = {"dump": "a", "verdict": "keep", "labelled_by": "people", "annotators": ["ann"], "labels": ["good"],
+             "people_labels": 1, "corrected_by": "ann"}  # fmt: skip
     said = [{**plain, "instruction_id": "wrong", "corrected_response": f"It is: {QUESTION}"},
             {**plain, "instruction_id": "near", "corrected_response": "The Caspian."}]  # fmt: skip
     write_review_file(lake, "a", VERDICTS, fill_rows(INSTRUCTION_REVIEWS, said))
@@ -237,7 +240,14 @@ def test_wrong_settings_stop_with_file_and_line(tmp_path: Path, section: str, sa
 def test_explain_tells_spans_verdict_and_the_row_that_stays(tmp_path: Path, recipe: Recipe) -> None:
     lake = make_lake(tmp_path)
     add_dump(lake, "a", tmp_path, [tmp_path / "own.yaml"])
-    verdict = {"instruction_id": "wrong", "dump": "a", "verdict": "remove", "annotators": ["ann"], "people_labels": 1}
+    verdict = {
+        "instruction_id": "wrong",
+        "dump": "a",
+        "verdict": "remove",
+        "annotators": ["ann"],
+        "labels": ["bad"],
+        "people_labels": 1,
+    }
     write_review_file(lake, "a", VERDICTS, fill_rows(INSTRUCTION_REVIEWS, [verdict]))
     removals = judge(lake, recipe)
     (repeated, *_) = [name for name in ("clean", "near", "same") if name in removals]

@@ -167,7 +167,12 @@ def test_packed_rows_with_tools_stand_beside_those_without(lake: Lake, monkeypat
 
 def test_words_of_people_take_the_place_of_a_call(lake: Lake) -> None:
     rows = lake.dataset(SYNTHESIZED_INSTRUCTIONS, "a").scan().collect()
-    better = {"instruction_id": "call", "corrected_response": "No tool can do that.", "annotators": ["ann"]}
+    better = {
+        "instruction_id": "call",
+        "corrected_response": "No tool can do that.",
+        "annotators": ["ann"],
+        "labels": ["good"],
+    }
     corrected = apply_corrections(rows, fill_rows(INSTRUCTION_REVIEWS, [better]))
     (found,) = (one for one in read_conversations(render_conversations(corrected)) if one.id == "call")
     assert (found.turns[-1], found.tools) == (Turn("assistant", "No tool can do that."), tuple(TOOLS))

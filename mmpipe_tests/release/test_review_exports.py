@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ from lxml import etree
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.release.blind_pairs import PAIR_LABELS, blind_pairs, is_chosen_first, unblind_reviews
+from mmpipe.release.review_answers import Reviews, read_argilla_records, read_label_studio_export
 from mmpipe.release.review_exports import (
     ReviewForm,
-    read_argilla_records,
-    read_label_studio_export,
     render_argilla_records,
     render_argilla_settings,
     render_label_studio_config,
@@ -84,26 +84,39 @@ def test_tasks_have_what_label_studio_documents() -> None:
     assert {element.get("value") for element in root.iter("Header")} >= {FORM.title, FORM.guidelines}
 
 
+def list_answers(read: Reviews) -> list[tuple[str | None, ...]]:
+    return read.frame.select("item_id", "annotator", "label", "correction").rows()
+
+
 def test_labels_come_back_from_argilla() -> None:
-    records = render_argilla_records(ITEMS, FORM)
+    form = replace(FORM, correction="better", corrected="text")
+    records = render_argilla_records(ITEMS, form)
     records[0]["responses"] = {
         "label": [{"value": "positive", "user_id": "u1"}, {"value": None, "user_id": "u2"}],
-        "comment": [{"value": "nice", "user_id": "u1"}],
+        "comment": [{"value": "nice", "user_id": "u1"}, {"value": "nice", "user_id": "u3"}],
+        "better": [{"value": " Good. ", "user_id": "u1"}],
     }
     records[1]["responses"] = {
         "label": [
             {"value": "maybe", "user_id": "u1"},
             {"value": "positive", "user_id": "u2", "status": "discarded"},
             {"value": 'neg"&<ative', "user_id": "u3", "status": "submitted"},
-        ]
+            {"value": "positive", "user_id": "u4", "status": "draft"},
+        ],
+        # a text alone is handed in nowhere, but a person may take the label back and leave it
+        "better": [{"value": "x", "user_id": "u4", "status": "draft"}, {"value": "y", "user_id": "u5"}],
     }
     records[2] |= {"id": None, "responses": {"label": [{"value": "positive", "user_id": "u1"}]}}
-    read = read_argilla_records([*records, {"id": "9", "responses": None}], FORM)
-    assert read.frame.rows() == [("1", "u1", "positive"), ("2", "u3", 'neg"&<ative')]
+    read = read_argilla_records([*records, {"id": "9", "responses": None}], form)
+    assert list_answers(read) == [
+        ("1", "u1", "positive", "Good."), ("2", "u2", None, None), ("2", "u3", 'neg"&<ative', None),
+        ("2", "u5", None, "y"),
+    ]  # fmt: skip
     assert read.left_out == {
-        "empty_answer": 1, "other_question": 1, "unknown_label": 1, "cancelled": 1, "missing_item_id": 1,
+        "empty_answer": 2, "other_question": 1, "unknown_label": 1, "cancelled": 1, "missing_item_id": 1, "draft": 1,
     }  # fmt: skip
-    assert read.answers == read.frame.height + sum(read.left_out.values()) == 7
+    assert read.answers == read.frame["label"].count() + sum(read.left_out.values()) == 9
+    assert read.unanswered == 1
 
 
 def answer(label: str | None, person: Any, **more: Any) -> dict[str, Any]:
@@ -115,25 +128,31 @@ def test_labels_come_back_from_label_studio() -> None:
     tasks = render_label_studio_tasks(ITEMS, FORM)
     other = {"from_name": "comment", "type": "textarea", "value": {"text": ["x"]}}
     tasks[0]["annotations"] = [
-        answer("positive", 7),
-        answer('neg"&<ative', {"id": 8, "email": "a@b.c"}),
+        answer("positive", 7, created_at="2026-01-02T03:04:05Z"),
+        answer('neg"&<ative', {"id": 8, "email": "a@b.c"}, updated_at="2026-01-02T03:04:05+01:00"),
         answer("positive", {"email": "a@b.c"}),
         answer("positive", 9, was_cancelled=True),
         answer(None, 10),
         answer("maybe", 11),
         {"completed_by": 12, "result": [other]},
+        answer("positive", None),
     ]
-    tasks[1]["annotations"] = []
+    tasks[1] |= {"annotations": [], "drafts": [{"result": []}]}
     del tasks[2]["data"]["item_id"]
     tasks[2]["annotations"] = [answer("positive", 7)]
-    read = read_label_studio_export(tasks, FORM)
-    assert read.frame.rows() == [("1", "7", "positive"), ("1", "8", 'neg"&<ative'), ("1", "a@b.c", "positive")]
+    read = read_label_studio_export([*tasks, {"data": {"item_id": "4"}}], FORM)
+    assert list_answers(read) == [
+        ("1", "7", "positive", None), ("1", "8", 'neg"&<ative', None), ("1", "a@b.c", "positive", None),
+        ("1", "9", None, None),
+    ]  # fmt: skip
+    assert [at and at.hour for at in read.frame["answered_at"].to_list()] == [3, 2, None, None]
     assert read.left_out == {
         "cancelled": 1, "empty_answer": 1, "unknown_label": 1, "other_question": 1, "missing_item_id": 1,
+        "missing_annotator": 1, "draft": 1,
     }  # fmt: skip
-    assert read.answers == read.frame.height + sum(read.left_out.values()) == 8
-    with pytest.raises(ConfigurationError, match="JSON-MIN"):
-        read_label_studio_export([{"text": "x", "label": "positive"}], FORM)
+    assert read.answers == read.frame["label"].count() + sum(read.left_out.values()) == 10
+    assert read.unanswered == 1
+    assert set(read_label_studio_export(tasks, FORM, "ann").frame["annotator"]) == {"ann"}
 
 
 def test_from_votes_to_people_and_back() -> None:
@@ -260,7 +279,7 @@ def test_argilla_reads_and_writes_them(tmp_path: Path) -> None:
         {name: record[name] for name in names} for record in ours
     ]
     read = read_argilla_records(back, FORM)
-    assert read.frame.rows() == [("1", "11111111-1111-4111-8111-111111111111", "positive")]
+    assert list_answers(read) == [("1", "11111111-1111-4111-8111-111111111111", "positive", None)]
 
 
 _LABEL_STUDIO = """
