@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -25,14 +24,14 @@ from mmpipe.filtering.unicode_classes import (
     SPACE,
     describe_characters,
 )
-from mmpipe.filtering.unicode_words import find_end, skip_extend
+from mmpipe.filtering.unicode_words import CutTexts, find_end, skip_extend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-#: Columns of `DclmWords.counts`: white-space words, their characters, those with a letter, those that are a stop word
+#: Columns of `CutTexts.counts`: white-space words, their characters, those with a letter, those that are a stop word
 #: in any case, distinct stop words among them; fastText's words that begin with a letter or digit.
 WORD_COUNTS = ("words", "word_chars", "alphabetic_words", "stop_words", "distinct_stop_words", "fasttext_words")
 
@@ -64,24 +63,7 @@ _UNISEG = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class DclmWords:
-    """The words of some texts whose repeats count: those of text i are `words[start[i]:start[i + 1]]`.
-
-    Attributes:
-        start: one more than there are texts.
-        words: number of each word; equal words of one text have one number, counted from 0 as they are met.
-        lengths: characters of each word.
-        counts: columns `WORD_COUNTS`, one row per text.
-    """
-
-    start: NDArray[np.int64]
-    words: NDArray[np.int32]
-    lengths: NDArray[np.int32]
-    counts: NDArray[np.int64]
-
-
-def cut_dclm_words(texts: Sequence[str]) -> DclmWords:
+def cut_dclm_words(texts: Sequence[str]) -> CutTexts:
     """Return the words of texts as DCLM cuts them.
 
     DCLM (Li et al. 2024, arXiv 2406.11794), `core_utils.py`, `split_words`, and `content_filters.py`: words whose
@@ -94,7 +76,7 @@ def cut_dclm_words(texts: Sequence[str]) -> DclmWords:
     lengths = np.empty(characters.size, np.int32)
     start = np.zeros(text_start.size, np.int64)
     _cut_texts(characters, text_start, _describe_characters(), words, lengths, start)
-    return DclmWords(start, words[: start[-1]], lengths[: start[-1]], _count(characters, text_start))
+    return CutTexts(start, words[: start[-1]], lengths[: start[-1]], _count(characters, text_start))
 
 
 def count_spaced_words(texts: Sequence[str]) -> NDArray[np.int64]:

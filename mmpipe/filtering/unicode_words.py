@@ -68,7 +68,7 @@ class CutTexts:
         start: one more than there are texts.
         words: number of each word; equal words of one text have one number, counted from 0 as they are met.
         lengths: characters of each word.
-        counts: columns `WORD_COUNTS`, one row per text.
+        counts: columns `WORD_COUNTS` of the module that cut them, one row per text.
     """
 
     start: NDArray[np.int64]

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from mmpipe.models.causal_model import BATCH_TOKENS, CausalModel
 from mmpipe.models.hub_weights import (
-    digest_model,
     group_by_length,
-    load_transformer,
     pad_batch,
-    require_context,
     tokenize,
 )
 from mmpipe.models.kenlm_perplexity import KENLM_SUFFIXES, KenlmPerplexity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-#: Tokens of one forward pass: with 50,000 words their logits take 0.8 GB.
-BATCH_TOKENS = 4096
 
 
 class PerplexityModel(Protocol):
@@ -73,42 +67,8 @@ def open_perplexity_model(
     )
 
 
-class TransformersPerplexity:
+class TransformersPerplexity(CausalModel):
     """A causal language model of transformers; arguments as of `open_perplexity_model`."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        device: str = "cpu",
-        max_tokens: int = 1024,
-        batch_size: int = 16,
-        batch_tokens: int = BATCH_TOKENS,
-        dtype: str = "float32",
-        converted: Path | None = None,
-    ) -> None:
-        self.name = name
-        self.device = device
-        self.max_tokens = max_tokens
-        self.batch_size = batch_size
-        self.batch_tokens = batch_tokens
-        self.dtype = dtype
-        self.converted = converted
-
-    @cached_property
-    def digest(self) -> str:
-        """Digits that name the weights.
-
-        Raises:
-            WeightsNotFound: the model cannot be had.
-        """
-        return digest_model(self.name)
-
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        loaded = load_transformer("AutoModelForCausalLM", self.name, self.dtype, self.device, self.converted)
-        require_context(loaded[0], self.name, self.max_tokens)
-        return loaded
 
     def score(self, texts: Sequence[str]) -> list[float | None]:
         """Return exp(mean negative log-likelihood of a token given those before it) of each text's first tokens.

@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmpipe.models.hub_weights import digest_model, group_by_length, load_transformer, pad_batch, require_context
+from mmpipe.models.causal_model import CausalModel
+from mmpipe.models.hub_weights import group_by_length, pad_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
-class TransformersTokenScorer:
+class TransformersTokenScorer(CausalModel):
     """A causal model that gives log-probabilities of tokens; each text is read after one start token.
 
-    Args:
-        name: `embedded`, a folder, a `.gguf` file or a hub name.
-        device: torch's name of it.
-        max_tokens: tokens read at once. Of a longer prefix the end is read; of a longer text's places the first.
-        batch_size: most rows of a forward pass.
-        batch_tokens: most tokens of a forward pass, padding counted.
-        dtype: precision of the weights.
-        converted: folder that keeps GGUF weights converted.
+    Of a longer prefix than `max_tokens` the end is read, of a longer text's places the first; the other arguments are
+    those of `CausalModel`.
     """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        device: str = "cpu",
-        max_tokens: int = 1024,
-        batch_size: int = 16,
-        batch_tokens: int = 4096,
-        dtype: str = "float32",
-        converted: Path | None = None,
-    ) -> None:
-        self.name = name
-        self.device = device
-        self.max_tokens = max_tokens
-        self.batch_size = batch_size
-        self.batch_tokens = batch_tokens
-        self.dtype = dtype
-        self.converted = converted
-
-    @cached_property
-    def digest(self) -> str:
-        """Digits that name the weights.
-
-        Raises:
-            WeightsNotFound: the model cannot be had.
-        """
-        return digest_model(self.name)
-
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        loaded = load_transformer("AutoModelForCausalLM", self.name, self.dtype, self.device, self.converted)
-        require_context(loaded[0], self.name, self.max_tokens)
-        return loaded
 
     def split(self, text: str) -> list[str]:
         """Return the tokens of a text as pieces; joined they are the text. Tokens inside one character are one piece.

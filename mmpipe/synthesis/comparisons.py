@@ -16,6 +16,7 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.synthesis.drafts import Parent, sort_counts
+from mmpipe.synthesis.preferences import PAIRS_SCHEMA
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import PARENT
 
@@ -28,15 +29,7 @@ if TYPE_CHECKING:
 #: `group_id` keeps the pairs of one prompt together; `iteration` and `policy` tell rounds apart; `margin` is the
 #: difference of the scores; `tags`, `license` and `source_urls` are what a source says of itself.
 _COLUMNS: dict[str, DataType | DataTypeClass] = {
-    "pair_id": pl.String,
-    "instruction_id": pl.String,
-    "chosen_id": pl.String,
-    "rejected_id": pl.String,
-    "chosen": pl.String,
-    "rejected": pl.String,
-    "score_chosen": pl.Float64,
-    "score_rejected": pl.Float64,
-    "criterion": pl.String,
+    **PAIRS_SCHEMA,
     "group_id": pl.String,
     "prompt": pl.String,
     "margin": pl.Float64,
