@@ -25,7 +25,7 @@ NEEDED_COLUMNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "llm2llm": _PROBLEMS,
     "tiny_gsm": {"problems": ("problem|question",)},
     "case2code": {"functions": ("code",)},
-    "api_rows": {"cards": ("api_call",)},
+    "api_rows": {"cards": ("domain", "functionality", "api_name", "api_call", "description")},
     "tool_plans": {"tools": ("name", "takes", "gives")},
     "code_translation": {"pairs": ("source", "target"), "queries": ("source",)},
     "toolformer": {"passages": ("text",)},

@@ -89,11 +89,23 @@ def judge_calls(answer: str, wanted: str, references: Mapping[str, CallTree]) ->
     """
     if wanted not in references:
         raise ConfigurationError(f"{wanted!r} is not among the reference calls.")
+    return _judge(answer, wanted, _group_by_name(references))
+
+
+def _group_by_name(references: Mapping[str, CallTree]) -> dict[str, dict[str, CallTree]]:
+    """Return references by the name they call, so that a call is held against those it can be."""
+    groups: dict[str, dict[str, CallTree]] = {}
+    for number, reference in references.items():
+        groups.setdefault(reference.name, {})[number] = reference
+    return groups
+
+
+def _judge(answer: str, wanted: str, groups: Mapping[str, Mapping[str, CallTree]]) -> CallVerdict:
     calls = read_calls(answer)
     found: set[str] = set()
     is_right = is_other = False
     for call in calls:
-        inside = {number: reference for number, reference in references.items() if reference.is_in(call)}
+        inside = {number: reference for number, reference in groups.get(call.name, {}).items() if reference.is_in(call)}
         most = max((reference.size for reference in inside.values()), default=0)
         best = {number for number, reference in inside.items() if reference.size == most}
         found |= best
@@ -109,9 +121,13 @@ def judge_calls(answer: str, wanted: str, references: Mapping[str, CallTree]) ->
 
 
 def check_references(calls: Mapping[str, str]) -> dict[str, CallVerdict]:
-    """Return the references that are not right as answers to themselves: none, or scores against them mean nothing."""
-    references = {number: read_reference(text) for number, text in calls.items()}
-    verdicts = {number: judge_calls(text, number, references) for number, text in calls.items()}
+    """Return the references that are not right as answers to themselves: none, or scores against them mean nothing.
+
+    A text that is no call at all is `no_call`.
+    """
+    read = {number: found[0] for number, text in calls.items() if (found := read_calls(text))}
+    groups = _group_by_name(read)
+    verdicts = {number: _judge(text, number, groups) for number, text in calls.items()}
     return {number: verdict for number, verdict in verdicts.items() if verdict.verdict != "right"}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from mmpipe.errors import ConfigurationError, name_nearest
-from mmpipe.synthesis.api_calls import check_references, list_strings, read_calls, read_reference
+from mmpipe.synthesis.api_calls import CallVerdict, check_references, list_strings, read_calls, read_reference
 from mmpipe.synthesis.drafts import Parent, make_seed
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.row_account import Judged, Paid, RowAccount, make_instruction_row
@@ -44,8 +44,9 @@ CARD_FIELDS = (
 )
 _REQUIRED = ("api_id", "dump", "domain", "functionality", "api_name", "api_call", "description")
 
-#: Why an instruction is refused, in the order looked for; `missing` ones the teacher did not write.
-REASONS = ("missing", "too_short", "names_api", "repeated_instruction")
+#: Why an instruction is refused, in the order looked for. The first two are of a card, about which nobody is asked: it
+#: lacks what a card must have, or its call is not right as an answer to itself. `missing` ones were not written.
+REASONS = ("incomplete_card", "unscorable_card", "missing", "too_short", "names_api", "repeated_instruction")
 
 PROMPT = Prompt(
     "api_rows/instructions",
@@ -124,16 +125,14 @@ def make_api_rows(cards: pl.DataFrame, teacher: Teacher, settings: ApiRowSetting
         settings: how.
 
     Raises:
-        ConfigurationError: a column is missing, an `api_call` is no call, or a card's own call is not found right
-            against all cards: then no answer could be scored against them.
+        ConfigurationError: a column is missing.
         TeacherError: the teacher cannot answer any more.
     """
-    _check_cards(cards)
-    rows = cards.rows(named=True)
+    account = RowAccount()
+    rows = _read_cards(cards, account, settings)
     names = {row["api_id"]: _list_names(row) for row in rows}
     requests = [_make_request(row, settings) for row in rows]
     by_call = _describe_tools(rows) if settings.answer == "call" else {}
-    account = RowAccount()
     for row, request, outcome in zip(rows, requests, account.ask(teacher, requests), strict=True):
         said, reason = _read_reply(outcome)
         paid = _share(outcome, settings.instructions)
@@ -217,18 +216,36 @@ def names_api(instruction: str, names: Iterable[str]) -> bool:
     return False
 
 
-def _check_cards(cards: pl.DataFrame) -> None:
+def _read_cards(cards: pl.DataFrame, account: RowAccount, settings: ApiRowSettings) -> list[dict[str, Any]]:
+    """Return the cards that can be asked about and scored against; the others' instructions are refused.
+
+    What stays scores all right against itself: a call of another reference, or none, makes a score mean nothing.
+    """
     for name in _REQUIRED:
         if name not in cards.columns:
             raise ConfigurationError(f"API cards lack {name!r}.{name_nearest(name, cards.columns)}")
-    wrong = check_references(dict(cards.select("api_id", "api_call").iter_rows()))
-    if wrong:
-        first, verdict = next(iter(wrong.items()))
-        raise ConfigurationError(
-            f"{len(wrong)} API cards are not right as answers to themselves; the first is {first!r}: "
-            f"{verdict.verdict}, found {', '.join(verdict.found) or 'nothing'}. "
-            "Give each card one call that is no other card's."
-        )
+    rows = cards.rows(named=True)
+    whole = [row for row in rows if all(str(row[name] or "").strip() for name in _REQUIRED)]
+    complete = {row["api_id"] for row in whole}
+    wrong = check_references({row["api_id"]: row["api_call"] for row in whole})
+    if settings.answer == "call":
+        wrong |= {row["api_id"]: CallVerdict("no_call") for row in whole if not _is_tool_call(row["api_call"])}
+    for row in rows:
+        if row["api_id"] in wrong or row["api_id"] not in complete:
+            verdict = wrong.get(row["api_id"])
+            reason = "unscorable_card" if verdict else "incomplete_card"
+            said = f"{row['api_call']}\n{verdict.verdict}: {', '.join(verdict.found)}" if verdict else json.dumps(row)
+            for number in range(settings.instructions):
+                account.refuse(make_id(METHOD, row["api_id"], number), said, reason, was_asked=False)
+    return [row for row in whole if row["api_id"] not in wrong]
+
+
+def _is_tool_call(call: str) -> bool:
+    try:
+        read_tool_call(call)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _list_names(card: Mapping[str, Any]) -> set[str]:

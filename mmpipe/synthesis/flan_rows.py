@@ -101,8 +101,8 @@ def render_task(
     """Return the rows of a dataset as instructions; every row is rendered or has a reason.
 
     Rows of splits for evaluation are refused unless the task names them, and are never exemplars. Exemplars are rows of
-    the same split (beside a row for evaluation, of any other), never the row itself, one of its group, or one with the same input. They are
-    shown by the row's own template, each with its own order of options.
+    the same split (beside a row for evaluation, of any other), never the row itself, one of its group, or one with the
+    same input. They are shown by the row's own template, each with its own order of options.
 
     Args:
         frame: the dataset.

@@ -42,9 +42,9 @@ class SpinSettings:
     """How a policy plays against itself.
 
     Attributes:
-        temperature: of its answers (ours; the paper samples from the policy, so it is above 0).
+        temperature: of its answers (1, as the released code generates).
         top_p: nucleus.
-        max_tokens: of one answer (ours). An answer that this cuts is left out: its end would tell it apart.
+        max_tokens: of one answer (256, the same). An answer that this cuts is left out: its end would tell it apart.
         keeps_cut: whether cut answers are rejected ones all the same.
         seed: of the requests.
     """

@@ -48,6 +48,7 @@ REASONS = (
     "not_a_number",
     "not_finite",
     "wrong_answer",
+    "no_steps",
     "duplicate_problem",
     "contaminated",
 )
@@ -112,6 +113,8 @@ real.flush()
 """
 
 _WORDS = re.compile(r"\w+")
+#: What computes something.
+_STEPS = (ast.BinOp, ast.AugAssign, ast.BoolOp, ast.Call, ast.Compare, ast.comprehension, ast.For, ast.While)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +311,9 @@ def _accept(
         value, known, rel_tol=settings.relative_tolerance, abs_tol=settings.absolute_tolerance
     ):
         return Refused("wrong_answer", f"{value!r}, not {known!r}")
+    if not any(isinstance(node, _STEPS) for node in ast.walk(ast.parse(source))):
+        # a number that is written down and not computed is an answer and no solution
+        return Refused("no_steps", repr(value))
     return Accepted(
         instruction=plan.instruction or str(reply["problem"]).strip(),
         response=f"```python\n{source}\n```",

@@ -7,6 +7,7 @@ back from a drawn graph to the request, and for the two critics, a model and rul
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -290,8 +291,8 @@ def _find_fault(reply: Mapping[str, Any], drawn: Sequence[PlannedTask], graph: T
     fault = find_plan_fault(reply["tasks"], graph)
     if fault is not None:
         return Refused(*fault)
-    request = str(reply["request"]).casefold()
-    named = next((task.tool for task in drawn if task.tool.casefold() in request), None)
+    request = str(reply["request"])
+    named = next((task.tool for task in drawn if names_tool(request, task.tool)), None)
     if named is not None:
         return Refused("request_names_tool", named)
     if Counter(task["tool"] for task in reply["tasks"]) != Counter(task.tool for task in drawn):
@@ -303,6 +304,11 @@ def _find_fault(reply: Mapping[str, Any], drawn: Sequence[PlannedTask], graph: T
         if source is not None
     )
     return None if list_edges(reply["tasks"]) == wanted else Refused("edges_differ")
+
+
+def names_tool(request: str, tool: str) -> bool:
+    """Return whether a tool's name stands in a request; one that is part of a longer word (OCR, mediocre) does not."""
+    return re.search(rf"(?<!\w){re.escape(tool)}(?!\w)", request, re.IGNORECASE) is not None
 
 
 def _ask_critic(

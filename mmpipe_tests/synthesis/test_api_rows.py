@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
+from collections import Counter
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
-from mmpipe.synthesis.api_calls import check_references, judge_calls, read_calls, read_reference
+from mmpipe.synthesis.api_calls import CallTree, check_references, judge_calls, read_calls, read_reference
 from mmpipe.synthesis.api_rows import REASONS, ApiRowSettings, make_api_rows, names_api
 from mmpipe.tables.chat import ChatFailure, ChatRequest
 
@@ -131,7 +132,7 @@ def test_each_instruction_is_judged_and_all_that_was_paid_adds_up() -> None:
     assert made.synthesis.rejected == {
         "teacher_refused": 8, "names_api": 3, "missing": 1, "repeated_instruction": 1, "too_short": 1,
     }  # fmt: skip
-    assert set(REASONS) < set(made.synthesis.rejected)
+    assert set(REASONS) - {"incomplete_card", "unscorable_card"} < set(made.synthesis.rejected)
     assert (made.synthesis.planned, made.synthesis.frame.height) == (16, 2)
     assert made.candidates.height == 14
     row = made.synthesis.frame.row(0, named=True)
@@ -150,11 +151,54 @@ def test_tokens_of_one_reply_are_shared_whole() -> None:
     assert made.synthesis.frame["prompt_tokens"].sum() == made.synthesis.spent.prompt_tokens
 
 
-def test_cards_that_no_answer_can_be_scored_against_stop() -> None:
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        # the call of another card, no call, and nothing
+        ({"api_call": f"{CALLS['bert']}; {CALLS['resnet']}"}, "unscorable_card"),
+        ({"api_call": "torch.hub"}, "unscorable_card"),
+        ({"api_call": "Just load it ("}, "unscorable_card"),
+        ({"api_call": None}, "incomplete_card"),
+        ({"description": " "}, "incomplete_card"),
+        ({"api_name": None}, "incomplete_card"),
+    ],
+)
+def test_a_card_that_no_answer_can_be_scored_against_is_not_asked_about(
+    changes: dict[str, str | None], reason: str
+) -> None:
+    good, other = CARDS.rows(named=True)
+    teacher = ScriptedTeacher(lambda _: json.dumps({"instructions": GOOD[:3]}))
+    for answer in ("code", "call"):
+        cards = pl.DataFrame([good, other | changes], schema=CARDS.schema)
+        made = make_api_rows(cards, teacher, ApiRowSettings(instructions=3, answer=answer))  # type: ignore[arg-type]
+        assert made.synthesis.rejected == {reason: 3}
+        assert made.details["api_id"].to_list() == ["resnet"] * 3
+    assert len(teacher.asked) == 2
+
+
+@pytest.mark.parametrize(("answer", "rejected"), [("code", {}), ("call", {"unscorable_card": 1})])
+def test_a_call_with_words_beside_it_is_no_tool_call(answer: str, rejected: dict[str, int]) -> None:
+    cards = CARDS.tail(1).with_columns(api_call=pl.lit(f"Load the model:\n{CALLS['bert']}"))
+    teacher = ScriptedTeacher(lambda _: json.dumps({"instructions": GOOD[:1]}))
+    made = make_api_rows(cards, teacher, ApiRowSettings(instructions=1, answer=answer))  # type: ignore[arg-type]
+    assert made.synthesis.rejected == rejected
+
+
+def test_many_cards_are_held_against_those_of_their_own_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Counter[str]()
+    is_in = CallTree.is_in
+
+    def count(one: CallTree, other: CallTree) -> bool:
+        looks["all"] += 1
+        return is_in(one, other)
+
+    monkeypatch.setattr(CallTree, "is_in", count)
+    assert check_references({str(n): f"package{n}.load(n={n})" for n in range(500)}) == {}
+    assert looks["all"] == 500
+
+
+def test_cards_without_a_column_stop() -> None:
     teacher = ScriptedTeacher(lambda _: "{}")
-    broken = CARDS.with_columns(api_call=pl.Series([CALLS["resnet"], f"{CALLS['bert']}; {CALLS['resnet']}"]))
-    with pytest.raises(ConfigurationError, match="1 API cards are not right"):
-        make_api_rows(broken, teacher, ApiRowSettings())
     with pytest.raises(ConfigurationError, match=r"lack 'api_call'\. Did you mean 'api_cal'"):
         make_api_rows(CARDS.rename({"api_call": "api_cal"}), teacher, ApiRowSettings())
     assert teacher.asked == []

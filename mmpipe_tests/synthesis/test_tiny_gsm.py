@@ -73,7 +73,9 @@ INJECTED = {
     "unequal_runs": "def solve():\n    return float(id(object()))",
     "not_a_number": "def solve():\n    return 'three'",
     "not_finite": "def solve():\n    return 10 ** 400",
-    "wrong_answer": "def solve():\n    return 1234567",
+    # right, and not computed
+    "no_steps": "def solve():\n    left = {right}\n    return left",
+    "wrong_answer": "def solve():\n    return 1234567 * 1",
 }
 
 
@@ -82,9 +84,11 @@ def test_every_injected_fault_is_found(sandbox: ProgramSandbox) -> None:
 
     def script(request: ChatRequest) -> str:
         place = int(re.search(r"lot (\d+)", read_problem(request))[1])  # type: ignore[index]
-        return json.dumps({"solution": INJECTED[names[place]]}) if place < len(names) else solve(request)
+        wrong = INJECTED[names[place]].replace("{right}", str(seeds["answer"][place])) if place < len(names) else ""
+        return json.dumps({"solution": wrong}) if wrong else solve(request)
 
-    made = make_tiny_gsm(make_seeds(len(names) + 2), ScriptedTeacher(script), sandbox, SOLVE)
+    seeds = make_seeds(len(names) + 2)
+    made = make_tiny_gsm(seeds, ScriptedTeacher(script), sandbox, SOLVE)
     assert made.synthesis.rejected == dict.fromkeys(sorted(INJECTED), 1)
     assert made.synthesis.frame.height == 2
     assert set(made.candidates["reason"]) == set(INJECTED)
@@ -111,7 +115,9 @@ def test_what_is_no_finite_number_is_none(sandbox: ProgramSandbox, source: str, 
 
 def test_answers_are_equal_within_the_tolerance(sandbox: ProgramSandbox) -> None:
     seeds = make_seeds(1).with_columns(answer=pl.lit(1 / 3))
-    teacher = ScriptedTeacher(lambda _: json.dumps({"solution": "```python\ndef solve():\n    return 0.333333\n```"}))
+    teacher = ScriptedTeacher(
+        lambda _: json.dumps({"solution": "```python\ndef solve():\n    return 0.333333 * 1\n```"})
+    )
     assert make_tiny_gsm(seeds, teacher, sandbox, SOLVE).synthesis.frame.height == 1
     strict = TinyGsmSettings(variant="solve", limits=LIMITS, relative_tolerance=1e-9, absolute_tolerance=1e-9)
     assert make_tiny_gsm(seeds, teacher, sandbox, strict).synthesis.rejected == {"wrong_answer": 1}
@@ -130,7 +136,7 @@ def test_new_problems_alike_stay_once_and_contaminated_ones_go(sandbox: ProgramS
 
     def script(request: ChatRequest) -> str:
         place = int(re.search(r"lot (\d+)", read_problem(request))[1])  # type: ignore[index]
-        return json.dumps({"problem": said[place], "solution": "def solve():\n    return 12"})
+        return json.dumps({"problem": said[place], "solution": "def solve():\n    return 6 + 6"})
 
     def find_contaminated(texts: Sequence[str]) -> list[bool]:
         return ["ducks lay sixteen eggs" in text for text in texts]

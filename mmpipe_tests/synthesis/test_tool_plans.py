@@ -18,6 +18,7 @@ from mmpipe.synthesis.tool_plans import (
     ToolPlanSettings,
     draw_subgraph,
     make_tool_plans,
+    names_tool,
     render_plan,
 )
 from mmpipe.tables.chat import ChatFailure, ChatRequest
@@ -222,3 +223,18 @@ def test_what_cannot_be_a_graph_stops() -> None:
 def test_a_rendered_plan_does_not_depend_on_the_order_written() -> None:
     one = [task(0, "Captioner", "a"), task(1, "Speaker", "<task-0>")]
     assert render_plan(one) == render_plan(one[::-1])
+
+
+@pytest.mark.parametrize(
+    ("request_", "tool", "is_named"),
+    [
+        ("Run the ocr on page.png.", "OCR", True),
+        ("This photo is mediocre, mend it.", "OCR", False),
+        ("What do readers say?", "Reader", False),
+        ("Use Text-to-Speech!", "Text-to-Speech", True),
+        ("Turn my text to speech.", "Text-to-Speech", False),
+        ("call a.b(c)", "a+b", False),
+    ],
+)
+def test_a_name_within_a_word_names_no_tool(request_: str, tool: str, is_named: bool) -> None:
+    assert names_tool(request_, tool) is is_named
