@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.filtering.recipe_nodes import compose, fail, read_mapping, read_settings, read_value
@@ -38,6 +38,8 @@ class RosterTeacher:
         completion_price: price of a million completion tokens.
         takes_images: whether the model reads images.
         family: of the model, where its name does not tell; a judge scores no answer of its own family.
+        batching: of a model in this process: `auto`, `static` or `continuous`
+            (`models.transformers_teacher.Batching`).
     """
 
     model: str = ""
@@ -49,6 +51,7 @@ class RosterTeacher:
     completion_price: float = 0.0
     takes_images: bool = True
     family: str = ""
+    batching: Literal["auto", "static", "continuous"] = "auto"
 
     def __post_init__(self) -> None:
         if self.base_url and not self.model:

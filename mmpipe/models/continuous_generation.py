@@ -1,7 +1,7 @@
 """Generates replies by transformers' continuous batching: a reply that ends makes room for the next request at once.
 
-A static batch takes as long as its longest reply, and rows that ended before are computed for nothing. Which token a row
-takes is decided by its own seed and grammar, as in a static batch: replies are the same, but for the rounding of sums.
+A static batch takes as long as its longest reply, and rows that ended before are computed for nothing. Which token a
+row takes is decided by its own seed and grammar, as in a static batch: replies are the same, but for rounded sums.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.errors import TeacherError
 from mmpipe.models.token_draws import Draws, choose_tokens
 
 if TYPE_CHECKING:
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 _PAGE_TOKENS = 64
 #: Prompt tokens that go through the model in one step, at most.
 _STEP_TOKENS = 2048
+
+
+class NotGenerated(Exception):
+    """Transformers cannot batch this model continuously, or ended before all replies did."""
 
 
 @dataclass(slots=True)
@@ -84,30 +87,34 @@ def generate_continuously(
         most_rows: replies under way at once.
 
     Raises:
-        TeacherError: transformers could not generate.
+        NotGenerated: some replies are not there; those that were yielded are whole.
     """
-    from transformers import ContinuousBatchingConfig, GenerationConfig
-    from transformers.generation import LogitsProcessorList
+    from transformers import ContinuousBatchingConfig, GenerationConfig, LogitsProcessorList
     from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessorList
 
     by_key = {row.key: row for row in rows}
     longest = max(len(row.prompt) + row.max_tokens for row in rows)
     most_rows = min(most_rows, len(rows))
-    manager = model.init_continuous_batching(
-        # the processor has drawn already: what is left is one token a row
-        GenerationConfig(do_sample=False, eos_token_id=list(ends), pad_token_id=tokenizer.pad_token_id),
-        ContinuousBatchingConfig(
-            page_size=_PAGE_TOKENS,
-            num_blocks=most_rows * (-(-longest // _PAGE_TOKENS) + 1),
-            max_batch_tokens=max(_STEP_TOKENS, most_rows),
-            max_requests_per_batch=most_rows,
-            # a row's draw needs the token before it, which a graph or a batch prepared ahead does not know
-            use_async_batching=False,
-            use_cuda_graph=False,
-            # kernels are never fetched unasked
-            auto_switch_to_flash=False,
-        ),
-    )
+    try:
+        manager = model.init_continuous_batching(
+            # the processor has drawn already: what is left is one token a row
+            GenerationConfig(  # type: ignore[no-untyped-call]
+                do_sample=False, eos_token_id=list(ends), pad_token_id=tokenizer.pad_token_id
+            ),
+            ContinuousBatchingConfig(
+                page_size=_PAGE_TOKENS,
+                num_blocks=most_rows * (-(-longest // _PAGE_TOKENS) + 1),
+                max_batch_tokens=max(_STEP_TOKENS, most_rows),
+                max_requests_per_batch=most_rows,
+                # a row's draw needs the token before it, which a graph or a batch prepared ahead does not know
+                use_async_batching=False,
+                use_cuda_graph=False,
+                # kernels are never fetched unasked
+                auto_switch_to_flash=False,
+            ),
+        )
+    except (AttributeError, ValueError) as error:
+        raise NotGenerated(str(error)) from error
     processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList([make_processor(by_key, tokenizer, ends)]))
     processors.tensors_required = 1
     manager.logit_processor = processors
@@ -120,12 +127,12 @@ def generate_continuously(
             output = manager.get_result(timeout=1)
             if output is None:
                 if not manager.is_running():
-                    raise TeacherError("transformers' continuous batching ended before all replies did; see the log.")
+                    raise NotGenerated("it ended before all replies did")
                 continue
             if not output.is_finished():
                 continue
             if output.error is not None:
-                raise TeacherError(f"transformers could not generate: {output.error}")
+                raise NotGenerated(output.error)
             open_rows -= 1
             yield output.request_id, by_key[output.request_id].drop_added_end(list(output.generated_tokens))
     finally:
@@ -137,11 +144,11 @@ def make_processor(rows: Mapping[str, GeneratedRow], tokenizer: Any, ends: Seque
     import torch
     from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessor
 
-    class ChooseTokens(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
-        supported_kwargs: dict[str, type] = {}
-        ignored_kwargs: tuple[str, ...] = ()
-
+    class ChooseTokens(ContinuousBatchingLogitsProcessor):
         def __init__(self) -> None:
+            # no request brings arguments of its own: all there is to know of a row stands in `rows`
+            self.supported_kwargs = {}
+            self.ignored_kwargs = ()
             self._states: list[Any] = []
 
         def fill_defaults(self, int32_tensor: Any) -> None:

@@ -20,8 +20,8 @@ def open_teacher(settings: Mapping[str, Any], *, device: str, batch_size: int, c
 
     Args:
         settings: `model`, `base_url`, `api_key_variable`, `concurrency`, `timeout_seconds`, `prompt_price`,
-            `completion_price`, `takes_images`, `family`; all optional. An empty `base_url` means a model in this
-            process; an empty `model` then the embedded one.
+            `completion_price`, `takes_images`, `family`, `batching`; all optional. An empty `base_url` means a model in
+            this process; an empty `model` then the embedded one.
         device: `auto`, `cpu`, or an accelerator by name; for a model in this process.
         batch_size: requests answered together by a model in this process.
         cache_folder: local folder of the cache, shared by all runs.
@@ -41,6 +41,7 @@ def open_teacher(settings: Mapping[str, Any], *, device: str, batch_size: int, c
         settings.get("model") or EMBEDDED,
         device=choose_device(device),
         batch_size=batch_size,
+        batching=settings.get("batching") or "auto",
         cache=cache,
         converted=Path(cache_folder or ".") / "weights",
     )

@@ -68,8 +68,10 @@ class DrawTokens:
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return scores (batch, vocabulary) with all but the drawn token at minus infinity."""
-        self._prompt_width = input_ids.shape[1] if self._prompt_width is None else self._prompt_width
-        written = input_ids[:, self._prompt_width :]
+        written: Any = ()
+        if any(row.is_penalized for row in self._rows):
+            self._prompt_width = input_ids.shape[1] if self._prompt_width is None else self._prompt_width
+            written = input_ids[:, self._prompt_width :]
         step, self._step = self._step, self._step + 1
         return choose_tokens(self._rows, [step] * len(self._rows), written, scores)
 
@@ -80,7 +82,7 @@ def choose_tokens(rows: Sequence[Draws], steps: Sequence[int], written: Sequence
     Args:
         rows: how each draws.
         steps: which token of its reply each draws, from 0.
-        written: tensor of the tokens of each reply so far.
+        written: tensor of the tokens of each reply so far; read where a row has penalties alone.
         scores: logits (rows, vocabulary).
     """
     import torch

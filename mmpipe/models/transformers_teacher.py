@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mmpipe.errors import WeightsNotFound
+from mmpipe.errors import ConfigurationError, WeightsNotFound
+from mmpipe.models.continuous_generation import GeneratedRow, NotGenerated, generate_continuously
+from mmpipe.models.generated_replies import list_end_ids, read_reply, render_prompt
 from mmpipe.models.gguf_weights import EMBEDDED, convert_gguf, digest_weights, find_embedded_gguf, load_gguf
 from mmpipe.models.prompt_batches import prepare_batch
-from mmpipe.models.teacher import RequestBook, find_schema_fault, refuse_images
+from mmpipe.models.teacher import RequestBook, refuse_images
 from mmpipe.models.token_draws import DrawTokens, seed_draws
-from mmpipe.tables.chat import ChatFailure, ChatReply
+from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.teacher_families import name_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mmpipe.models.reply_cache import ReplyCache
-    from mmpipe.tables.chat import ChatRequest, Estimate
+    from mmpipe.tables.chat import ChatReply, ChatRequest, Estimate
+
+
+_log = logging.getLogger(__name__)
+
+#: `static`: a batch is generated to its end before the next begins. `continuous`: a reply that ends makes room for the
+#: next request at once (transformers' continuous batching), or, where transformers cannot do so with a model, in static
+#: batches. `auto`: continuous on an accelerator; on a CPU static, where attention over all rows at once costs more.
+Batching = Literal["auto", "static", "continuous"]
 
 
 class TransformersTeacher:
@@ -30,12 +41,16 @@ class TransformersTeacher:
         device: `cpu`, `cuda`, `cuda:1`, …
         dtype: `auto` (bfloat16 where the device computes in it, else float32), `float32`, `bfloat16`, `float16`.
         batch_size: requests answered together.
+        batching: how; see `Batching`. Replies are the same.
         threads: CPU threads of torch, a setting of the whole process; None leaves it.
         cache: replies already given; new ones are committed batch by batch.
         converted: folder that keeps GGUF weights converted; None converts them again in every process.
 
     A request's draws come from its own seed, not from its place in a batch; only the rounding of padded sums can
     still differ between batches (most in bfloat16).
+
+    Raises:
+        ConfigurationError: an unknown way of batching.
     """
 
     def __init__(
@@ -45,6 +60,7 @@ class TransformersTeacher:
         device: str = "cpu",
         dtype: str = "auto",
         batch_size: int = 24,
+        batching: Batching = "auto",
         threads: int | None = None,
         cache: ReplyCache | None = None,
         converted: Path | None = None,
@@ -52,7 +68,10 @@ class TransformersTeacher:
         self.model = model
         self.device = device
         self.dtype = dtype
+        if batching not in get_args(Batching):
+            raise ConfigurationError(f"batching must be one of {', '.join(get_args(Batching))}, not {batching!r}.")
         self.batch_size = batch_size
+        self.batching = batching
         self.threads = threads
         self.cache = cache
         self.converted = converted
@@ -88,7 +107,7 @@ class TransformersTeacher:
             requests,
             self.name,
             cache=self.cache,
-            count_tokens=lambda request: len(_render_prompt(tokenizer, request)),
+            count_tokens=lambda request: len(render_prompt(tokenizer, request)),
             counted_by=self.name,
         )
 
@@ -159,38 +178,66 @@ class TransformersTeacher:
         if not book.open:
             return
         model, tokenizer = self.load()
-        asked = []
+        prompts: dict[str, list[int]] = {}
+        fitting: list[tuple[str, ChatRequest]] = []
         for key, request in book.open:
             if request.images:
                 yield key, refuse_images(self.name, request)
+                continue
+            prompts[key] = render_prompt(tokenizer, request)
+            if (failure := _find_excess(model, request, len(prompts[key]))) is not None:
+                yield key, failure
             else:
-                asked.append((key, request))
-        prompts = {key: _render_prompt(tokenizer, request) for key, request in asked}
-        lengths = {key: len(ids) for key, ids in prompts.items()}
+                fitting.append((key, request))
+        answered: set[str] = set()
+        if self.batching == "continuous" or (self.batching == "auto" and self.device != "cpu"):
+            try:
+                for key, outcome in self._answer_continuously(book, fitting, prompts):
+                    answered.add(key)
+                    yield key, outcome
+            except NotGenerated as error:
+                _log.warning("%s: not batched continuously, but in static batches: %s.", self.name, error)
+                self.batching = "static"
+        rest = [(key, request) for key, request in fitting if key not in answered]
+        yield from self._answer_statically(book, rest, prompts)
 
+    def _answer_statically(
+        self, book: RequestBook, asked: list[tuple[str, ChatRequest]], prompts: dict[str, list[int]]
+    ) -> Iterator[tuple[str, ChatReply | ChatFailure]]:
         def rank(item: tuple[str, ChatRequest]) -> tuple[bool, tuple[str, ...], int, int]:
             # neighbours share what a batch must share, then are alike in length, so that little is padded
             key, request = item
-            return request.schema is not None, request.sampling.stop, -request.sampling.max_tokens, -lengths[key]
+            return request.schema is not None, request.sampling.stop, -request.sampling.max_tokens, -len(prompts[key])
 
-        context = getattr(model.config, "max_position_embeddings", None)
         for _, group in groupby(sorted(asked, key=rank), key=lambda item: rank(item)[:3]):
-            batch: list[tuple[str, ChatRequest]] = []
-            for key, request in group:
-                if context is not None and lengths[key] + request.sampling.max_tokens > context:
-                    detail = (
-                        f"prompt of {lengths[key]} + {request.sampling.max_tokens} tokens exceeds the model's {context}"
-                    )
-                    failure = ChatFailure("refused", detail, prompt_tokens=0)
-                    book.commit(key, failure)
-                    yield key, failure
-                    continue
-                batch.append((key, request))
-                if len(batch) == self.batch_size:
-                    yield from self._answer_batch(book, batch, prompts)
-                    batch = []
-            if batch:
-                yield from self._answer_batch(book, batch, prompts)
+            waiting = list(group)
+            for start in range(0, len(waiting), self.batch_size):
+                yield from self._answer_batch(book, waiting[start : start + self.batch_size], prompts)
+
+    def _answer_continuously(
+        self, book: RequestBook, asked: list[tuple[str, ChatRequest]], prompts: dict[str, list[int]]
+    ) -> Iterator[tuple[str, ChatReply | ChatFailure]]:
+        if not asked:
+            return
+        model, tokenizer = self.load()
+        requests = dict(asked)
+        rows = [
+            GeneratedRow(
+                key,
+                prompts[key],
+                seed_draws(request),
+                request.sampling.max_tokens,
+                request.sampling.stop,
+                self._compile_grammar(model, tokenizer, request) if request.schema is not None else None,
+            )
+            # neighbours begin alike, so that what they share is in the cache
+            for key, request in sorted(asked, key=lambda item: prompts[item[0]])
+        ]
+        ends = list_end_ids(model, tokenizer)
+        for key, ids in generate_continuously(model, tokenizer, rows, ends=ends, most_rows=self.batch_size):
+            outcome = read_reply(tokenizer, requests[key], len(prompts[key]), ids, ends)
+            book.commit(key, outcome)
+            yield key, outcome
 
     def _answer_batch(
         self, book: RequestBook, batch: list[tuple[str, ChatRequest]], prompts: dict[str, list[int]]
@@ -214,67 +261,38 @@ class TransformersTeacher:
                 **({"stop_strings": list(sampling.stop), "tokenizer": tokenizer} if sampling.stop else {}),
             )
         width = inputs["input_ids"].shape[1]
-        ends = _list_end_ids(model, tokenizer)
+        ends = list_end_ids(model, tokenizer)
         for (key, request), ids in zip(batch, generated[:, width:].tolist(), strict=True):
-            outcome = _read_reply(tokenizer, request, len(prompts[key]), ids, ends)
+            outcome = read_reply(tokenizer, request, len(prompts[key]), ids, ends)
             book.commit(key, outcome)
             yield key, outcome
 
     def _make_grammar_processor(self, model: Any, tokenizer: Any, requests: list[ChatRequest]) -> Any:
         import xgrammar
 
+        return xgrammar.contrib.hf.LogitsProcessor(
+            [self._compile_grammar(model, tokenizer, request) for request in requests]
+        )
+
+    def _compile_grammar(self, model: Any, tokenizer: Any, request: ChatRequest) -> Any:
+        import xgrammar
+
         if self._compiler is None:
             info = xgrammar.TokenizerInfo.from_huggingface(
-                tokenizer, vocab_size=model.config.vocab_size, stop_token_ids=_list_end_ids(model, tokenizer)
+                tokenizer, vocab_size=model.config.vocab_size, stop_token_ids=list_end_ids(model, tokenizer)
             )
             self._compiler = xgrammar.GrammarCompiler(info)
-        grammars = []
-        for request in requests:
-            schema = json.dumps(request.schema)
-            if schema not in self._grammars:
-                # free white space lets a weak model write nothing but white space until its tokens are used up
-                self._grammars[schema] = self._compiler.compile_json_schema(schema, any_whitespace=False)
-            grammars.append(self._grammars[schema])
-        return xgrammar.contrib.hf.LogitsProcessor(grammars)
+        schema = json.dumps(request.schema)
+        if schema not in self._grammars:
+            # free white space lets a weak model write nothing but white space until its tokens are used up
+            self._grammars[schema] = self._compiler.compile_json_schema(schema, any_whitespace=False)
+        return self._grammars[schema]
 
 
-def _render_prompt(tokenizer: Any, request: ChatRequest) -> list[int]:
-    messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _list_end_ids(model: Any, tokenizer: Any) -> list[int]:
-    stated = model.generation_config.eos_token_id
-    ids = stated if isinstance(stated, list) else [stated]
-    return sorted({*(token for token in ids if token is not None), tokenizer.eos_token_id})
-
-
-def _read_reply(
-    tokenizer: Any, request: ChatRequest, prompt_tokens: int, ids: list[int], ends: list[int]
-) -> ChatReply | ChatFailure:
-    """Return the reply in `ids` (padded on the right), or why it is none."""
-    end = next((place for place, token in enumerate(ids) if token in ends), None)
-    used = len(ids) if end is None else end + 1
-    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
-    stops = [place for place in (text.find(stop) for stop in request.sampling.stop) if place >= 0]
-    if stops:
-        text = text[: min(stops)]
-    is_whole = end is not None or bool(stops)
-    if request.must_be_whole and not is_whole:
-        detail = f"cut at max_tokens = {request.sampling.max_tokens}"
-        return ChatFailure("truncated", detail, prompt_tokens=prompt_tokens, completion_tokens=used)
-    if request.schema is not None:
-        text = _escape_control_characters(text)
-        fault = find_schema_fault(text, request.schema)
-        if fault is not None:
-            return ChatFailure("schema", fault, prompt_tokens=prompt_tokens, completion_tokens=used)
-    return ChatReply(text.strip(), "stop" if is_whole else "length", prompt_tokens, used)
-
-
-def _escape_control_characters(text: str) -> str:
-    """Return JSON text with its control characters escaped, which the grammar lets through raw in bounded strings."""
-    try:
-        return json.dumps(json.loads(text, strict=False), ensure_ascii=False)
-    except json.JSONDecodeError:
-        return text
+def _find_excess(model: Any, request: ChatRequest, prompt_tokens: int) -> ChatFailure | None:
+    """Return why a request goes beyond what the model reads at once, None if it does not."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is None or prompt_tokens + request.sampling.max_tokens <= context:
+        return None
+    detail = f"prompt of {prompt_tokens} + {request.sampling.max_tokens} tokens exceeds the model's {context}"
+    return ChatFailure("refused", detail, prompt_tokens=0)
