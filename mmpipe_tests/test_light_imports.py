@@ -21,3 +21,9 @@ def test_a_part_that_is_not_needed_is_not_loaded_but_can_be(start: str, absent: 
         "import numba, numpy; assert numba.njit(lambda x: x.sum())(numpy.ones(3)) == 3"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", ["explain", "trace", "judge", "lists", "printing", "report"])
+def test_commands_that_only_read_start_without_dagster(module: str) -> None:
+    code = f"import sys, mmpipe.cli, mmpipe.commands.{module}; assert not {{'dagster', 'duckdb'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -85,8 +85,8 @@ def backfill(
     import dagster as dg
 
     from mmpipe.commands.backfill import Which, plan_backfill
+    from mmpipe.commands.backfill_printing import follow_on_server, print_plan, run_with_progress
     from mmpipe.commands.loading import load_definitions
-    from mmpipe.commands.printing import follow_on_server, print_plan, run_with_progress
     from mmpipe.commands.server import find_server
     from mmpipe.storage.lake import Lake
 

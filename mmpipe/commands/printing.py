@@ -1,4 +1,4 @@
-"""Prints what the commands return: tables, trees and progress, with rich."""
+"""Prints what the commands return: tables and trees, with rich. Needs no Dagster, whose start costs half a second."""
 
 from __future__ import annotations
 
@@ -6,31 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.tree import Tree
-
-from mmpipe.commands.backfill import run_here
-from mmpipe.commands.server import follow_backfill, launch_backfill
-from mmpipe.commands.step_lines import tell_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import dagster as dg
     from rich.console import Console
 
-    from mmpipe.commands.backfill import Outcome, Plan
     from mmpipe.commands.crawl import ListedDump
     from mmpipe.commands.doctor import Finding
     from mmpipe.commands.fates import Fate, Step
     from mmpipe.commands.judge import WhatIf
     from mmpipe.commands.lists import ListFinding
-    from mmpipe.commands.server import BackfillProgress
     from mmpipe.commands.trace import Origin
     from mmpipe.filtering.list_catalogue import KnownList
-
-_COLORS = {"success": "green", "failed": "red", "skipped": "yellow"}
 
 
 def print_dumps(console: Console, dumps: Sequence[ListedDump]) -> None:
@@ -38,7 +28,7 @@ def print_dumps(console: Console, dumps: Sequence[ListedDump]) -> None:
     if not dumps:
         console.print("No dump was added yet. Add one: mmpipe crawl add NAME FOLDER, or drop one into MMPIPE_CRAWL.")
         return
-    grid = _make_grid("dump", "files", "root", "partition")
+    grid = make_grid("dump", "files", "root", "partition")
     for dump in dumps:
         grid.add_row(dump.name, str(dump.files), escape(dump.root), "yes" if dump.is_partition else "[yellow]no[/]")
     console.print(grid)
@@ -49,7 +39,7 @@ def print_dumps(console: Console, dumps: Sequence[ListedDump]) -> None:
 
 def print_catalogue(console: Console, known: Mapping[str, KnownList]) -> None:
     """Print the lists that recipes name."""
-    grid = _make_grid("list", "for", "licence", "homepage")
+    grid = make_grid("list", "for", "licence", "homepage")
     for name, entry in known.items():
         mark = "" if entry.is_checked else " [yellow]?[/]"
         grid.add_row(name, escape(entry.purpose), escape(entry.licence) + mark, escape(entry.homepage))
@@ -63,7 +53,7 @@ def print_list_findings(console: Console, findings: Sequence[ListFinding]) -> bo
     if not findings:
         console.print("No list was fetched yet: mmpipe lists show names some.")
         return True
-    grid = _make_grid("list", "entries", "broken lines", "licence", "state")
+    grid = make_grid("list", "entries", "broken lines", "licence", "state")
     for finding in findings:
         counts = ["" if count is None else f"{count:,}" for count in (finding.entries, finding.broken)]
         state = f"[red]{escape(finding.problem)}[/]" if finding.problem else "as it was fetched"
@@ -71,86 +61,6 @@ def print_list_findings(console: Console, findings: Sequence[ListFinding]) -> bo
         grid.add_row(finding.fetched.name, *counts, escape(finding.fetched.licence), state)
     console.print(grid)
     return not any(finding.problem for finding in findings)
-
-
-# backfill -------------------------------------------------------------------------------------------------------------
-
-
-def print_plan(console: Console, plan: Plan, url: str | None) -> None:
-    """Print what a backfill will run, and where."""
-    if plan.is_empty:
-        console.print("Nothing to run: no dump is in that state.")
-        return
-    where = f"through {url}" if url else "in this process"
-    if plan.dumps:
-        console.print(f"{_join(plan.per_dump)} for {', '.join(plan.dumps)} ({where})")
-    if plan.over_all:
-        console.print(f"{_join(plan.over_all)} over all dumps ({where})")
-
-
-def _join(keys: Sequence[dg.AssetKey]) -> str:
-    return ", ".join(key.to_user_string() for key in keys)
-
-
-def run_with_progress(
-    console: Console, defs: dg.Definitions, instance: dg.DagsterInstance, plan: Plan, *, is_verbose: bool
-) -> bool:
-    """Run a plan in this process, a line per dataset; print the summary; return whether all went well."""
-    runs = len(plan.dumps) + bool(plan.over_all)
-    with _make_progress(console) as progress:
-        task = progress.add_task("", total=runs)
-        started: list[str] = []
-
-        def show(dump: str | None, run_id: str) -> None:
-            place = dump or "over all dumps"
-            progress.update(task, completed=len(started), description=place)
-            started.append(place)
-            tell_steps(instance, run_id, place, lambda line: console.print(line, markup=False, soft_wrap=True))
-
-        outcomes = run_here(defs, instance, plan, on_start=show, log_level="INFO" if is_verbose else "CRITICAL")
-        progress.update(task, completed=runs, description="done")
-    print_outcomes(console, outcomes)
-    return all(outcome.status == "success" for outcome in outcomes)
-
-
-def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print one row per run, and what every failed step died of."""
-    grid = _make_grid("dump", "status", "seconds", "run", "what failed")
-    for outcome in outcomes:
-        color = _COLORS[outcome.status]
-        why = "\n".join(f"[bold]{step}[/]: {escape(message)}" for step, message in outcome.failures)
-        grid.add_row(
-            outcome.dump or "over all dumps",
-            f"[{color}]{outcome.status}[/]",
-            f"{outcome.seconds:.1f}",
-            outcome.run_id[:8],
-            why or ("a dump before it failed" if outcome.status == "skipped" else ""),
-        )
-    console.print(grid)
-
-
-def follow_on_server(console: Console, url: str, plan: Plan) -> bool:
-    """Launch a plan on a server, show its progress until it ends, print the summary; return whether all went well."""
-    backfill_id = launch_backfill(url, plan)
-    console.print(f"Backfill {backfill_id}: {url}/runs/b/{backfill_id} (Ctrl-C stops following, not the backfill)")
-    with _make_progress(console) as progress:
-        task = progress.add_task("waiting for the daemon", total=None)
-        for seen in follow_backfill(url, backfill_id):
-            total = sum(asset.targeted for asset in seen.assets)
-            done = sum(asset.made + asset.failed for asset in seen.assets)
-            running = [asset.asset for asset in seen.assets if asset.running]
-            progress.update(task, total=total or None, completed=done, description=", ".join(running) or seen.status)
-    _print_server_outcome(console, seen)
-    return seen.is_success
-
-
-def _print_server_outcome(console: Console, seen: BackfillProgress) -> None:
-    grid = _make_grid("asset", "wanted", "made", "failed")
-    for asset in seen.assets:
-        failed = f"[red]{asset.failed}[/]" if asset.failed else "0"
-        grid.add_row(asset.asset, str(asset.targeted), str(asset.made), failed)
-    console.print(grid)
-    console.print(f"{seen.status}{': ' + escape(seen.error) if seen.error else ''}")
 
 
 # doctor, explain, trace, judge ----------------------------------------------------------------------------------------
@@ -181,7 +91,7 @@ def print_fate(console: Console, fate: Fate) -> None:
         if step.values:
             branch.add(_make_values(step.values))
         if step.rows:
-            grid = _make_grid(*step.rows[0])
+            grid = make_grid(*step.rows[0])
             for row in step.rows:
                 grid.add_row(*(escape(_write(value)) for value in row.values()))
             branch.add(grid)
@@ -224,7 +134,7 @@ def _grow(tree: Tree | None, origin: Origin) -> Tree:
 def print_what_if(console: Console, answer: WhatIf) -> None:
     """Print two funnels side by side, moved limits marked."""
     before, after = answer.before, answer.after
-    grid = _make_grid("", "limit", "before", "after", "change")
+    grid = make_grid("", "limit", "before", "after", "change")
     grid.add_row("rows", "", f"{before.rows_in:,}", f"{after.rows_in:,}", "")
     grid.add_row(
         "[bold]kept[/]", "", f"{before.rows_kept:,}", f"{after.rows_kept:,}", _sign(before.rows_kept, after.rows_kept)
@@ -245,19 +155,9 @@ def _sign(before: int, after: int) -> str:
     return f"{after - before:+,}" if after != before else ""
 
 
-def _make_grid(*columns: str) -> Table:
+def make_grid(*columns: str) -> Table:
+    """Return an empty table of named columns, without lines."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         grid.add_column(column, overflow="fold")
     return grid
-
-
-def _make_progress(console: Console) -> Progress:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=console, transient=True)
