@@ -36,6 +36,7 @@ INSTRUCTION_LANE = (
         (DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS, GROUNDED_PAIRS, IMAGE_CAPTIONS),
         synthesize_instructions,
         ("instructions",),
+        revision=2,
     ),
     Stage(SYNTHESIZED_INSTRUCTIONS, (INSTRUCTION_CANDIDATES,), accept_instructions),
     Stage(INSTRUCTION_CONTAMINATION, (SYNTHESIZED_INSTRUCTIONS,), find_instruction_contamination, ("contamination",)),
@@ -53,8 +54,12 @@ INSTRUCTION_LANE = (
         ("instruction_rules", "contamination"),
         revision=3,
     ),
-    Stage(RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("responses",)),
-    Stage(JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements", "ratings")),
-    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=2),
+    Stage(
+        RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("responses",), revision=2
+    ),
+    Stage(
+        JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements", "ratings"), revision=2
+    ),
+    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=3),
     Stage(PREFERENCE_CONTAMINATION, (PREFERENCE_PAIRS,), find_preference_contamination, ("contamination",)),
 )
