@@ -20,6 +20,7 @@ CAPITAL_NOUNS = frozenset({"de", "deu", "lb", "ltz", "nds", "als", "gsw", "bar",
 _NAME = re.compile(r"[^\W\d_](?:[\w'’.&-]*\w)?")
 #: What may stand between the last sentence and the first word of the next: a capital there says nothing.
 _SENTENCE_END = re.compile(r"(?:[.!?:;…。！？：|•*#>–—/(\[{\"“”‘«»„\n-]|\A)[\s\"'“”‘’«»„(\[{*_#>-]*\Z")
+_NEAR_CHARS = 40
 #: A line that is a heading: marked as one, or ending in a colon. Headings are often written with capitals throughout.
 _HEADING = re.compile(r"\s*(?:#.*|\*\*[^*\n]+\*\*:?|.*:)\s*")
 #: Capitals that name nobody: what a reply labels its lines with, and forms of address.
@@ -90,7 +91,9 @@ def _list_names(line: str) -> list[str]:
     found = []
     for match in _NAME.finditer(line):
         word = re.sub(r"['’]\w*\Z", "", match[0])
-        if word[:1].isupper() and len(word) > 1 and not _SENTENCE_END.search(line[: match.start()]):
+        # what ends a sentence stands near: a long line is not read again for each of its words
+        near = max(0, match.start() - _NEAR_CHARS)
+        if word[:1].isupper() and len(word) > 1 and not _SENTENCE_END.search(line, near, match.start()):
             found.append(word)
     return found
 
@@ -109,7 +112,7 @@ class _Known:
     def tells(self, word: str, line: str) -> bool:
         """Return whether the source tells a name that stands in `line`."""
         name = word.casefold()
-        if name in self._words or name in _LABELS or (name in _MONTHS and self._has_date):
+        if name in _LABELS or (name in _MONTHS and self._has_date):
             return True
         if _is_acronym(word) and name.replace(".", "").removesuffix("s") in self._initials:
             return True

@@ -13,6 +13,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:'’\u00a0\u202f/-]\d+)*")
 #: Numbers to this one are written in words as often as in digits.
 _OFTEN_SPELLED = 12
 
+_REWRITING = r"(?:paraphras\w*|rephras\w*|rewrit\w*|reword\w*|simplifi\w*)"
 _TASK = (
     r"(?:paraphras\w*|rephras\w*|rewrit\w*|reword\w*|simplifi\w*|simpler|(?:version|summary) of (?:the|your)|"
     r"questions? and answers?)"
@@ -27,7 +28,7 @@ _PREAMBLE = re.compile(
 )
 #: A first sentence that speaks about the rewriting instead of being one, colon or not.
 _ANNOUNCEMENT = re.compile(
-    rf"\A\W*(?:{_OPENING}\b[^\n]{{0,160}}?\b{_TASK}\b|(?:this|the following) (?:is|was) (?:a|the|my) {_TASK}\b|"
+    rf"\A\W*(?:{_OPENING}\b[^\n]{{0,160}}?\b{_TASK}\b|(?:this|the following) (?:is|was) (?:a|the|my) {_REWRITING}\b|"
     rf"(?:the|this|my) (?:rewritten|rephrased|simplified|reworded|paraphrased) (?:text|version|passage|paragraph)\b)"
     rf"[^\n]*",
     re.IGNORECASE,
