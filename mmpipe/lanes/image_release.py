@@ -20,7 +20,7 @@ from mmpipe.lanes.image_release_files import (
     is_wanted,
 )
 from mmpipe.lanes.present_pictures import find_picture_fault, read_present
-from mmpipe.lanes.release import list_ready
+from mmpipe.lanes.ready_dumps import list_ready
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.lanes.release import list_ready
+from mmpipe.lanes.ready_dumps import list_ready
 from mmpipe.tables.image_captions import IMAGE_CAPTIONS
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.lanes.present_pictures import read_present
-from mmpipe.lanes.release import list_ready
+from mmpipe.lanes.ready_dumps import list_ready
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings

@@ -13,7 +13,7 @@ from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
 from mmpipe.tables.text import DEDUPED_CORPUS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.lanes.stage import StageRun
@@ -50,12 +50,12 @@ class PretrainingSource:
         rows = self.dataset.read_shard(shard).select("text", doc_id=self.key, source=pl.lit(self.name))
         return rows if self.taken is None else rows.filter(pl.col("doc_id").is_in(list(self.taken)))
 
-    def limit(self, shard: str) -> PretrainingSource:
-        """Return the source with the ids of one shard alone, so that a worker is not sent those of the whole dump."""
+    def limit(self, shards: Iterable[str]) -> PretrainingSource:
+        """Return the source with the ids of some shards alone, so that a worker is not sent those of the whole dump."""
         if self.taken is None:
             return self
-        ids = self.dataset.scan_shard(shard).select(self.key).collect().get_column(self.key)
-        return replace(self, taken=self.taken.intersection(ids))
+        columns = [self.dataset.scan_shard(shard).select(self.key).collect().get_column(self.key) for shard in shards]
+        return replace(self, taken=self.taken.intersection(pl.concat(columns)))
 
 
 def open_source(corpus: Dataset) -> PretrainingSource:

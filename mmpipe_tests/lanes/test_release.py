@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from mmpipe.lanes.pretraining_release import choose_fraction
 from mmpipe.lanes.pretraining_sources import open_source
-from mmpipe.lanes.release import choose_fraction
 from mmpipe.models.tokenizer import load_tokenizer
 from mmpipe.tables.instructions import PREFERENCE_DATASET, PRETRAINING_DATASET, SFT_DATASET
 from mmpipe.tables.text import DEDUPED_CORPUS
@@ -42,7 +42,9 @@ def test_the_sft_dataset_loads_as_trainers_load_it(whole_lake: Lake, tmp_path: P
     assert "images" not in text.column_names
     row = pictured[0]
     assert row["images"][0].size[0] > 0
-    assert row["messages"][0]["content"].count("<image>") == len(row["images"])
+    parts = row["messages"][0]["content"]
+    assert [part["type"] for part in parts].count("image") == len(row["images"])
+    assert "<image>" not in "".join(part["text"] or "" for part in parts)
 
 
 def test_the_jsonl_beside_it_holds_the_same_rows_and_names_its_images(
@@ -85,6 +87,9 @@ def test_every_token_of_the_corpus_is_packed_once(whole_lake: Lake, sample_crawl
     tokens = sum(len(ids) + 1 for ids in tokenizer.encode_batch(texts))
     assert packed["input_ids"].list.len().sum() == tokens
     assert packed["doc_lengths"].list.sum().to_list() == packed["input_ids"].list.len().to_list()
+    # the shards of a dump are packed together: its last sequence alone is short
+    assert whole_lake.dataset(DEDUPED_CORPUS, sample_crawl.dumps[0].name).require_manifest().commits[1:]
+    assert packed.height == -(-tokens // 2048)
 
 
 def test_the_pretraining_dataset_loads_too(whole_lake: Lake, tmp_path: Path) -> None:

@@ -1,0 +1,164 @@
+"""Mixes the documents of all dumps, real and rephrased, and packs them into training sequences, with their card."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mmpipe.lanes.pretraining_sources import SOURCE_TABLES, PretrainingSource, list_sources, tell_mixture
+from mmpipe.lanes.ready_dumps import list_ready
+from mmpipe.lanes.release_card import (
+    count_document_tokens,
+    list_contamination,
+    list_document_sources,
+    list_limits,
+    list_writers,
+)
+from mmpipe.lanes.stage import StageRun, fingerprint_inputs
+from mmpipe.storage.shards import ShardResult, ShardWork
+from mmpipe.tables.identity import digest_settings
+from mmpipe.tables.instructions import PRETRAINING_DATASET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmpipe.filtering.recipes import Recipe
+    from mmpipe.storage.commits import Commit
+    from mmpipe.storage.shards import Production
+
+#: Bytes of Parquet whose documents are packed together: about 15 million tokens, as many as a worker easily holds.
+PACKED_BYTES = 16 * 2**20
+
+
+def release_sequences(run: StageRun) -> Production:
+    """Mix the dumps by their epochs, tokenize and pack; one shard per group of shards of documents."""
+    from mmpipe.lanes.token_release import write_memory_maps
+    from mmpipe.models.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(run.knobs.tokenizer or None)
+    work = []
+    inputs: dict[str, str] = {}
+    sources: list[PretrainingSource] = []
+    for datasets in list_ready(run, *SOURCE_TABLES[run.recipe.rephrasing.is_mixed]):
+        inputs |= fingerprint_inputs(*datasets)
+        for source in list_sources(run, datasets[0]):
+            sources.append(source)
+            epochs = run.recipe.pretraining.epochs.get(source.dump, 1.0)
+            once_more = choose_fraction(source, epochs, run.recipe.pretraining.seed, tokenizer)
+            for group in group_shards(source.dataset.require_manifest().commits):
+                shards = tuple(commit.shard for commit in group)
+                part = source.limit(shards)
+                made_of: list[Any] = [[commit.file_digest for commit in group], tokenizer.digest, epochs, once_more]
+                if part.taken is not None:
+                    made_of.append(sorted(part.taken))
+                arguments = (part, shards, run.recipe, run.knobs.tokenizer, once_more)
+                work.append(ShardWork(f"{source.dump}-{shards[0]}", digest_settings(made_of), arguments))
+    production = run.write(work, sequences_shard, inputs=inputs)
+    dataset, commits = run.read(run.stage.table), list(production.manifest.commits)
+    maps = write_memory_maps(dataset, commits, tokenizer, wanted=run.recipe.release.memory_mapped)
+    write_sequences_card(run, production, maps, sources)
+    return production
+
+
+def group_shards(commits: Sequence[Commit]) -> list[list[Commit]]:
+    """Return the commits of a source, in order, in groups that are packed together, each of `PACKED_BYTES` at least.
+
+    The last sequence of a group is short. A shard of few documents by itself would leave much of its last one empty.
+    """
+    groups: list[list[Commit]] = []
+    size = PACKED_BYTES
+    for commit in commits:
+        if size >= PACKED_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(commit)
+        size += commit.bytes
+    return groups
+
+
+def write_sequences_card(
+    run: StageRun, production: Production, maps: int, sources: Sequence[PretrainingSource]
+) -> None:
+    """Write the card, which names the current part files and nothing else of the folder."""
+    from mmpipe.release.dataset_card import Card, render_card
+
+    manifest = production.manifest
+    told = f"`release/memory_mapped/*.bin` and `.idx`: {maps:,} pairs, the sequences of a part file each"
+    dumps = sorted({commit.shard.rsplit("-", 2)[0] for commit in manifest.commits})
+    card = Card(
+        table=run.stage.table,
+        layouts=[("memory_mapped", told)] if maps else (),
+        rows={"default": manifest.rows_out},
+        files={"default": [commit.file for commit in manifest.commits if commit.rows_out]},
+        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        teachers=list_writers(sources),
+        funnel=[("documents", int(manifest.counts.get("documents", 0))), ("sequences", manifest.rows_out)],
+        dumps=dumps,
+        sources=list_document_sources(run),
+        lengths=count_document_tokens(run),
+        lengths_of="document",
+        contamination=list_contamination(run, production, dumps),
+        limits=[*tell_mixture(run.recipe, sources), *list_limits(run, dumps)],
+        tasks=("text-generation",),
+        tags=("pretraining", "mmpipe"),
+    )
+    run.read(run.stage.table).folder.join("README.md").write_text(render_card(card))
+
+
+def choose_fraction(source: PretrainingSource, epochs: float, seed: int, tokenizer: Any) -> list[str]:
+    """Return the documents that are read once more than the whole epochs ask; none if the epochs are whole.
+
+    Chosen over the whole source, so that the choice does not depend on how the corpus was sharded; only ids and token
+    counts are held.
+    """
+    from mmpipe.sampling.mixing import choose_documents
+
+    fraction = epochs - math.floor(epochs)
+    shards = [source.read(commit.shard) for commit in source.dataset.require_manifest().commits] if fraction else []
+    counted = [
+        rows.select("doc_id", "source").with_columns(
+            tokens=pl.Series(map(len, tokenizer.encode_batch(rows.get_column("text").to_list())), dtype=pl.Int64)
+        )
+        for rows in shards
+        if rows.height
+    ]
+    if not counted:
+        return []
+    return sorted(choose_documents(pl.concat(counted), {source.name: fraction}, seed).get_column("doc_id"))
+
+
+def sequences_shard(
+    source: PretrainingSource, shards: Sequence[str], recipe: Recipe, tokenizer_place: str, once_more: list[str]
+) -> ShardResult:
+    """Pack the documents of some shards of a source."""
+    from mmpipe.models.tokenizer import load_tokenizer
+    from mmpipe.release.packing import pack_documents_best_fit
+    from mmpipe.release.pretraining import describe_tokenizer, pack_documents, tokenize_documents
+    from mmpipe.sampling.mixing import choose_documents
+
+    settings = recipe.pretraining
+    rows = pl.concat([source.read(shard) for shard in shards])
+    if rows.is_empty():
+        return ShardResult(PRETRAINING_DATASET.make_empty(), 0)
+    whole = math.floor(settings.epochs.get(source.dump, 1.0))
+    sized = rows.select("doc_id", "source", tokens=pl.lit(1, dtype=pl.Int64))
+    order = choose_documents(sized, {source.name: float(whole)}, settings.seed).select("doc_id", "source", "epoch")
+    last = sized.filter(pl.col("doc_id").is_in(once_more)).select(
+        "doc_id", "source", epoch=pl.lit(whole, dtype=pl.Int64)
+    )
+    documents = pl.concat([order, last]).join(
+        rows.select("doc_id", "text"), on="doc_id", how="left", maintain_order="left"
+    )
+    tokenizer = load_tokenizer(tokenizer_place or None)
+    pack = pack_documents_best_fit if settings.packing == "best_fit" else pack_documents
+    frame = pack(
+        tokenize_documents(documents, tokenizer),
+        settings.sequence_length,
+        end_of_text=tokenizer.end_of_text,
+        tokenizer=describe_tokenizer(tokenizer),
+    )
+    tokens = int(frame.get_column("input_ids").list.len().sum())
+    counts = {"tokens": tokens, "documents": documents.height}
+    return ShardResult(frame, rows.height, counts=counts, accounts_for_rows=False)
