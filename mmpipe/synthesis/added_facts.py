@@ -47,9 +47,10 @@ _MONTHS = frozenset(
 )
 _DATE = re.compile(r"\b\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b")
 
+#: Lengths are those that addresses may have; each run is looked at from its beginning alone.
 _LINK = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"'`)\]}|]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|"
-    r"\b(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|info|io|eu|uk)\b(?:/[^\s<>\"'`)\]}|]*)?",
+    r"(?:https?://|www\.)[^\s<>\"'`)\]}|]+|(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}|"
+    r"(?<![\w.-])(?:[a-z0-9-]{1,63}\.){1,8}(?:com|org|net|edu|gov|info|io|eu|uk)\b(?:/[^\s<>\"'`)\]}|]*)?",
     re.IGNORECASE,
 )
 _QUOTE = re.compile(r"“([^“”]+)”|\"([^\"\n]+)\"|«([^«»]+)»|„([^„“”]+)[“”]|「([^「」]+)」|『([^『』]+)』")
@@ -78,12 +79,14 @@ def list_added_names(text: str, source: str, language: str = "") -> list[str]:
     if re.split(r"[-_]", language.casefold())[0] in CAPITAL_NOUNS:
         return []
     known = _Known(source)
-    added: list[str] = []
+    added: dict[str, None] = {}
     for line in text.splitlines():
         if _HEADING.fullmatch(line):
             continue
-        added.extend(word for word in _list_names(line) if not known.tells(word, line))
-    return list(dict.fromkeys(added))
+        spelled = known.list_spelled(line)
+        names = (word for word in dict.fromkeys(_list_names(line)) if word not in spelled)
+        added.update(dict.fromkeys(word for word in names if word in added or not known.tells(word)))
+    return list(added)
 
 
 def _list_names(line: str) -> list[str]:
@@ -105,12 +108,15 @@ class _Known:
         words = [re.sub(r"['’]\w*\Z", "", match[0]) for match in _NAME.finditer(source)]
         self._parts = set(list_words(source))
         self._words = {word.casefold() for word in words} | self._parts
+        self._stems: dict[str, list[str]] = {}
+        for word in self._words:
+            self._stems.setdefault(word[:_LEAST_STEM], []).append(word)
         self._initials = _spell_initials(words)
         self._acronyms = {word.replace(".", "").casefold() for word in words if _is_acronym(word)}
         self._has_date = bool(_DATE.search(source))
 
-    def tells(self, word: str, line: str) -> bool:
-        """Return whether the source tells a name that stands in `line`."""
+    def tells(self, word: str) -> bool:
+        """Return whether the source tells a name."""
         name = word.casefold()
         if name in _LABELS or (name in _MONTHS and self._has_date):
             return True
@@ -119,19 +125,19 @@ class _Known:
         parts = list_words(word)
         if len(parts) > 1 and all(self._tells_form(part) for part in parts):
             return True
-        return self._tells_form(name) or self._tells_acronym(word, line)
+        return self._tells_form(name)
 
     def _tells_form(self, name: str) -> bool:
         if name in self._words or not self._words.isdisjoint(_KIN.get(name, ())):
             return True
-        return any(_is_form(name, word) for word in self._words)
+        return any(_is_form(name, word) for word in self._stems.get(name[:_LEAST_STEM], ()))
 
-    def _tells_acronym(self, word: str, line: str) -> bool:
-        """Return whether the word is part of a name that the source has the initials of."""
-        return any(
-            word in run.split() and not _spell_initials(run.split()).isdisjoint(self._acronyms)
-            for run in _RUN.findall(line)
-        )
+    def list_spelled(self, line: str) -> set[str]:
+        """Return the words of a line that stand in a name of which the source has the initials."""
+        if not self._acronyms:
+            return set()
+        runs = (run.split() for run in _RUN.findall(line))
+        return {word for run in runs if not _spell_initials(run).isdisjoint(self._acronyms) for word in run}
 
 
 #: Capitalised words in a row, with small ones between them.

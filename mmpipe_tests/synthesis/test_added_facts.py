@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -179,3 +180,24 @@ def test_another_language_is_refused_where_both_are_sure(
     # too short to tell
     short = Asked("The old mill of Orrin burned down.", "medium", "en", piece)
     assert list_rules("Fire took the old Orrin mill away.", short, settings, reply) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a." * 40_000,
+        "a-" * 40_000 + "@",
+        "a+" * 40_000,
+        "Anna Xyz " * 8_000,
+        '"a b c d e ' * 10_000,
+        "\nnote:" * 20_000,
+    ],
+)
+def test_no_reply_takes_long_to_read(said: str) -> None:
+    started = time.process_time()
+    list_added_names(said, "the WHO cat " * 500)
+    list_added_links(said, "x")
+    list_added_quotes(said, "x")
+    find_announcement(said)
+    # squares of these lengths take minutes
+    assert time.process_time() - started < 5
