@@ -37,6 +37,7 @@ SYNTHESIS_METHODS: Mapping[str, Mapping[str, bool]] = {
     "lrv_balance": {},
     "scene_choices": {"labels": False},
     "merged_annotation": {"annotations": False},
+    "picture_descriptions": {},
 }
 
 

@@ -33,7 +33,15 @@ _log = logging.getLogger(__name__)
 PICTURE_OPTIONS: Mapping[str, Any] = {"most": int, "least_boxes": int, "shows_pictures": bool}
 #: Boxes that a picture needs where the recipe is silent: the papers' teachers are told of boxes; questions about
 #: scenes, and annotations that a file brings, need none.
-LEAST_BOXES: Mapping[str, int] = {"llava_types": 1, "lrv_balance": 1, "scene_choices": 0, "merged_annotation": 0}
+LEAST_BOXES: Mapping[str, int] = {
+    "llava_types": 1,
+    "lrv_balance": 1,
+    "scene_choices": 0,
+    "merged_annotation": 0,
+    "picture_descriptions": 0,
+}
+#: Methods whose teacher must see: without the picture there is nothing to write of.
+SEEING = ("picture_descriptions",)
 #: What a recipe writes instead where no picture has boxes.
 _INSTEAD = {
     **dict.fromkeys(LEAST_BOXES, "`least_boxes: 0` to ask from captions alone"),
@@ -115,14 +123,21 @@ def read_pictures(
             f"{run.dump} has them in grounded_pairs. Write `grounding: {{detector: true}}` and name a detector "
             f"(MMPIPE_DETECTOR), read a list of pairs that brings `noun_chunks`, or write {_INSTEAD[entry.method]}.",
         )
-    if not beside.get("shows_pictures"):
+    if not beside.get("shows_pictures", entry.method in SEEING):
+        if entry.method in SEEING:
+            refuse(entry, f"{entry.method} shows pictures: leave `shows_pictures` out.")
         return sources
     if not getattr(teacher, "takes_images", False):
+        option, instead = (
+            "`shows_pictures: true`",
+            "leave the option out: the teacher is then told of captions and boxes",
+        )
+        if entry.method in SEEING:
+            option, instead = entry.method, "use `llava_types`, whose teacher is told of captions and boxes"
         refuse(
             entry,
-            f"`shows_pictures: true` needs a teacher that takes pictures, and {teacher.name} takes none. Name an "
-            "endpoint of a vision model (MMPIPE_TEACHER_URL), or leave the option out: the teacher is then told of "
-            "captions and boxes.",
+            f"{option} needs a teacher that takes pictures, and {teacher.name} takes none. Name an endpoint of a "
+            f"vision model (MMPIPE_TEACHER_URL), or {instead}.",
         )
     return replace(sources, parts=open_parts(run.lake, pairs, run.knobs.cache_folder))
 
@@ -273,3 +288,19 @@ def run_merged(run: MethodRun) -> Synthesis:
         pairs, annotations, run.teacher, run.settings, find_phrases=open_finder(run), pictures=sources.parts
     )
     return add_left_out(add_left_out(judged.synthesis, untold, NO_ANNOTATIONS), bare, TOO_FEW_BOXES)
+
+
+def open_descriptions(_: str) -> Any:
+    """Return the settings of MiniGPT-4's descriptions."""
+    from mmpipe.synthesis.picture_descriptions import DescriptionSettings
+
+    return DescriptionSettings()
+
+
+def run_descriptions(run: MethodRun) -> Synthesis:
+    """Have pictures described at length, and the descriptions mended; the run's critic mends, if there is one."""
+    from mmpipe.synthesis.picture_descriptions import make_descriptions
+
+    scenes, bare = choose_scenes(run)
+    judged = make_descriptions(scenes, run.teacher, run.settings, run.open_counter(), mender=run.critic)
+    return add_left_out(judged.synthesis, bare, TOO_FEW_BOXES)

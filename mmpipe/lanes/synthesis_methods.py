@@ -239,4 +239,7 @@ FILE_METHODS: Mapping[str, FileMethod] = {
     "lrv_balance": picture_method(picture_methods.open_lrv, picture_methods.run_lrv),
     "scene_choices": picture_method(picture_methods.open_choices, picture_methods.run_choices),
     "merged_annotation": picture_method(picture_methods.open_merged, picture_methods.run_merged),
+    "picture_descriptions": replace(
+        picture_method(picture_methods.open_descriptions, picture_methods.run_descriptions), counts_tokens=True
+    ),
 }

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 #: are polished by one, and documents are rephrased by one.
 ROLES = ("default", "responses", "judge", "captions", "rephrasing")
 #: Who judges within a method, by the method: whether a plan answers its request, whether evolving gained anything. The
-#: method's own teacher does where none is named.
-CRITICS = {"tool_plans": "tool_plans_critic", "evol_instruct": "evol_instruct_judge"}
+#: method's own teacher does where none is named. What sees a picture need not be what mends its description.
+CRITICS = {
+    "tool_plans": "tool_plans_critic",
+    "evol_instruct": "evol_instruct_judge",
+    "picture_descriptions": "picture_descriptions_mender",
+}
 #: Everything that may have a teacher of its own.
 USES = (*ROLES, *SYNTHESIS_METHODS, *CRITICS.values())
 

@@ -20,6 +20,7 @@ from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.stage import Knobs
 from mmpipe.lanes.synthesis_methods import check_methods
+from mmpipe.lanes.teacher_roster import read_roster
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.models.teachers import open_teacher
 from mmpipe.release import exporters_llava, exporters_trl
@@ -28,6 +29,7 @@ from mmpipe.synthesis.choice_prompts import NONE_PROMPT
 from mmpipe.synthesis.choice_texts import parse_choice
 from mmpipe.synthesis.llava_prompts import LLAVA_PROMPTS
 from mmpipe.synthesis.lrv_prompts import LRV_PROMPTS, TASKS
+from mmpipe.synthesis.picture_descriptions import CONTINUE
 from mmpipe.synthesis.scene_choices import ChoiceSettings
 from mmpipe.tables.chat import ChatFailure, ChatRequest, ImageLost
 from mmpipe.tables.crawl import RAW_CRAWL
@@ -324,6 +326,59 @@ def test_an_endpoint_gets_the_bytes_that_were_judged(
 def test_a_teacher_that_sees_nothing_is_refused_where_pictures_are_shown(house: PictureHouse) -> None:
     with pytest.raises(RecipeError, match="needs a teacher that takes pictures"):
         house.make("[{method: llava_types, shows_pictures: true}]", answer_llava)
+    assert not house.teacher.asked
+
+
+# picture_descriptions -------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_described_by_who_sees_and_mended_by_who_writes(
+    house: PictureHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two endpoints of a file of teachers, the whole way to the dialects."""
+    bodies: dict[str, list[dict[str, Any]]] = {"seeing": [], "writing": []}
+
+    def open_named(knobs: Knobs) -> Any:
+        return open_teacher(dict(knobs.teacher), device="cpu", batch_size=1, cache_folder=house.cache)
+
+    monkeypatch.setattr(instructions, "open_run_teacher", open_named)
+    cut = f"{DETAIL} In the corner there"
+    with (
+        serve(lambda said, _: Answer(text="A chair stands there." if said == CONTINUE else cut)) as seeing,
+        serve(lambda *_: Answer(text=json.dumps({"description": DETAIL}))) as writing,
+    ):
+        (house.folder / "teachers.yaml").write_text(
+            f"teachers:\n  eye: {{model: seeing, base_url: '{seeing.url}'}}\n"
+            f"  pen: {{model: writing, base_url: '{writing.url}', takes_images: false}}\n"
+            "uses: {picture_descriptions: eye, picture_descriptions_mender: pen}\n"
+        )
+        roster = read_roster(str(house.folder / "teachers.yaml"))
+        knobs = Knobs(cache_folder=house.cache, device="cpu", teachers=roster.teachers, teacher_uses=roster.uses)
+        recipe = house.recipe("[picture_descriptions]")
+        run_stages(house.lake, DUMP, TO_REMOVALS[:1], recipe=recipe, knobs=knobs)
+        bodies = {"seeing": seeing.bodies, "writing": writing.bodies}
+
+    assert (len(bodies["seeing"]), len(bodies["writing"])) == (8, 4)
+    assert house.rows.height == 4
+    row = house.rows.row(0, named=True)
+    assert (row["response"], row["evidence"]) == (DETAIL, f"{cut} A chair stands there.")
+    assert row["teacher"].startswith("openai:seeing@")
+    assert json.loads(row["details"])["mended_by"].startswith("openai:writing@")
+    shown = [body["messages"][1]["content"][0]["image_url"]["url"] for body in bodies["seeing"]]
+    digests = {hashlib.sha256(base64.b64decode(url.partition("base64,")[2])).hexdigest() for url in shown}
+    assert digests == set(house.pairs["image_sha256"])
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ("[picture_descriptions]", "picture_descriptions needs a teacher that takes pictures.*use `llava_types`"),
+        ("[{method: picture_descriptions, shows_pictures: false}]", "leave `shows_pictures` out"),
+    ],
+)
+def test_pictures_are_described_by_a_teacher_that_sees_alone(house: PictureHouse, methods: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        house.make(methods, lambda _: "")
     assert not house.teacher.asked
 
 
