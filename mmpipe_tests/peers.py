@@ -1,4 +1,4 @@
-"""The peers' interpreter: where the oracles' own packages stand, so that none of them is installed beside ours."""
+"""The peers' interpreters: where the oracles' own packages stand, so that none of them is installed beside ours."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
+_ROOT = Path(__file__).resolve().parents[1]
+
 #: The environment that `make bench-setup` fills, unless MMPIPE_PEER_PYTHON names another interpreter.
-PEER_PYTHON = Path(
-    os.environ.get("MMPIPE_PEER_PYTHON", Path(__file__).resolve().parents[1] / ".venv-bench" / "bin" / "python")
-)
+PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", _ROOT / ".venv-bench" / "bin" / "python"))
+
+#: The one of teachers and review tools, whose needs contradict the others'; the same variable names another.
+SYNTHESIS_PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", _ROOT / ".venv-bench-synthesis" / "bin" / "python"))
 
 
-def find_peer(*modules: str) -> Path:
+def find_peer(*modules: str, python: Path = PEER_PYTHON) -> Path:
     """Return the peers' interpreter; skip the test, saying what to run, where it or one of the modules is absent."""
     how = "run `make bench-setup`, or set MMPIPE_PEER_PYTHON"
-    if not PEER_PYTHON.is_file():
-        pytest.skip(f"no peer at {PEER_PYTHON}: {how}")
-    asked = [str(PEER_PYTHON), "-c", f"import {', '.join(modules)}"]
+    if not python.is_file():
+        pytest.skip(f"no peer at {python}: {how}")
+    asked = [str(python), "-c", f"import {', '.join(modules)}"]
     if modules and subprocess.run(asked, capture_output=True, check=False).returncode:
-        pytest.skip(f"{PEER_PYTHON} cannot import {', '.join(modules)}: {how}")
-    return PEER_PYTHON
+        pytest.skip(f"{python} cannot import {', '.join(modules)}: {how}")
+    return python

@@ -1,6 +1,6 @@
 """Reads people's answers out of what Argilla and Label Studio export: who said what of which item, shown how, and when.
 
-Argilla 2: `records.to_json` writes `responses` by question, each with `value`, `user_id` and perhaps `status`; no time.
+Argilla 2: records have `responses` by question, each with `value`, `user_id` and `status`; no time is told.
 Label Studio: its export JSON has the tasks with `annotations`, each one person's, with the time it was last changed.
 """
 
@@ -90,7 +90,7 @@ def read_time(said: Any) -> datetime | None:
 def read_argilla_records(
     records: Iterable[Mapping[str, Any]], form: ReviewForm, annotator: str | None = None
 ) -> Reviews:
-    """Return the answers of records as `records.to_json` writes them.
+    """Return the answers of Argilla's records; without a status they count as handed in.
 
     Args:
         records: of one dataset.

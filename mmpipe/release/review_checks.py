@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mmpipe.release.review_exports import ReviewForm
 
 #: What to do about a file that is no export.
-HOW = "Export from Argilla with `Dataset.records.to_json`, from Label Studio as JSON."
+HOW = "Export from Argilla with `dataset.records.to_datasets().to_json(FILE)`, from Label Studio as JSON."
 
 
 def check_record(record: Any, form: ReviewForm) -> str:
@@ -44,7 +44,11 @@ def _check_response(question: str, answer: dict[str, Any], form: ReviewForm) -> 
     if question == form.correction and said is not None and not isinstance(said, str):
         return f"the correction is no text but {type(said).__name__}."
     is_handed_in = answer.get("status") not in ("discarded", "draft")
-    return _check_label(said, form) if question == form.question and is_handed_in else ""
+    fault = _check_label(said, form) if question == form.question and is_handed_in else ""
+    if not fault and question in (form.question, form.correction) and not answer.get("status"):
+        # Argilla's `records.to_json` leaves it out, and drafts and discarded answers would count
+        return f"an answer does not say whether it was handed in. {HOW}"
+    return fault
 
 
 def check_task(task: Any, form: ReviewForm) -> str:

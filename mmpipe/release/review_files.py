@@ -30,7 +30,8 @@ class ReviewFile:
 def read_review_file(data: bytes, name: str, form: ReviewForm, annotator: str | None = None) -> ReviewFile:
     """Return the answers of a file: JSON or JSON lines, of Argilla or Label Studio, as the tool writes it.
 
-    Of Argilla also the rows of `Dataset.records.to_datasets`, of Label Studio also JSON-MIN.
+    Of Argilla the rows of `records.to_datasets`, or records whose answers have a status, which `records.to_json` leaves
+    out; of Label Studio JSON or JSON-MIN.
 
     Args:
         data: the file.
@@ -114,7 +115,7 @@ def _recognize(record: Any, form: ReviewForm) -> tuple[Format, Any]:
             return "label_studio", lambda task, _: task
         if "item_id" in record:
             return "label_studio", _unfold_min
-        if f"{form.question}.responses" in record:
+        if all(name in record for name in form.fields):
             return "argilla", _unfold_columns
     return "argilla", lambda task, _: task
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SAID = (("user", "Hi"), ("assistant", "Hello"), ("user", "Sum?"), ("assistant", "Four"))
 TURNS = [{"role": role, "content": content} for role, content in SAID]
+#: A record of Argilla with an answer of which something is told.
+ARGILLA = '[{"id": "r0", "responses": {"label": [{"value": "good", %s}]}}]'
 #: An answer of Label Studio that the form does not have.
 NAMELESS = '{"result": [{"from_name": "label", "value": {"choices": ["good"]}}]}'
 FINE = '{"from_name": "label", "value": {"choices": ["fine"]}}'
@@ -244,9 +246,11 @@ def test_the_judge_of_several_teachers_votes(lake: Lake, tmp_path: Path, monkeyp
         ('[{"data": {"item_id": "r0"}, "annotations": 3}]', "record 1: item r0: `annotations`"),
         ('[{"data": {"item_id": "r0"}, "annotations": [{"result": [], "created_at": "noon"}]}]', "r0: when .*noon"),
         ('[{"data": {"item_id": "r0"}, "annotations": [' + NAMELESS + "]}]", "does not say who gave it.*--annotator"),
-        ('[{"id": "r0", "responses": {"label": [{"value": "good"}]}}]', "does not say who gave it.*--annotator"),
-        ('[{"id": "r0", "responses": {"correction": [{"value": "\\ud800", "user_id": "u"}]}}]', "half a character"),
-        ('[{"id": "r0", "responses": {"label": [{"value": "good", "user_id": "u"}]}}]', "no row that names its dump"),
+        (ARGILLA % '"status": "submitted"', "does not say who gave it.*--annotator"),
+        (ARGILLA % '"status": "submitted", "user_id": "\\ud800"', "half a character"),
+        (ARGILLA % '"status": "submitted", "user_id": "u"', "no row that names its dump"),
+        # Argilla's records.to_json writes drafts and discarded answers so, too
+        (ARGILLA % '"user_id": "u"', "item r0: an answer does not say whether it was handed in.*to_datasets"),
         ('[{"id": "r0", "fields": {}}]', "1 rows and no answer that counts|1 rows and no answer"),
         ('[{"data": {"item_id": "r0"}, "annotations": [], "drafts": [{}]}]', r"no answer that counts \(1 draft\)"),
     ],
@@ -268,7 +272,7 @@ def test_what_cannot_be_asked_is_said(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.json: is not there"):
         merge_reviews(lake, [tmp_path / "none.json"])
     file = tmp_path / "one.json"
-    said = {"label": [{"value": "good", "user_id": "ann"}]}
+    said = {"label": [{"value": "good", "user_id": "ann", "status": "submitted"}]}
     file.write_text(json.dumps([{"id": "r0", "metadata": {"dump": "a"}, "responses": said}]))
     with pytest.raises(ConfigurationError, match="mmpipe review export a"):
         merge_reviews(lake, [file])
@@ -283,7 +287,7 @@ def test_what_cannot_be_asked_is_said(lake: Lake, tmp_path: Path) -> None:
 def test_rows_never_exported_stop_the_merge(lake: Lake, tmp_path: Path) -> None:
     done = export_review(lake, "a", tmp_path / "items.json", most=1)
     records = json.loads(done.files[0].read_text())
-    said = {"label": [{"value": "good", "user_id": "ann"}]}
+    said = {"label": [{"value": "good", "user_id": "ann", "status": "submitted"}]}
     done.files[0].write_text(json.dumps([records[0] | {"responses": said}, {"id": "zz", "responses": said}]))
     with pytest.raises(ConfigurationError, match=r"items\.json: item zz was never exported from a"):
         merge_reviews(lake, [done.files[0]])

@@ -24,8 +24,9 @@ from mmpipe.release.review_exports import (
     render_label_studio_config,
     render_label_studio_tasks,
 )
+from mmpipe.release.review_files import read_review_file
 from mmpipe.synthesis.label_votes import VOTES_SCHEMA, allocate, merge_labels
-from mmpipe_tests.peers import find_peer
+from mmpipe_tests.peers import SYNTHESIS_PEER_PYTHON, find_peer
 
 FORM = ReviewForm(
     fields=("text", "note"),
@@ -244,16 +245,27 @@ import json, sys
 from pathlib import Path
 from unittest.mock import MagicMock
 import argilla as rg
-from argilla.records._io import JsonIO
+from argilla.records._io import HFDatasetsIO, JsonIO
 folder = Path(sys.argv[1])
 rg.Argilla._default_client = MagicMock()  # reading files asks no server
 settings = rg.Settings.from_json(folder / "settings.json")
+settings.validate()
+dataset = rg.Dataset(name="review", workspace="w", settings=settings)
 records = JsonIO._records_from_json(folder / "records.json")
-records[0].responses.add(rg.Response("label", "positive", user_id="11111111-1111-4111-8111-111111111111"))
+people = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"]
+for record in records:
+    record.dataset = dataset
+    record.api_model()
+records[0].responses.add(rg.Response("label", "positive", user_id=people[0], status="submitted"))
+records[0].responses.add(rg.Response("better", "Good.", user_id=people[0], status="submitted"))
+records[0].responses.add(rg.Response("label", "positive", user_id=people[1], status="draft"))
+records[1].responses.add(rg.Response("label", "positive", user_id=people[1], status="discarded"))
 JsonIO.to_json(records, folder / "back.json")
+HFDatasetsIO.to_datasets(records, dataset).to_json(str(folder / "rows.json"))
 print(json.dumps({
     "fields": [field.name for field in settings.fields],
-    "labels": [list(question.labels) for question in settings.questions],
+    "questions": [[question.name, question.required] for question in settings.questions],
+    "labels": list(settings.questions[0].labels),
     "min_submitted": settings.distribution.min_submitted,
     "texts": [dict(record.fields)["text"] for record in records],
 }))
@@ -261,25 +273,33 @@ print(json.dumps({
 
 
 def test_argilla_reads_and_writes_them(tmp_path: Path) -> None:
-    peer = find_peer("argilla")
-    (tmp_path / "settings.json").write_text(json.dumps(render_argilla_settings(FORM)))
-    (tmp_path / "records.json").write_text(json.dumps(render_argilla_records(ITEMS, FORM)))
+    peer = find_peer("argilla", python=SYNTHESIS_PEER_PYTHON)
+    form = replace(FORM, correction="better", corrected="text", responses_per_item=2)
+    (tmp_path / "settings.json").write_text(json.dumps(render_argilla_settings(form)))
+    (tmp_path / "records.json").write_text(json.dumps(render_argilla_records(ITEMS, form)))
     asked = [str(peer), "-c", _ARGILLA, str(tmp_path)]
     said = json.loads(subprocess.run(asked, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
     assert said == {
         "fields": ["text", "note"],
-        "labels": [list(FORM.labels)],
-        "min_submitted": 1,
+        "questions": [["label", True], ["better", False]],
+        "labels": list(FORM.labels),
+        "min_submitted": 2,
         "texts": ITEMS["text"].to_list(),
     }
     back = json.loads((tmp_path / "back.json").read_text())
-    ours = render_argilla_records(ITEMS, FORM)
     names = ("id", "fields", "metadata", "suggestions")
     assert [{name: record[name] for name in names} for record in back] == [
-        {name: record[name] for name in names} for record in ours
+        {name: record[name] for name in names} for record in render_argilla_records(ITEMS, form)
     ]
-    read = read_argilla_records(back, FORM)
-    assert list_answers(read) == [("1", "11111111-1111-4111-8111-111111111111", "positive", None)]
+    # what the tool itself exports: with the status of each answer, and without
+    read = read_review_file((tmp_path / "rows.json").read_bytes(), "rows.json", form)
+    assert list_answers(read.reviews) == [
+        ("1", "11111111-1111-4111-8111-111111111111", "positive", "Good."),
+        ("2", "22222222-2222-4222-8222-222222222222", None, None),
+    ]
+    assert read.reviews.left_out == {"draft": 1, "cancelled": 1}
+    with pytest.raises(ConfigurationError, match="record 1: item 1: an answer does not say whether it was handed in"):
+        read_review_file((tmp_path / "back.json").read_bytes(), "back.json", form)
 
 
 _LABEL_STUDIO = """
@@ -287,11 +307,25 @@ import json, sys
 from pathlib import Path
 from label_studio_sdk.label_interface import LabelInterface
 from label_studio_sdk.label_interface.objects import TaskValue
+from label_studio_sdk.converter import Converter
 folder = Path(sys.argv[1])
 interface = LabelInterface((folder / "config.xml").read_text())
 interface.validate()
 tasks = json.loads((folder / "tasks.json").read_text())
 errors = []
+answers = [
+    {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["positive"]}},
+    {"from_name": "better", "to_name": "text", "type": "textarea", "value": {"text": ["Good."]}},
+]
+exported = []
+for number, task in enumerate(tasks, 1):
+    annotation = {"id": number, "completed_by": number, "result": answers, "was_cancelled": number == 3,
+                  "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:06Z"}
+    errors.extend([] if interface.validate_annotation({"result": answers}) else ["annotation"])
+    exported.append({**task, "id": number, "annotations": [annotation]})
+(folder / "export.json").write_text(json.dumps(exported))
+converter = Converter((folder / "config.xml").read_text(), ".")
+converter.convert(str(folder / "export.json"), str(folder / "min"), "JSON_MIN", is_dir=False)
 for task in tasks:
     TaskValue(**task)
     if not interface.validate_task({"data": task["data"]}):
@@ -303,11 +337,21 @@ print(json.dumps({"errors": errors, "broken": interface.validate_prediction(brok
 """
 
 
-def test_label_studio_validates_them(tmp_path: Path) -> None:
-    peer = find_peer("label_studio_sdk")
-    (tmp_path / "config.xml").write_text(render_label_studio_config(FORM))
-    (tmp_path / "tasks.json").write_text(json.dumps(render_label_studio_tasks(ITEMS, FORM)))
+def test_label_studio_validates_them_and_both_its_exports_say_the_same(tmp_path: Path) -> None:
+    peer = find_peer("label_studio_sdk", python=SYNTHESIS_PEER_PYTHON)
+    form = replace(FORM, correction="better", corrected="text")
+    (tmp_path / "config.xml").write_text(render_label_studio_config(form))
+    (tmp_path / "tasks.json").write_text(json.dumps(render_label_studio_tasks(ITEMS, form)))
     asked = [str(peer), "-c", _LABEL_STUDIO, str(tmp_path)]
     said = json.loads(subprocess.run(asked, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
     assert said["errors"] == []
     assert said["broken"]
+    (least,) = (tmp_path / "min").iterdir()
+    for file, cancelled in ((tmp_path / "export.json", 1), (least, 0)):
+        read = read_review_file(file.read_bytes(), file.name, form).reviews
+        handed_in = read.frame.drop_nulls("label")
+        assert handed_in.select("item_id", "annotator", "label", "correction").sort("item_id").rows() == [
+            ("1", "1", "positive", "Good."), ("2", "2", "positive", "Good."),
+        ]  # fmt: skip
+        assert handed_in["answered_at"].unique().dt.second().to_list() == [6]
+        assert read.left_out.get("cancelled", 0) == cancelled
