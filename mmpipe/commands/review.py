@@ -188,9 +188,7 @@ def describe_merge(merge: Merge) -> list[str]:
     if added.replaced.height:
         lines.append(f"Replaced: {_name_first([f'{item} by {who}' for item, who in added.replaced.iter_rows()])}.")
         if any(who.isdecimal() for who in added.replaced.get_column("annotator")):
-            lines.append(
-                "If these are two people, each number 1 of a Label Studio of their own: --annotator NAME."
-            )
+            lines.append("If these are two people, each number 1 of a Label Studio of their own: --annotator NAME.")
     if merge.round.outlived:
         lines.append(f"{merge.round.outlived} answers are about texts that were made anew since: they do not count.")
     people = sorted({who for said in verdicts.filter(pl.col("people_labels") > 0)["annotators"] for who in said})
