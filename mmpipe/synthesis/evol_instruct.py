@@ -18,7 +18,7 @@ from mmpipe.synthesis.drafts import Parent, make_seed
 from mmpipe.synthesis.evol_eliminations import find_evolved_fault, find_response_fault, strip_heading
 from mmpipe.synthesis.evol_pool import GROWN_TABLE, LINEAGE, POOL, start_pool
 from mmpipe.synthesis.evol_prompts import ANSWER, COMPLICATE_INPUT, EQUALITY, EQUALITY_SCHEMA, FORMS, OPERATORS
-from mmpipe.synthesis.row_account import Paid, RowAccount, make_instruction_row
+from mmpipe.synthesis.row_account import Paid, RowAccount, make_instruction_row, write_details
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
 
@@ -213,6 +213,15 @@ def _read(attempt: _Attempt, outcome: ChatReply | ChatFailure) -> tuple[str, str
     return outcome.text.strip(), "teacher_truncated" if outcome.finish_reason == "length" else None
 
 
+def _describe(attempt: _Attempt) -> dict[str, Any]:
+    """Return what became of a seed: which it was, by what it evolved last, and how often."""
+    return {
+        "root_id": attempt.slot["root_id"],
+        "operator": attempt.operator.name.rpartition("/")[2],
+        "evolutions": attempt.slot["evolutions"] + 1,
+    }
+
+
 def _settle(attempt: _Attempt, teacher: str, account: RowAccount) -> dict[str, Any]:
     """Return the slot after an attempt: the evolved instruction, or its ancestor, as it was, with what that cost."""
     slot, paid = attempt.slot, attempt.paid
@@ -235,6 +244,7 @@ def _settle(attempt: _Attempt, teacher: str, account: RowAccount) -> dict[str, A
             sampling=attempt.request.sampling,
             paid=paid,
         )
+        | {"details": write_details(_describe(attempt))}
     )
     return {
         "root_id": slot["root_id"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmpipe.synthesis.drafts import Parent, make_seed
-from mmpipe.synthesis.row_account import Paid, make_instruction_row
+from mmpipe.synthesis.row_account import Paid, make_instruction_row, write_details
 from mmpipe.synthesis.self_instruct_filters import sift_instances
 from mmpipe.synthesis.self_instruct_prompts import (
     CLASSIFICATION,
@@ -156,6 +156,15 @@ def _ask_for_instances(
 def _add_rows(one: NewTask, task: Task, teacher: Teacher, settings: SelfInstructSettings, account: RowAccount) -> None:
     """Append a row per instance; the first has the task's id, so that tasks grown from it name a row."""
     parents = [Parent(shown.table, shown.task_id) for shown in one.demonstrations]
+    # as the published program stores with each instruction: how alike the pool was to it, and the ten most alike
+    details = write_details(
+        {
+            "is_classification": task.is_classification,
+            "best_similarity": round(one.similarity.best, 4),
+            "mean_similarity": round(one.similarity.mean, 4),
+            "most_similar": [[other.name, round(other.score, 4)] for other in one.similarity.most_similar],
+        }
+    )
     for place, instance in enumerate(task.instances):
         paid = Paid(
             one.paid.attempts if place == 0 else 0,
@@ -178,4 +187,5 @@ def _add_rows(one: NewTask, task: Task, teacher: Teacher, settings: SelfInstruct
                 sampling=one.request.sampling,
                 paid=paid,
             )
+            | {"details": details}
         )

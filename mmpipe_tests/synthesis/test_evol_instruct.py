@@ -129,6 +129,7 @@ def test_rounds_build_on_what_succeeded_and_lineage_names_every_attempt() -> Non
     assert made.pool.height == 40
     rows = {row["instruction_id"]: row for row in made.synthesis.frame.rows(named=True)}
     current = {f"s{place}": (f"s{place}", f"task {place}") for place in range(40)}
+    evolved: Counter[str] = Counter()
     for attempt in made.lineage.rows(named=True):
         parent, text = current[attempt["root_id"]]
         assert attempt["parent_id"] == parent
@@ -137,6 +138,12 @@ def test_rounds_build_on_what_succeeded_and_lineage_names_every_attempt() -> Non
             assert row["instruction"] == f"{text} more"
             assert row["parents"] == [{"table": "synthesized_instructions", "id": parent}]
             assert row["prompt_version"].startswith(f"evol_instruct/{attempt['operator']}@")
+            evolved[attempt["root_id"]] += 1
+            assert json.loads(row["details"]) == {
+                "root_id": attempt["root_id"],
+                "operator": attempt["operator"],
+                "evolutions": evolved[attempt["root_id"]],
+            }
             current[attempt["root_id"]] = (attempt["instruction_id"], row["instruction"])
         else:
             assert attempt["reason"] == "evol_response_sorry"

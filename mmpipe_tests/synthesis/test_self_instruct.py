@@ -170,6 +170,18 @@ def test_rows_tell_their_past() -> None:
     assert sum(frame["completion_tokens"]) == grown.synthesis.spent.completion_tokens
     assert sum(frame["prompt_tokens"]) == grown.synthesis.spent.prompt_tokens
     assert sum(frame["attempts"]) == grown.synthesis.spent.attempts == 5
+    # what the pool had like it, as the published program stores it
+    tasks = {task["task_id"]: task for task in grown.tasks.rows(named=True)}
+    told = json.loads(first["details"])
+    task = tasks[first["instruction_id"]]
+    assert told == {
+        "is_classification": False,
+        "best_similarity": round(task["best_similarity"], 4),
+        "mean_similarity": round(task["mean_similarity"], 4),
+        "most_similar": [[other["name"], round(other["score"], 4)] for other in task["most_similar"]],
+    }
+    assert len(told["most_similar"]) == 10
+    assert json.loads(second["details"])["is_classification"] is True
 
 
 def test_the_pool_keeps_what_new_tasks_are_like() -> None:
