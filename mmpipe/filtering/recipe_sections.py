@@ -361,28 +361,6 @@ class InstructionSettings:
         _require(self.max_tokens >= 1, "max_tokens must be 1 or more")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainingSettings:
-    """How documents become training sequences.
-
-    Attributes:
-        sequence_length: tokens per sequence.
-        epochs: passes over each dump, for example 1.10; dumps not named pass once.
-        seed: seed of the shuffle.
-        packing: `end_to_end` fills every sequence and cuts documents at its end; `best_fit` cuts those alone that are
-            longer than a sequence (`release.packing`).
-    """
-
-    sequence_length: int = 2048
-    epochs: Mapping[str, float] = field(default_factory=dict)
-    seed: int = 0
-    packing: Literal["end_to_end", "best_fit"] = "end_to_end"
-
-    def __post_init__(self) -> None:
-        _require(self.sequence_length >= 2, "sequence_length must be 2 or more")
-        _require(all(epochs >= 0 for epochs in self.epochs.values()), "epochs must not be negative")
-
-
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise RecipeError(message if message.endswith((".", "?")) else f"{message}.")

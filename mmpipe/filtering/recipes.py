@@ -21,6 +21,7 @@ from mmpipe.filtering.image_sections import (
     InterleavedSettings,
 )
 from mmpipe.filtering.preference_sections import RATING_METHOD, PreferenceSettings
+from mmpipe.filtering.pretraining_sections import PretrainingSettings
 from mmpipe.filtering.recipe_nodes import compose, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_readers import make_readers
 from mmpipe.filtering.recipe_sections import (
@@ -30,7 +31,6 @@ from mmpipe.filtering.recipe_sections import (
     FirstPassSettings,
     InstructionSettings,
     LanguageSettings,
-    PretrainingSettings,
     ScoreSettings,
     TextSettings,
     UrlSettings,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.lanes.pretraining_mixture import MixturePlan, account_published, plan_sources, tell_total
 from mmpipe.lanes.pretraining_sources import SOURCE_TABLES, PretrainingSource, list_sources, tell_mixture
 from mmpipe.lanes.ready_dumps import list_ready
 from mmpipe.lanes.release_card import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmpipe.filtering.recipes import Recipe
+    from mmpipe.models.tokenizer import AddedToken, LoadedTokenizer
     from mmpipe.storage.commits import Commit
     from mmpipe.storage.shards import Production
 
@@ -33,33 +35,43 @@ PACKED_BYTES = 16 * 2**20
 
 
 def release_sequences(run: StageRun) -> Production:
-    """Mix the dumps by their epochs, tokenize and pack; one shard per group of shards of documents."""
-    from mmpipe.lanes.token_release import write_memory_maps
-    from mmpipe.models.tokenizer import load_tokenizer
+    """Mix the dumps as the recipe says, tokenize and pack; one shard per group of shards of documents."""
+    from mmpipe.lanes.token_release import write_memory_maps, write_tokenizer
 
-    tokenizer = load_tokenizer(run.knobs.tokenizer or None)
-    work = []
+    settings = run.recipe.pretraining
+    tokenizer, added = open_tokenizer_for(run.knobs.tokenizer, settings.added_tokens)
     inputs: dict[str, str] = {}
     sources: list[PretrainingSource] = []
     for datasets in list_ready(run, *SOURCE_TABLES[run.recipe.rephrasing.is_mixed]):
         inputs |= fingerprint_inputs(*datasets)
-        for source in list_sources(run, datasets[0]):
-            sources.append(source)
-            epochs = run.recipe.pretraining.epochs.get(source.dump, 1.0)
-            once_more = choose_fraction(source, epochs, run.recipe.pretraining.seed, tokenizer)
-            for group in group_shards(source.dataset.require_manifest().commits):
-                shards = tuple(commit.shard for commit in group)
-                part = source.limit(shards)
-                made_of: list[Any] = [[commit.file_digest for commit in group], tokenizer.digest, epochs, once_more]
-                if part.taken is not None:
-                    made_of.append(sorted(part.taken))
-                arguments = (part, shards, run.recipe, run.knobs.tokenizer, once_more)
-                work.append(ShardWork(f"{source.dump}-{shards[0]}", digest_settings(made_of), arguments))
+        sources += list_sources(run, datasets[0])
+    plan = plan_sources(settings, sources, tokenizer)
+    work = []
+    for source in sources:
+        epochs, once_more = plan.epochs[source.dump], frozenset(plan.once_more[source.name])
+        for group in group_shards(source.dataset.require_manifest().commits):
+            shards = tuple(commit.shard for commit in group)
+            part = source.limit(shards)
+            more = sorted(once_more.intersection(part.list_ids(shards))) if once_more else []
+            made_of: list[Any] = [[commit.file_digest for commit in group], tokenizer.digest, epochs, more]
+            if part.taken is not None:
+                made_of.append(sorted(part.taken))
+            arguments = (part, shards, run.recipe, run.knobs.tokenizer, epochs, more)
+            work.append(ShardWork(f"{source.dump}-{shards[0]}", digest_settings(made_of), arguments))
     production = run.write(work, sequences_shard, inputs=inputs)
     dataset, commits = run.read(run.stage.table), list(production.manifest.commits)
     maps = write_memory_maps(dataset, commits, tokenizer, wanted=run.recipe.release.memory_mapped)
-    write_sequences_card(run, production, maps, sources)
+    write_tokenizer(dataset, tokenizer, added)
+    write_sequences_card(run, production, maps, sources, plan)
     return production
+
+
+def open_tokenizer_for(place: str, added_tokens: Sequence[str]) -> tuple[LoadedTokenizer, tuple[AddedToken, ...]]:
+    """Return the tokenizer of a place with the recipe's tokens added, and how each came to be."""
+    from mmpipe.models.tokenizer import extend_vocabulary, load_tokenizer
+
+    tokenizer = load_tokenizer(place or None)
+    return extend_vocabulary(tokenizer, added_tokens) if added_tokens else (tokenizer, ())
 
 
 def group_shards(commits: Sequence[Commit]) -> list[list[Commit]]:
@@ -79,7 +91,7 @@ def group_shards(commits: Sequence[Commit]) -> list[list[Commit]]:
 
 
 def write_sequences_card(
-    run: StageRun, production: Production, maps: int, sources: Sequence[PretrainingSource]
+    run: StageRun, production: Production, maps: int, sources: Sequence[PretrainingSource], plan: MixturePlan
 ) -> None:
     """Write the card, which names the current part files and nothing else of the folder."""
     from mmpipe.release.dataset_card import Card, render_card
@@ -100,40 +112,23 @@ def write_sequences_card(
         lengths=count_document_tokens(run),
         lengths_of="document",
         contamination=list_contamination(run, production, dumps),
-        limits=[*tell_mixture(run.recipe, sources), *list_limits(run, dumps)],
+        limits=[*tell_mixture(run.recipe, sources), *tell_total(plan), *list_limits(run, dumps)],
+        mixture=account_published(run.read(run.stage.table), sources, plan),
         tasks=("text-generation",),
         tags=("pretraining", "mmpipe"),
     )
     run.read(run.stage.table).folder.join("README.md").write_text(render_card(card))
 
 
-def choose_fraction(source: PretrainingSource, epochs: float, seed: int, tokenizer: Any) -> list[str]:
-    """Return the documents that are read once more than the whole epochs ask; none if the epochs are whole.
-
-    Chosen over the whole source, so that the choice does not depend on how the corpus was sharded; only ids and token
-    counts are held.
-    """
-    from mmpipe.sampling.mixing import choose_documents
-
-    fraction = epochs - math.floor(epochs)
-    shards = [source.read(commit.shard) for commit in source.dataset.require_manifest().commits] if fraction else []
-    counted = [
-        rows.select("doc_id", "source").with_columns(
-            tokens=pl.Series(map(len, tokenizer.encode_batch(rows.get_column("text").to_list())), dtype=pl.Int64)
-        )
-        for rows in shards
-        if rows.height
-    ]
-    if not counted:
-        return []
-    return sorted(choose_documents(pl.concat(counted), {source.name: fraction}, seed).get_column("doc_id"))
-
-
 def sequences_shard(
-    source: PretrainingSource, shards: Sequence[str], recipe: Recipe, tokenizer_place: str, once_more: list[str]
+    source: PretrainingSource,
+    shards: Sequence[str],
+    recipe: Recipe,
+    tokenizer_place: str,
+    epochs: float,
+    once_more: list[str],
 ) -> ShardResult:
     """Pack the documents of some shards of a source."""
-    from mmpipe.models.tokenizer import load_tokenizer
     from mmpipe.release.packing import pack_documents_best_fit
     from mmpipe.release.pretraining import describe_tokenizer, pack_documents, tokenize_documents
     from mmpipe.sampling.mixing import choose_documents
@@ -142,7 +137,7 @@ def sequences_shard(
     rows = pl.concat([source.read(shard) for shard in shards])
     if rows.is_empty():
         return ShardResult(PRETRAINING_DATASET.make_empty(), 0)
-    whole = math.floor(settings.epochs.get(source.dump, 1.0))
+    whole = math.floor(epochs)
     sized = rows.select("doc_id", "source", tokens=pl.lit(1, dtype=pl.Int64))
     order = choose_documents(sized, {source.name: float(whole)}, settings.seed).select("doc_id", "source", "epoch")
     last = sized.filter(pl.col("doc_id").is_in(once_more)).select(
@@ -151,7 +146,7 @@ def sequences_shard(
     documents = pl.concat([order, last]).join(
         rows.select("doc_id", "text"), on="doc_id", how="left", maintain_order="left"
     )
-    tokenizer = load_tokenizer(tokenizer_place or None)
+    tokenizer, _ = open_tokenizer_for(tokenizer_place, settings.added_tokens)
     pack = pack_documents_best_fit if settings.packing == "best_fit" else pack_documents
     frame = pack(
         tokenize_documents(documents, tokenizer),

@@ -54,8 +54,12 @@ class PretrainingSource:
         """Return the source with the ids of some shards alone, so that a worker is not sent those of the whole dump."""
         if self.taken is None:
             return self
+        return replace(self, taken=self.taken.intersection(self.list_ids(shards)))
+
+    def list_ids(self, shards: Iterable[str]) -> list[str]:
+        """Return the ids of some shards, whether they are taken or not."""
         columns = [self.dataset.scan_shard(shard).select(self.key).collect().get_column(self.key) for shard in shards]
-        return replace(self, taken=self.taken.intersection(pl.concat(columns)))
+        return pl.concat(columns).to_list()
 
 
 def open_source(corpus: Dataset) -> PretrainingSource:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from mmpipe.filtering.release_sections import ReleaseSettings
-    from mmpipe.models.tokenizer import LoadedTokenizer
+    from mmpipe.models.tokenizer import AddedToken, LoadedTokenizer
     from mmpipe.storage.commits import Commit
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.places import Place
@@ -20,6 +25,7 @@ PACKED = "packed"
 
 _HAS_IMAGES = "has_images"
 _MEMORY_MAPS = "memory_mapped"
+_TOKENIZER = "tokenizer"
 
 
 @dataclass(slots=True)
@@ -122,3 +128,23 @@ def write_memory_maps(dataset: Dataset, commits: list[Commit], tokenizer: Loaded
         # last: who finds an index finds its tokens
         folder.join(f"{name}.idx").write_bytes(index)
     return len(names)
+
+
+def write_tokenizer(dataset: Dataset, tokenizer: LoadedTokenizer, added: Sequence[AddedToken]) -> None:
+    """Write a tokenizer that got tokens as `release/tokenizer/`, with the plan for their embeddings; else remove it.
+
+    `embedding_plan.json` lists of each token its id and the ids whose rows its embedding begins with the mean of
+    (`models.tokenizer.AddedToken`).
+    """
+    folder = dataset.folder.join("release", _TOKENIZER)
+    files: dict[str, bytes] = {}
+    if added:
+        with tempfile.TemporaryDirectory(prefix="mmpipe-tokenizer-") as place:
+            tokenizer.save(Path(place))
+            files = {file.name: file.read_bytes() for file in Path(place).iterdir() if file.is_file()}
+        told = [{"token": each.token, "id": each.id, "mean_of_ids": list(each.pieces)} for each in added]
+        files["embedding_plan.json"] = (json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode()
+    for path in set(folder.list_files()) - set(files):
+        folder.join(path).remove()
+    for name, data in files.items():
+        folder.join(name).write_bytes(data)

@@ -53,6 +53,8 @@ class Card:
         tags: the hub's tags.
         layouts: (layout, where it lies and how it is read), where the files come in several.
         splits: rows by split.
+        mixture: (source, documents read, tokens read, share of the tokens, epochs, tokens planned) of each source of a
+            mixture.
         sources: what the rows were made from, with its licence and how many rows it gave.
         lengths: (length, rows), a histogram, of tokens with the tokenizer that `lengths_tokenizer` names.
         lengths_tokenizer: name and digest of that tokenizer.
@@ -83,6 +85,7 @@ class Card:
     tags: Sequence[str] = ("synthetic", "mmpipe")
     layouts: Sequence[tuple[str, str]] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
+    mixture: Sequence[Sequence[str]] = ()
     sources: Sequence[CardSource] = ()
     lengths: Sequence[tuple[str, int]] = ()
     lengths_tokenizer: str = ""
@@ -115,6 +118,11 @@ def render_card(card: Card) -> str:
             + (f" ({card.lengths_tokenizer})" if card.lengths_tokenizer else ""),
             (card.lengths_unit, f"{card.lengths_of.capitalize()}s"),
             card.lengths,
+        ),
+        _render_table(
+            "Mixture",
+            ("Source", "Documents read", "Tokens read", "Share", "Epochs", "Tokens planned"),
+            card.mixture,
         ),
         _render_table("Layouts", ("Layout", "Where and how"), card.layouts),
         _render_table("Columns", ("Column", "Meaning"), [(each.name, each.description) for each in card.table.columns]),

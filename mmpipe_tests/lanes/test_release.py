@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from mmpipe.lanes.pretraining_release import choose_fraction
+from mmpipe.filtering.pretraining_sections import PretrainingSettings
+from mmpipe.lanes.pretraining_mixture import plan_sources
 from mmpipe.lanes.pretraining_sources import open_source
 from mmpipe.models.tokenizer import load_tokenizer
 from mmpipe.tables.instructions import PREFERENCE_DATASET, PRETRAINING_DATASET, SFT_DATASET
@@ -103,11 +104,15 @@ def test_the_pretraining_dataset_loads_too(whole_lake: Lake, tmp_path: Path) -> 
 
 
 def test_a_part_of_an_epoch_is_chosen_over_the_whole_dump(whole_lake: Lake, sample_crawl: SampleCrawl) -> None:
-    corpus = whole_lake.dataset(DEDUPED_CORPUS, sample_crawl.dumps[0].name)
+    name = sample_crawl.dumps[0].name
+    corpus = whole_lake.dataset(DEDUPED_CORPUS, name)
     source, tokenizer = open_source(corpus), load_tokenizer(None)
 
-    half, more = (choose_fraction(source, epochs, 0, tokenizer) for epochs in (1.5, 1.8))
+    half, more, whole = (
+        plan_sources(PretrainingSettings(epochs={name: epochs}), [source], tokenizer).once_more[name]
+        for epochs in (1.5, 1.8, 2.0)
+    )
 
-    assert choose_fraction(source, 2.0, 0, tokenizer) == []
+    assert whole == []
     assert 0 < len(half) < len(more) < corpus.scan().collect().height
     assert set(half) <= set(more)
