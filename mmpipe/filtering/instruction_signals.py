@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # a run of letters or digits; scripts written without spaces give one word per character
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]|(?:(?![\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f])\w)+")
 
+#: Methods that keep several answers to one instruction on purpose: ReST-EM ten of a problem, TinyGSM as many as wanted.
+_SEVERAL_ANSWERS = frozenset({"rest", "tiny_gsm"})
+
 SIGNALS = (
     "instruction_words",
     "response_words",
@@ -35,17 +38,21 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
         response_repetition: share of the response's word trigrams that repeat an earlier one.
         earlier_equal_instructions: rows above it with the same words in instruction, passage and images, whatever the
             case and punctuation (Self-Instruct drops instructions like an earlier one; this is the exact form of it).
+            Of methods that answer an instruction several times on purpose, those with the same words in the answer too.
 
     Args:
-        instructions: columns instruction_id, instruction, response, turns, evidence, context, images. Of several turns,
-            all questions are the instruction and all answers the response.
+        instructions: columns instruction_id, instruction, response, turns, evidence, context, images, and method where
+            there are several. Of several turns, all questions are the instruction and all answers the response.
     """
     seen: dict[tuple[Any, ...], int] = {}
     rows = []
     columns = ["instruction_id", "instruction", "response", "turns", "evidence", "context", "images"]
-    for row in instructions.select(columns).iter_rows(named=True):
+    further = [name for name in ("method",) if name in instructions.columns]
+    for row in instructions.select(*columns, *further).iter_rows(named=True):
         asked, answered = (_list_words(text) for text in _read_sides(row))
         same = (tuple(asked), tuple(_list_words(row["context"] or "")), tuple(row["images"]))
+        if row.get("method") in _SEVERAL_ANSWERS:
+            same = (*same, tuple(answered))
         trigrams = list(zip(answered, answered[1:], answered[2:], strict=False))
         telling = {word for word in answered if len(word) >= 4 or word.isdigit()}
         known = {*asked, *_list_words(row["evidence"])}

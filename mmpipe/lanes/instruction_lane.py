@@ -52,7 +52,7 @@ INSTRUCTION_LANE = (
         (INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS, *INSTRUCTION_MATCHES),
         judge_instructions,
         ("instruction_rules", "contamination"),
-        revision=3,
+        revision=4,
     ),
     Stage(
         RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("responses",), revision=2

@@ -158,7 +158,6 @@ def make_api_rows(cards: pl.DataFrame, teacher: Teacher, settings: ApiRowSetting
                     prompt_version=PROMPT.version,
                     sampling=request.sampling,
                     paid=paid(number),
-                    evidence=row["description"],
                 )
                 | _show_tools(row["api_id"], instruction_id, by_call, settings)
             )

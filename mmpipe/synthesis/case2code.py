@@ -282,6 +282,8 @@ def _judge_runs(
             "outputs": [case.output for case in cases],
             "shown": shown,
         },
+        # the code is the answer, and rests on none
+        evidence="",
     )
 
 

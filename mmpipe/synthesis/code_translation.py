@@ -214,7 +214,7 @@ def _plan(
         },
         sampling=Sampling(settings.temperature, 1.0, settings.max_tokens, settings.seed),
         retry_temperature=0.7,
-        evidence=row["source"],
+        evidence="",
         parents=(
             Parent("code_queries", row["query_id"]),
             *(Parent("code_pairs", pair.pair_id) for pair in examples),

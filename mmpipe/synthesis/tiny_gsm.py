@@ -176,7 +176,7 @@ def plan_tiny_gsm(seeds: pl.DataFrame, settings: TinyGsmSettings) -> list[Planne
             # problems of one seed differ by their seeds: the id has the number
             sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, settings.seed),
             retry_temperature=settings.temperature,
-            evidence=row["problem"],
+            evidence="",
             instruction=row["problem"] if settings.variant == "solve" else None,
             parents=(Parent("problems", row["problem_id"]),),
         )

@@ -283,7 +283,7 @@ def _plan(number: str, tasks: Sequence[PlannedTask], graph: ToolGraph, settings:
         schema=_SCHEMA,
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, settings.seed),
         retry_temperature=settings.temperature,
-        evidence=shown,
+        evidence="",
     )
 
 

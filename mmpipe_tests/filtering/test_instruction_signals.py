@@ -48,6 +48,16 @@ def test_equal_instructions_count_those_above_them() -> None:
     assert signals["earlier_equal_instructions"].to_list() == [0, 0, 1, 0, 2]
 
 
+def test_several_answers_of_a_method_that_keeps_several_are_no_repeats() -> None:
+    other = (GOOD[0], "It was Clara Benn.", *GOOD[2:])
+    rows = make(GOOD, other, GOOD)
+    counted = [
+        measure_instructions(rows.with_columns(method=pl.lit(method)))["earlier_equal_instructions"].to_list()
+        for method in ("rest", "self_instruct")
+    ]
+    assert counted == [[0, 0, 1], [0, 1, 2]]
+
+
 def test_all_turns_of_a_talk_are_measured() -> None:
     first, last = ("Is it red?", "Yes."), ("Is it a boat?", "Two boats.")
     turns = [{"role": role, "content": text} for pair in (first, last) for role, text in

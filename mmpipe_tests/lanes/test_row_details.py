@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from mmpipe.filtering.instruction_signals import measure_instructions
 from mmpipe.lanes.code_methods import read_inputs
 from mmpipe_tests.lanes.test_synthesis_methods import CASES, House, house, plan
 from mmpipe_tests.lanes.test_text_methods import SUMS, read_sum, solve
@@ -119,6 +120,38 @@ def test_chains_keep_reasoning_and_answer_apart(house: House) -> None:
     house.make(f"[{{method: reasoning_rows, problems: {file}}}]", script)
     (details,) = read_details(house)
     assert (details["rationale"], details["answer"]) == ("One more than nought is one.", "1")
+
+
+@pytest.mark.parametrize("method", ["tiny_gsm", "case2code", "api_rows", "tool_plans", "code_translation"])
+def test_code_and_calls_rest_on_no_passage_that_rules_could_hold_them_to(house: House, method: str) -> None:
+    house.write("problems.jsonl", SUMS[:1])
+    house.write("tools.jsonl", [{"name": "Transcriber", "takes": ["audio"], "gives": ["text"]}])
+    house.write("pairs.jsonl", [{"source": "print *, 1", "target": "int x;"}])
+    house.write("queries.jsonl", [{"source": "read *, n"}])
+    card = {"domain": "vision", "functionality": "Sorts", "api_name": "Sorter", "api_call": "sort(by='kind')"}
+    house.write("cards.jsonl", [{**card, "description": "Puts photos in order."}])
+    options = {
+        "tiny_gsm": "problems: problems.jsonl, variant: solve",
+        "case2code": "inputs: 3, shown: 2",
+        "api_rows": "cards: cards.jsonl, instructions: 1",
+        "tool_plans": "tools: tools.jsonl, plans: 1, shapes: {node: 1}, critic: false",
+        "code_translation": "pairs: pairs.jsonl, queries: queries.jsonl, requires_run: false",
+    }
+
+    def script(request: ChatRequest) -> str:
+        said = {
+            "solution": json.dumps({"solution": "def solve():\n    total = 0 + 1\n    return total"}),
+            "translation": json.dumps({"translation": "int main() { return 0; }"}),
+            "instructions": json.dumps({"instructions": ["How can I tidy my holiday album?"]}),
+            "tasks": plan(request) if method == "tool_plans" else "",
+            "inputs": CASES,
+        }
+        return next(text for name, text in said.items() if name in str((request.schema or {}).get("required")))
+
+    house.make(f"[{{method: {method}, {options[method]}}}]", script)
+
+    assert house.rows["evidence"].to_list() == [""]
+    assert measure_instructions(house.rows)["response_grounding"].to_list() == [1.0]
 
 
 @pytest.mark.parametrize(
