@@ -13,6 +13,8 @@ from mmpipe.errors import ShardError
 from mmpipe.lanes.images import read_pair_images
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmpipe.storage.lake import Dataset, Lake
 
 #: Why the picture of a kept pair cannot be had any more.
@@ -47,12 +49,17 @@ class Pictured:
     Attributes:
         instructions: those, in their order.
         files: the pictures, columns `release.conversations.IMAGE_FILES`.
-        lost: instructions left out, by the fault of their first lost picture.
+        faults: fault of the first lost picture, by the instruction_id of each that is left out.
     """
 
     instructions: pl.DataFrame
     files: pl.DataFrame
-    lost: dict[str, int]
+    faults: Mapping[str, str]
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Instructions left out, by fault."""
+        return dict(sorted(Counter(self.faults.values()).items()))
 
 
 def take_pictured(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_folder: str) -> Pictured:
@@ -61,7 +68,7 @@ def take_pictured(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_f
     A picture is lost where its bytes are gone or others, or its pair is kept no more.
 
     Args:
-        instructions: with a column `images` of pair ids.
+        instructions: with columns `instruction_id` and `images`, of pair ids.
         pairs: filtered_image_pairs of the same dump.
         lake: where dumps are recorded.
         cache_folder: of fetched pictures.
@@ -81,15 +88,13 @@ def take_pictured(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_f
         )
     known = rows.select("pair_id", "image_sha256").iter_rows()
     faults = {pair_id: find_picture_fault(found.get(pair_id), sha256) for pair_id, sha256 in known}
-    lost: Counter[str] = Counter()
-    is_whole = []
-    for images in instructions.get_column("images").to_list():
+    lost: dict[str, str] = {}
+    for instruction_id, images in instructions.select("instruction_id", "images").iter_rows():
         fault = next((fault for pair_id in images if (fault := faults.get(pair_id, VANISHED))), None)
-        is_whole.append(fault is None)
         if fault is not None:
-            lost[fault] += 1
+            lost[instruction_id] = fault
     sound = rows.filter(pl.col("pair_id").is_in([pair_id for pair_id, fault in faults.items() if fault is None]))
     data = pl.Series([found[pair_id] for pair_id in sound.get_column("pair_id")], dtype=pl.Binary)
     path = pl.format("{}.{}", "image_sha256", "image_format")
     files = sound.select("pair_id", path=path).with_columns(bytes=data).select(IMAGE_FILES.names())
-    return Pictured(instructions.filter(pl.Series(is_whole, dtype=pl.Boolean)), files, dict(sorted(lost.items())))
+    return Pictured(instructions.filter(~pl.col("instruction_id").is_in(list(lost))), files, lost)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from mmpipe.lanes.dialect_release import count_refused
 from mmpipe.lanes.dump_owners import refuse_repeated
 from mmpipe.lanes.instruction_candidates import keep_instructions, scan_kept
@@ -119,7 +121,7 @@ def preferences_shard(
     cache_folder: str,
     dialects: tuple[str, ...],
 ) -> ShardResult:
-    """Render the preference pairs of one dump."""
+    """Render the preference pairs of one dump: pairs in = rows + removed."""
     from mmpipe.release.preference_pairs import render_preferences
     from mmpipe.synthesis.comparison_groups import settle_methods
 
@@ -130,12 +132,14 @@ def preferences_shard(
     kept = scan_kept(instructions, removals)
     answered = kept.join(asked, on="instruction_id", how="semi", maintain_order="left").collect()
     pictured = take_pictured(answered, pairs, lake, cache_folder)
-    lost = answered.join(pictured.instructions.select("instruction_id"), on="instruction_id", how="anti")
-    shown = settled.join(lost, on="instruction_id", how="anti", maintain_order="left")
-    frame = render_preferences(shown, pictured.instructions, pictured.files)
-    refused = count_refused(frame, PREFERENCE_DATASET, dialects)
-    counts = {**clean.removed_by_rule, **left_out, **pictured.lost, **refused}
-    return ShardResult(frame, built.height, counts=counts, accounts_for_rows=False)
+    # a pair of a file answers no instruction, and has no picture to lose
+    lost = pl.col("instruction_id").is_in(list(pictured.faults)).fill_null(value=False)
+    unpictured = Counter(pictured.faults[name] for name in settled.filter(lost).get_column("instruction_id"))
+    frame = render_preferences(settled.filter(~lost), pictured.instructions, pictured.files)
+    by_rule = Counter(clean.removed_by_rule) + Counter(left_out) + unpictured
+    removed = clean.rows_removed + sum(left_out.values()) + unpictured.total()
+    counts = count_refused(frame, PREFERENCE_DATASET, dialects)
+    return ShardResult(frame, built.height, removed, dict(by_rule), counts=counts)
 
 
 RELEASE_LANE = (
@@ -145,7 +149,7 @@ RELEASE_LANE = (
         _PREFERENCE_INPUTS,
         release_preferences,
         ("release", "contamination"),
-        revision=3,
+        revision=4,
         is_per_dump=False,
     ),
     Stage(

@@ -117,14 +117,14 @@ def count_classes(counts: Any) -> list[tuple[str, int]]:
 def list_contamination(run: StageRun, production: Production, dumps: Sequence[str]) -> list[CardContamination]:
     """Return, for each evaluation set of the recipe, how many rows were held against it and how many went for it.
 
-    Of documents, those that went are among the removals of the dumps; of conversations, among the release's own, with
-    those that a better answer brought in; of pairs, among its counts.
+    Of documents, those that went are among the removals of the dumps; of conversations and pairs, among the release's
+    own, with those that a better answer brought in.
     """
     from mmpipe.release.dataset_card import CardContamination
 
     settings = run.recipe.contamination
     if run.stage.table is PREFERENCE_DATASET:
-        looked, removed = PREFERENCE_CONTAMINATION, Counter(production.manifest.counts)
+        looked, removed = PREFERENCE_CONTAMINATION, Counter(production.manifest.removed_by_rule)
     elif "doc_ids" in run.stage.table.schema:
         looked, removed = TEXT_CONTAMINATION, _add_removed(run, DEDUPED_CORPUS, dumps)
     else:

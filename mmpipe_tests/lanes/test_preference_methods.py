@@ -195,7 +195,8 @@ def test_comparisons_are_all_pairs_of_a_prompt_and_best_of_n_is_one(house: House
     # what one method repeats of the other is released once
     manifest, released = house.release("[comparisons, {method: best_of_n, rejected: drawn}]")
     assert released.height == 18
-    assert manifest.counts["repeated_pair"] == 6
+    assert manifest.removed_by_rule == {"repeated_pair": 6}
+    assert (manifest.rows_in, manifest.rows_out, manifest.rows_removed) == (24, 18, 6)
     assert set(released["score_chosen"] - released["score_rejected"]) == {1.0, 2.0}
 
 
