@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.sampling.noun_phrases import RuleChunker
 from mmpipe.synthesis.caption_polishing import PolishSettings, find_fault, polish_captions
 from mmpipe.synthesis.choice_texts import parse_choice
@@ -19,12 +20,14 @@ from mmpipe.synthesis.image_instructions import (
 from mmpipe.synthesis.llava_types import LlavaSettings, make_llava
 from mmpipe.synthesis.lrv_balance import LrvSettings, make_lrv
 from mmpipe.synthesis.merged_annotation import MergedSettings, make_dense_captions
+from mmpipe.synthesis.picture_descriptions import DescriptionSettings, find_description_fault, make_descriptions
 from mmpipe.synthesis.picture_rows import PictureAsking, find_leak
 from mmpipe.synthesis.scene_choices import ChoiceSettings, make_choices
 from mmpipe.synthesis.scene_evidence import Scene, SceneBox, make_phrase_finder
 from mmpipe_tests.synthesis_embedded.onlooker import check_synthesis, run_twice
 
 if TYPE_CHECKING:
+    from mmpipe.synthesis.document_pieces import CountTokens
     from mmpipe_tests.synthesis_embedded.onlooker import Onlooker
 
 pytestmark = [pytest.mark.xdist_group("embedded"), pytest.mark.slow]
@@ -100,6 +103,18 @@ def test_polishing_adds_nothing(teacher: Onlooker) -> None:
     assert kept
     assert all(find_fault(row["caption"], row["source_caption"], settings) is None for row in kept)
     assert all(row["caption"] == row["source_caption"] for row in rows if row["reason"])
+
+
+def test_a_mended_description_adds_nothing(teacher: Onlooker, count_tokens: CountTokens) -> None:
+    """No model that sees is embedded: a script sees, and the embedded model mends."""
+    said = "A white cup stands beside an open book. The white cup is on a wooden table near the window. On the"
+    eye = ScriptedTeacher(lambda _: said)
+    settings = DescriptionSettings(least_tokens=5, least_words=5, asking=PictureAsking(attempts=2, max_tokens=48))
+    made = run_twice(teacher, lambda: make_descriptions([SCENE], eye, settings, count_tokens, mender=teacher).synthesis)
+    check_synthesis(made, parents="filtered_image_pairs")
+    assert made.planned == 1
+    for row in made.frame.iter_rows(named=True):
+        assert find_description_fault(row["response"], said, settings) == ""
 
 
 def test_image_instructions(teacher: Onlooker) -> None:
