@@ -50,7 +50,7 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
     further = [name for name in ("method",) if name in instructions.columns]
     for row in instructions.select(*columns, *further).iter_rows(named=True):
         asked, answered = (_list_words(text) for text in _read_sides(row))
-        same = (tuple(asked), tuple(_list_words(row["context"] or "")), tuple(row["images"]))
+        same: tuple[Any, ...] = (tuple(asked), tuple(_list_words(row["context"] or "")), tuple(row["images"]))
         if row.get("method") in _SEVERAL_ANSWERS:
             same = (*same, tuple(answered))
         trigrams = list(zip(answered, answered[1:], answered[2:], strict=False))

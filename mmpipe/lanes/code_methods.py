@@ -11,6 +11,7 @@ from mmpipe.lanes.synthesis_inputs import identify_rows, read_records
 
 if TYPE_CHECKING:
     from mmpipe.lanes.method_runs import MethodRun
+    from mmpipe.synthesis.code_pairs import Embed
     from mmpipe.synthesis.drafts import Synthesis
 
 
@@ -57,9 +58,17 @@ def run_code_translation(run: MethodRun) -> Synthesis:
     queries = run.read_file("queries", "query_id", "source")
     runner = run.open_runner() if run.settings.requires_run else None
     return make_code_translations(
-        read_inputs(queries), PairStore(pairs), run.teacher, runner, run.settings,
+        read_inputs(queries), PairStore(pairs, open_embedder(run)), run.teacher, runner, run.settings,
         lambda program, reference: measure_code_bleu(program, reference).score,
     ).synthesis  # fmt: skip
+
+
+def open_embedder(run: MethodRun) -> Embed:
+    """Return what finds pairs that are like a query: the sentence encoder of the knobs, else hashed tokens of code."""
+    from mmpipe.lanes.duplicates import open_text_embedder
+    from mmpipe.synthesis.code_pairs import embed_by_hashing
+
+    return open_text_embedder(run.knobs).embed if run.knobs.embedder_weights else embed_by_hashing
 
 
 def read_inputs(queries: pl.DataFrame) -> pl.DataFrame:

@@ -45,6 +45,7 @@ class FileMethod:
         needs_one_file: whether exactly one of its files must be named.
         has_scorer: whether a language model's weights decide its rows (`MethodRun.open_scorer`).
         counts_tokens: whether a tokenizer decides them (`MethodRun.open_counter`).
+        embeds: whether the sentence encoder of the knobs does.
     """
 
     open_settings: Callable[[str], Any]
@@ -60,6 +61,7 @@ class FileMethod:
     needs_one_file: bool = False
     has_scorer: bool = False
     counts_tokens: bool = False
+    embeds: bool = False
 
     def reads(self, entry: SynthesisMethod) -> Literal["", "documents", "python", "instructions", "pictures"]:
         """Return what it reads besides its files."""
@@ -127,6 +129,8 @@ def list_weights(method: FileMethod, run: MethodRun) -> list[str]:
         from mmpipe.models.tokenizer import load_tokenizer
 
         weights.append(load_tokenizer(run.tokenizer or None).digest)
+    if method.embeds:
+        weights.append(run.knobs.embedder_weights)
     if run.pictures is not None:
         from mmpipe.sampling.noun_phrases import open_chunker
 
@@ -206,7 +210,9 @@ FILE_METHODS: Mapping[str, FileMethod] = {
         check_entry=flan_methods.check_mixture,
         counts_tokens=True,
     ),
-    "code_translation": FileMethod(code_methods.open_code_translation, code_methods.run_code_translation, extra=_MOST),
+    "code_translation": FileMethod(
+        code_methods.open_code_translation, code_methods.run_code_translation, extra=_MOST, embeds=True
+    ),
     "thought_trees": FileMethod(text_methods.open_trees, text_methods.run_trees, extra=_MOST),
     "star": FileMethod(
         text_methods.open_star, text_methods.run_star, extra={**_MOST, "round": int}, check=text_methods.check_counts

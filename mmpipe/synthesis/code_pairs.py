@@ -30,6 +30,8 @@ _TOKEN = re.compile(r"[a-z_]\w*|\d+(?:\.\d+)?|[^\w\s]")
 _STRING = re.compile(r"'(?:''|[^'\n])*'|\"(?:\"\"|[^\"\n])*\"|(!)[^\n]*")
 _FIXED_COMMENT = re.compile(r"[c*]", re.IGNORECASE)
 _SHINGLE = 5
+#: Queries whose likeness to all pairs is in memory at once.
+_QUERIES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +139,27 @@ class PairStore:
             source: the query.
             count: how many.
         """
+        return self.find_all([(query_id, source)], count)[0]
+
+    def find_all(self, queries: Sequence[tuple[str, str]], count: int) -> list[list[FoundPair]]:
+        """Return what `find` does for each (query_id, source); queries are embedded together, some at a time."""
         if not self._rows or count < 1:
-            return []
-        normal = normalize_fortran(source)
-        similarity = self._vectors @ _normalize(self._embed([normal]))[0]
-        # ties and their like must not turn on the last bit of a sum
-        ranked = sorted(range(len(self._rows)), key=lambda place: (-round(float(similarity[place]), 6), place))
+            return [[] for _ in queries]
+        found = []
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            part = queries[start : start + _QUERIES_AT_ONCE]
+            normal = [normalize_fortran(source) for _, source in part]
+            # ties and their like must not turn on the last bit of a sum
+            similarity = np.round(_normalize(self._embed(normal)) @ self._vectors.T, 6)
+            found += [
+                self._choose(query_id, text, row, count)
+                for (query_id, _), text, row in zip(part, normal, similarity, strict=True)
+            ]
+        return found
+
+    def _choose(self, query_id: str, normal: str, similarity: NDArray[np.float32], count: int) -> list[FoundPair]:
         found: list[FoundPair] = []
-        for place in ranked:
+        for place in np.argsort(-similarity, kind="stable"):
             row = self._rows[place]
             if row["pair_id"] == query_id or self._is_leak(place, normal):
                 continue

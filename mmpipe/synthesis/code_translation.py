@@ -123,12 +123,10 @@ def make_code_translations(
             )
     rows = {make_id(METHOD, row["query_id"], settings.shots): row for row in queries.rows(named=True)}
     wanted, faults = _run_sources(rows, runner, settings)
-    shown = {
-        number: store.find(row["query_id"], row["source"], settings.shots)
-        for number, row in rows.items()
-        if number not in faults
-    }
-    planned = [_plan(number, rows[number], examples, settings) for number, examples in shown.items()]
+    asked = [(number, row["query_id"], row["source"]) for number, row in rows.items() if number not in faults]
+    examples = store.find_all([(query_id, source) for _, query_id, source in asked], settings.shots)
+    shown = {number: pairs for (number, _, _), pairs in zip(asked, examples, strict=True)}
+    planned = [_plan(number, rows[number], pairs, settings) for number, pairs in shown.items()]
 
     def judge(replies: Sequence[tuple[Planned, Mapping[str, Any]]]) -> list[Accepted | Refused]:
         numbers = [plan.instruction_id for plan, _ in replies]

@@ -6,10 +6,13 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pytest
 
+from mmpipe.errors import WeightsNotFound
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.synthesis_sections import SynthesisMethod
 from mmpipe.lanes import instructions
+from mmpipe.lanes.code_methods import open_embedder
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.method_runs import MethodRun
 from mmpipe.lanes.picture_methods import PictureSources
@@ -19,6 +22,7 @@ from mmpipe.models import tokenizer
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.sampling.noun_phrases import open_chunker
 from mmpipe.storage.lake import Lake
+from mmpipe.synthesis.code_pairs import embed_by_hashing
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES
 from mmpipe.tables.text import DEDUPED_CORPUS
@@ -27,8 +31,6 @@ from mmpipe_tests.lanes.running import run_stages
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 RECIPE = """\
 extends: refinedweb
@@ -65,3 +67,15 @@ def test_what_finds_noun_phrases_is_part_of_what_decides_rows_about_pictures() -
     about = dataclasses.replace(run, pictures=PictureSources(nothing, nothing, nothing))
     assert list_weights(FILE_METHODS["llava_types"], about) == [open_chunker().name]
     assert list_weights(FILE_METHODS["api_rows"], run) == []
+
+
+def test_the_sentence_encoder_of_the_knobs_finds_examples_of_a_translation(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda _: "")
+    entry = SynthesisMethod(method="code_translation")
+    plain = MethodRun(entry, None, {}, "d1", teacher, pl.DataFrame())
+    named = dataclasses.replace(plain, knobs=Knobs(embedder_weights=str(tmp_path / "no model"), device="cpu"))
+    assert list_weights(FILE_METHODS["code_translation"], plain) == [""]
+    assert list_weights(FILE_METHODS["code_translation"], named) == [str(tmp_path / "no model")]
+    assert open_embedder(plain) is embed_by_hashing
+    with pytest.raises(WeightsNotFound, match="no model"):
+        open_embedder(named)(["print *, 1"])

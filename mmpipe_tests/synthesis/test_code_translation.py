@@ -116,6 +116,21 @@ def test_another_embedder_decides_the_order() -> None:
     assert all(pair.similarity <= 1.000001 for pair in found)
 
 
+def test_queries_are_embedded_together_and_find_what_each_finds_alone() -> None:
+    calls: list[int] = []
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        calls.append(len(texts))
+        return embed_by_hashing(texts)
+
+    store = PairStore(PAIRS, embed)
+    queries = [(f"q{n}", f"program q\n print *, {n}, sin(x)\nend program") for n in range(300)]
+    found = store.find_all([*queries, ("p3", PAIRS["source"][3])], 2)
+    assert calls == [256, 4, 45]
+    assert found[:300:60] == [PairStore(PAIRS).find(query_id, source, 2) for query_id, source in queries[::60]]
+    assert "p3" not in [pair.pair_id for pair in found[300]]
+
+
 def test_a_pair_stands_once() -> None:
     with pytest.raises(ConfigurationError, match="'p0' stands twice"):
         PairStore(pl.concat([PAIRS, PAIRS.head(1)]))
