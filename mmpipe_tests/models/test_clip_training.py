@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,32 @@ def find_auc(right: np.ndarray, wrong: np.ndarray) -> float:
     return float((right[:, None] > wrong[None]).mean())
 
 
-def score(clip: ClipModel, items: Sequence[Any], draw: Callable[..., Any], captions: list[str]) -> np.ndarray:
-    return clip.score_pairs([draw(item) for item in items], captions)
+@dataclass(frozen=True)
+class Drawn:
+    """Drawings of items with their embeddings; captions are scored against them."""
+
+    items: list[Any]
+    describe: Callable[..., str]
+    vectors: np.ndarray
+    clip: ClipModel
+
+    def score(self, captions: Sequence[str]) -> np.ndarray:
+        scores: np.ndarray = (self.vectors * self.clip.embed_texts(captions)).sum(axis=1)
+        return scores
+
+
+@pytest.fixture(scope="module")
+def drawn(clip: ClipModel) -> dict[str, Drawn]:
+    """Return drawings of three kinds, each drawn and embedded once for all that is said of them."""
+    kinds: dict[str, tuple[list[Any], Callable[..., Image.Image], Callable[..., str]]] = {
+        "shapes": (SPECS, draw_picture, describe_picture),
+        "digits": (list_digits(5, part="crawl"), draw_scene, describe_scene),
+        "layouts": (list_layouts(5, part="crawl", count=200), draw_scene, describe_scene),
+    }
+    return {
+        kind: Drawn(items, describe, clip.embed_images([draw(item) for item in items]), clip)
+        for kind, (items, draw, describe) in kinds.items()
+    }
 
 
 def test_right_captions_of_unseen_drawings_outscore_those_of_others(clip: ClipModel) -> None:
@@ -47,47 +71,42 @@ def test_right_captions_of_unseen_drawings_outscore_those_of_others(clip: ClipMo
     assert find_auc(right, wrong[others != np.array(captions)]) >= 0.95
 
 
-@pytest.mark.parametrize(
-    ("items", "draw", "describe"),
-    [
-        (SPECS, draw_picture, describe_picture),
-        (list_digits(5, part="crawl"), draw_scene, describe_scene),
-        (list_layouts(5, part="crawl", count=200), draw_scene, describe_scene),
-    ],
-    ids=["shapes", "digits", "layouts"],
-)
-def test_right_captions_outscore_others_of_the_same_kind(
-    clip: ClipModel, items: list[Any], draw: Callable[..., Any], describe: Callable[..., str]
-) -> None:
-    captions = [describe(item, number) for number, item in enumerate(items)]
-    others = [captions[number] for number in np.random.default_rng(0).permutation(len(items))]
-    right, wrong = score(clip, items, draw, captions), score(clip, items, draw, others)
+def test_embeddings_are_what_pairs_are_scored_by(clip: ClipModel, drawn: dict[str, Drawn]) -> None:
+    captions = [describe_picture(spec, number) for number, spec in enumerate(SPECS[:20])]
+    pairs = clip.score_pairs([draw_picture(spec) for spec in SPECS[:20]], captions)
+    shapes = drawn["shapes"]
+    assert replace(shapes, vectors=shapes.vectors[:20]).score(captions) == pytest.approx(pairs, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["shapes", "digits", "layouts"])
+def test_right_captions_outscore_others_of_the_same_kind(drawn: dict[str, Drawn], kind: str) -> None:
+    shown = drawn[kind]
+    captions = [shown.describe(item, number) for number, item in enumerate(shown.items)]
+    others = [captions[number] for number in np.random.default_rng(0).permutation(len(captions))]
+    right, wrong = shown.score(captions), shown.score(others)
     assert find_auc(right, wrong[np.array(captions) != np.array(others)]) >= 0.95
 
 
-def test_published_limits_divide_right_captions_from_plainly_wrong_ones(clip: ClipModel) -> None:
-    right = score(clip, SPECS, draw_picture, [describe_picture(spec, n + 1) for n, spec in enumerate(SPECS)])
-    unlike = [describe_picture(find_unlike(spec, SPECS, n * 7), n) for n, spec in enumerate(SPECS)]
-    wrong = score(clip, SPECS, draw_picture, unlike)
+def test_published_limits_divide_right_captions_from_plainly_wrong_ones(drawn: dict[str, Drawn]) -> None:
+    shapes = drawn["shapes"]
+    right = shapes.score([describe_picture(spec, n + 1) for n, spec in enumerate(SPECS)])
+    wrong = shapes.score([describe_picture(find_unlike(spec, SPECS, n * 7), n) for n, spec in enumerate(SPECS)])
     assert find_auc(right, wrong) >= 0.99
     assert (right >= 0.3).mean() >= 0.9
     assert (wrong >= 0.2).mean() <= 0.06
 
 
-def test_caption_wrong_in_one_word_is_told_by_colour_count_and_axis(clip: ClipModel) -> None:
+def test_caption_wrong_in_one_word_is_told_by_colour_count_and_axis(drawn: dict[str, Drawn]) -> None:
     names = list(COLOURS)
-    colours = [replace(spec, colour=names[(names.index(spec.colour) + 3) % 9]) for spec in SPECS]
-    counts = [replace(spec, count=spec.count % 4 + 1) for spec in SPECS]
-    layouts = list_layouts(5, part="crawl", count=200)
     turned = {"left of": "above", "right of": "below", "above": "left of", "below": "right of"}
-    axes = [replace(scene, relation=turned[scene.relation or ""]) for scene in layouts]
-    for items, others, draw, describe, share in (
-        (SPECS, colours, draw_picture, describe_picture, 0.95),
-        (SPECS, counts, draw_picture, describe_picture, 0.7),
-        (layouts, axes, draw_scene, describe_scene, 0.9),
+    for kind, change, share in (
+        ("shapes", lambda spec: replace(spec, colour=names[(names.index(spec.colour) + 3) % 9]), 0.95),
+        ("shapes", lambda spec: replace(spec, count=spec.count % 4 + 1), 0.7),
+        ("layouts", lambda scene: replace(scene, relation=turned[scene.relation or ""]), 0.9),
     ):
-        right = score(clip, items, draw, [describe(item, n) for n, item in enumerate(items)])
-        wrong = score(clip, items, draw, [describe(item, n) for n, item in enumerate(others)])
+        shown = drawn[kind]
+        right = shown.score([shown.describe(item, n) for n, item in enumerate(shown.items)])
+        wrong = shown.score([shown.describe(change(item), n) for n, item in enumerate(shown.items)])
         assert (right > wrong).mean() >= share
 
 
