@@ -169,7 +169,7 @@ def account_published(dataset: Dataset, sources: Sequence[PretrainingSource], pl
         own = read.filter(pl.col("source") == name)
         tokens = int(own.get_column("tokens").sum())
         wanted = f"{planned[name]:,}" if planned else ""
-        table.append([name, f"{own.height:,}", f"{tokens:,}", f"{100 * tokens / total:.2f} %", f"{number:g}", wanted])
+        table.append([name, f"{own.height:,}", f"{tokens:,}", f"{100 * tokens / total:.2f} %", f"{number:.4g}", wanted])
     return table
 
 
@@ -178,7 +178,7 @@ def tell_total(plan: MixturePlan) -> list[str]:
     if plan.total_tokens is None:
         return []
     most = max(plan.epochs.values(), default=0.0)
-    return [f"Asked for were {plan.total_tokens:,} tokens in all; the source read most often is read {most:g} times."]
+    return [f"Asked for were {plan.total_tokens:,} tokens in all; the source read most often is read {most:.4g} times."]
 
 
 def _tell_unknown(settings: PretrainingSettings, dumps: Sequence[str]) -> None:
