@@ -17,6 +17,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 settings.register_profile("mmpipe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mmpipe")
 
+#: Characters of a text that stand in the name of a test.
+LONGEST_ID = 60
+
 if TYPE_CHECKING:
     from mmpipe.demo.sample_crawl import SampleCrawl
 
@@ -49,5 +52,10 @@ def shared_data() -> Path:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name bytes by no content: compressed ones hold the time of day, and every process must name its tests alike."""
+    """Name bytes by no content, as compressed ones hold the time of day; and long texts by how they begin.
+
+    Every process must name its tests alike, and processes tell each other all names.
+    """
+    if isinstance(val, str) and len(val) > LONGEST_ID:
+        return f"{val[:LONGEST_ID]}...{len(val)}"
     return "bytes" if isinstance(val, bytes) else None
