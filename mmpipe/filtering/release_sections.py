@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from mmpipe.errors import RecipeError, name_nearest
 
 #: Trainers whose formats conversations and preferences can be written in.
-DIALECTS = ("trl", "llama_factory", "axolotl", "openai", "llava")
+DIALECTS = (
+    "trl",
+    "trl_prompt_completion",
+    "llama_factory",
+    "llama_factory_alpaca",
+    "axolotl",
+    "openai",
+    "llava",
+)
 
 #: Forms that preferences can be written in beside pairs with an explicit prompt.
 PREFERENCE_FORMS = ("kto", "reward", "transcripts", "ranked")

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from mmpipe.storage.places import Place
     from mmpipe.tables.columns import Table
 
-#: The form that each word of a recipe stands for; the one that holds most rows.
+#: The forms of conversations and of preferences that each word of a recipe stands for.
 _FORMS = {
-    "trl": "trl",
-    "llama_factory": "llama_factory_sharegpt",
-    "axolotl": "axolotl",
-    "openai": "openai",
-    "llava": "llava",
+    "trl": ("trl", "trl"),
+    "trl_prompt_completion": ("trl_prompt_completion", "trl"),
+    "llama_factory": ("llama_factory_sharegpt", "llama_factory_sharegpt"),
+    "llama_factory_alpaca": ("llama_factory_alpaca", "llama_factory_alpaca"),
+    "axolotl": ("axolotl", "axolotl"),
+    "openai": ("openai", "openai"),
+    "llava": ("llava", ""),
 }
+
+#: Formatting of the dialects whose folder has a dataset_info.json.
+_FORMATTINGS: dict[str, Any] = {"llama_factory": "sharegpt", "llama_factory_alpaca": "alpaca"}
 
 _NO_PREFERENCES = "has two answers, which this format has no place for"
 
@@ -88,13 +93,13 @@ def write_part(
     within = f"{configuration}/{path}{PurePosixPath(file.name).suffix}"
     folder.join(written.dialect, within).write_text(file.text)
     written.files.append(f"{written.dialect}/{within}")
-    if written.dialect == "llama_factory":
+    if written.dialect in _FORMATTINGS:
         from mmpipe.release.exporters_llama_factory import describe_dataset
 
         # one entry per folder: LLaMA-Factory reads every file of it
         home = str(PurePosixPath(within).parent)
         task: Any = "preference" if table is PREFERENCE_DATASET else "sft"
-        entry = describe_dataset(home, "sharegpt", task, has_images=configuration == "with_images")
+        entry = describe_dataset(home, _FORMATTINGS[written.dialect], task, has_images=configuration == "with_images")
         written.datasets[f"{table.name}_{home.replace('/', '_')}"] = entry
 
 
@@ -114,10 +119,11 @@ def render_part(part: pl.DataFrame, table: Table, dialect: str, configuration: s
     """
     from mmpipe.release import dialect_files
 
-    if table is PREFERENCE_DATASET and _FORMS[dialect] not in dialect_files.PREFERENCE_DIALECTS:
+    is_preference = table is PREFERENCE_DATASET
+    form = _FORMS[dialect][is_preference]
+    if not form:
         refused = {str(row_id): _NO_PREFERENCES for row_id in part.get_column("id")}
         return dialect_files.DialectFile(f"{dialect}.jsonl", "", 0, refused)
-    is_preference = table is PREFERENCE_DATASET
     records: list[Any] = (
         dialect_files.read_preferences(part) if is_preference else dialect_files.read_conversations(part)
     )
@@ -129,7 +135,7 @@ def render_part(part: pl.DataFrame, table: Table, dialect: str, configuration: s
             for pairs in [list(zip(images, record.images, strict=True))]
         ]
     render: Any = dialect_files.render_preferences_for if is_preference else dialect_files.render_conversations_for
-    file: DialectFile = render(records, _FORMS[dialect])
+    file: DialectFile = render(records, form)
     return file
 
 

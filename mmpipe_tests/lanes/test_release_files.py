@@ -80,6 +80,8 @@ def test_every_dialect_holds_the_conversations_or_counts_them(lake: Lake, tmp_pa
         "50 rows; paths of pictures begin in this folder; left out: 1 (has 2 images"
         in (folder / "README.md").read_text()
     )
+    parted = load_lines(tmp_path, folder / "release" / "trl_prompt_completion" / "text_only" / "a.jsonl")[0]
+    assert [parted[side][0]["role"] for side in ("prompt", "completion")] == ["user", "assistant"]
     # a dialect that is not asked for any more goes, and everything else stays
     release(lake, SFT, dialects=("trl",))
     assert {path.split("/")[0] for path in list_release(lake, SFT_DATASET)} == {"text_only", "with_images", "trl"}
@@ -87,14 +89,19 @@ def test_every_dialect_holds_the_conversations_or_counts_them(lake: Lake, tmp_pa
     assert list_release(lake, SFT_DATASET) == before
 
 
-def test_llama_factory_finds_each_file_and_each_picture(lake: Lake, tmp_path: Path) -> None:
-    release(lake, SFT, dialects=("llama_factory",), validation_share=0.4)
-    folder = Path(lake.dataset(SFT_DATASET).folder.url) / "release" / "llama_factory"
+@pytest.mark.parametrize(("dialect", "formatting"), [("llama_factory", "sharegpt"), ("llama_factory_alpaca", "alpaca")])
+def test_llama_factory_finds_each_file_and_each_picture(
+    lake: Lake, tmp_path: Path, dialect: str, formatting: str
+) -> None:
+    release(lake, SFT, dialects=(dialect,), validation_share=0.4)
+    folder = Path(lake.dataset(SFT_DATASET).folder.url) / "release" / dialect
     entries = json.loads((folder / "dataset_info.json").read_text())
 
     rows = [row for entry in entries.values() for row in load_lines(tmp_path, *(folder / entry["file_name"]).iterdir())]
     assert sorted(row["id"] for row in rows) == sorted(lake.dataset(SFT_DATASET).scan().collect()["id"])
     assert {"sft_dataset_text_only_train", "sft_dataset_text_only_validation"} <= set(entries)
+    assert {entry["formatting"] for entry in entries.values()} == {formatting}
+    assert all(set(entry["columns"].values()) <= set(rows[0]) | {"tools"} for entry in entries.values())
     pictures = [folder / image for row in rows for image in row["images"]]
     assert len(pictures) == 4
     assert all(picture.is_file() for picture in pictures)
@@ -104,7 +111,7 @@ def test_preferences_go_to_each_dialect_that_has_two_answers(lake: Lake, tmp_pat
     manifest = release(lake, PREFERENCES, dialects=DIALECTS)
     folder = Path(lake.dataset(PREFERENCE_DATASET).folder.url) / "release"
 
-    for dialect in ("trl", "llama_factory", "axolotl", "openai"):
+    for dialect in DIALECTS[:-1]:
         assert len(load_lines(tmp_path, folder / dialect / "text_only" / "a.jsonl")) == TEXTS
     assert {name.partition(":")[0]: count for name, count in manifest.counts.items() if ": " in name} == {
         "axolotl": PICTURED,
