@@ -19,6 +19,7 @@ from mmpipe.synthesis.choice_prompts import CHOICE_PROMPT, NONE_PROMPT
 from mmpipe.synthesis.choice_texts import FORM_REASONS, LETTERS, Choice, find_line_fault, write_choice
 from mmpipe.synthesis.grounding import list_content_words, list_words, measure_grounding
 from mmpipe.synthesis.judged_drafts import Accepted, Refused
+from mmpipe.synthesis.noun_forms import ENGLISH, list_forms
 from mmpipe.synthesis.picture_rows import LEAK_REASONS, PictureAsking, draw, find_leak, judge_pictures, plan_picture
 from mmpipe.synthesis.scene_evidence import measure_rouge_l, write_symbols
 from mmpipe.tables.identity import make_id
@@ -73,8 +74,9 @@ class ChoiceSettings:
         most_option_words: longest option.
         most_alike: options at least this alike are refused, by `similarity`.
         most_reason_words: longest reason.
-        least_answer_grounding: smallest share of the right option's content words that the evidence has.
-        most_wrong_grounding: a wrong option with a greater share is refused: it may be right.
+        least_answer_grounding: smallest share of the right option's content words that the evidence tells of, by the
+            word, a synonym or a narrower one.
+        most_wrong_grounding: a wrong option with a greater share, wider words included, is refused: it may be right.
         least_reason_grounding: smallest share of the reason's content words that evidence and question have.
     """
 
@@ -102,10 +104,41 @@ class ChoiceSettings:
 
 
 def measure_likeness(one: str, other: str) -> float:
-    """Return how alike two options are, 0 to 1: the greater of ROUGE-L's F and the Jaccard share of content words."""
-    words, others = set(list_content_words(one)), set(list_content_words(other))
-    jaccard = len(words & others) / len(words | others) if words | others else 0.0
-    return max(measure_rouge_l(one, other), jaccard)
+    """Return how alike two options are, 0 to 1, in wording and in meaning.
+
+    The greater of ROUGE-L's F and of the share of words that the other has too, or one that may mean the same: a
+    synonym (a sofa, a couch), the kind or the member (an animal, a dog). Articles and the like count only where there
+    is nothing else.
+    """
+    words, others = _list_telling(one), _list_telling(other)
+    if not words or not others:
+        return 0.0
+    shared = sum(any(_may_mean(word, another) for another in others) for word in words)
+    shared += sum(any(_may_mean(another, word) for word in words) for another in others)
+    return max(measure_rouge_l(" ".join(words), " ".join(others)), shared / (len(words) + len(others)))
+
+
+def _list_telling(text: str) -> list[str]:
+    return list_content_words(text) or list_words(text)
+
+
+def _may_mean(word: str, other: str) -> bool:
+    # either way round: a word may have several singulars
+    return bool(list_forms(other) & ENGLISH.list_related(word) or list_forms(word) & ENGLISH.list_related(other))
+
+
+def measure_told(text: str, evidence: str, list_names: Callable[[str], frozenset[str]]) -> float:
+    """Return the share of content words of `text` that the evidence has, as such or as one of their names, 0 to 1.
+
+    Args:
+        text: an option.
+        evidence: what is told of the picture.
+        list_names: of a word: words that tell of it too (`Lexicon.list_narrower`, `Lexicon.list_related`).
+    """
+    told = frozenset[str]().union(*map(list_forms, list_words(evidence)))
+    words = list_content_words(text)
+    found = [measure_grounding(word, evidence) > 0 or bool(list_names(word) & told) for word in words]
+    return sum(found) / len(words) if words else 0.0
 
 
 def measure_letters(details: pl.DataFrame) -> dict[str, int]:
@@ -186,10 +219,14 @@ def _judge(
     choice = Choice(reply["question"].strip(), (*shown, settings.negative), place, _clean(reply["reason"]))
     if (fault := _find_fault(choice, settings, similarity, plan.evidence)) is not None:
         return fault
-    if right is not None and measure_grounding(right, plan.evidence) < settings.least_answer_grounding:
+    # what is told of by a narrower name is told: "an animal" of a dog; what may be meant is not plainly wrong
+    if (
+        right is not None
+        and measure_told(right, plan.evidence, ENGLISH.list_narrower) < settings.least_answer_grounding
+    ):
         return Refused("answer_without_evidence", right)
     for option in wrong:
-        if measure_grounding(option, plan.evidence) > settings.most_wrong_grounding:
+        if measure_told(option, plan.evidence, ENGLISH.list_related) > settings.most_wrong_grounding:
             return Refused("wrong_option_in_evidence", option)
     told = f"{plan.evidence}\n{choice.question}"
     if measure_grounding(choice.reason, told) < settings.least_reason_grounding:

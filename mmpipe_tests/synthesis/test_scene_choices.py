@@ -178,6 +178,41 @@ def test_letters_depend_neither_on_order_nor_on_the_rest():
     assert alone.rows()[0] in turned.rows()
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "are_apart"),
+    [
+        ("A dog", "A train", True),  # an article is no likeness
+        ("A dog", "A cat", True),
+        ("The dog", "A puppy", False),
+        ("A sofa", "Couches", False),
+        ("An animal", "A dog", False),
+        ("A red car", "A blue car", False),
+        ("A red car", "Two blue boats", True),
+        ("On", "Off", True),
+    ],
+)
+def test_options_are_apart_in_wording_and_in_meaning(one: str, other: str, are_apart: bool):
+    assert (measure_likeness(one, other) < SETTINGS.most_alike) == are_apart
+    assert measure_likeness(one, other) == measure_likeness(other, one)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "reason"),
+    [
+        ("A vehicle", ["A camel", "White geese"], ""),  # the train is one
+        ("A railway", ["A camel", "White geese"], "answer_without_evidence"),
+        ("The platform", ["Some vehicle", "White geese"], "wrong_option_in_evidence"),
+        ("A long train", ["Some vehicle", "White geese"], "options_alike"),
+        ("A long train", ["A tram", "White geese"], ""),
+        ("The platform", ["A camel", "Cars"], ""),
+    ],
+)
+def test_an_option_is_told_of_by_other_names_too(right: str, wrong: list[str], reason: str):
+    said = json.dumps({**RIGHT, "right": right, "wrong": wrong})
+    judged = make_choices(POSITIVE[:1], ScriptedTeacher(lambda _: said), SETTINGS)
+    assert judged.synthesis.rejected == ({reason: 1} if reason else {})
+
+
 BROKEN = {
     "several_lines": {"question": "What\nis it?"},
     "empty_part": {"right": " ."},
