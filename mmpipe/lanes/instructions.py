@@ -174,6 +174,8 @@ def plan_method(
         made_of.append(pictures.identity)
     if critic is not None:
         made_of.append(critic.name)
+    if entry.method in CRITICS and knobs.families:
+        made_of.append(sorted(knobs.families.items()))
     made_of += list_weights(method, ready)
     return ShardWork(shard, digest_settings(made_of), (method_shard, ready, run, evolved))
 

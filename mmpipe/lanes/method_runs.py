@@ -167,7 +167,7 @@ def run_evol(run: MethodRun) -> Synthesis:
         )
     else:
         seeds = run.choose(run.rows.select("instruction_id", "instruction", "context", "dump"), "instruction_id")
-    settings = replace(run.settings, dump=run.dump)
+    settings = replace(run.settings, dump=run.dump, families=run.knobs.families)
     return evolve_instructions(seeds, run.teacher, settings, judge=run.critic).synthesis
 
 
@@ -264,7 +264,7 @@ def run_tool_plans(run: MethodRun) -> Synthesis:
             raise ConfigurationError(f"{file.list}: a tool needs `name`, and lists `takes` and `gives`, not {row}.")
         tools.append(PlanTool(name, tuple(map(str, takes)), tuple(map(str, gives)), row.get("description") or ""))
     critic = (run.critic or run.teacher) if run.beside.get("critic", True) else None
-    settings = replace(run.settings, dump=run.dump)
+    settings = replace(run.settings, dump=run.dump, families=run.knobs.families)
     return make_tool_plans(ToolGraph(tuple(tools)), run.teacher, settings, critic).synthesis
 
 

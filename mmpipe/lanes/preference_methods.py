@@ -93,7 +93,8 @@ def read_preference_method(
             refuse(entry, f"the method {entry.method} has no option {unknown[0]!r}.")
         base: Any = _NoSettings()
     else:
-        base = replace(_import(module, name)(), seed=recipe.instructions.seed)
+        own = recipe.instructions.judges_own_family
+        base = allow_own_family(replace(_import(module, name)(), seed=recipe.instructions.seed), is_allowed=own)
     settings, beside = read_options(entry, base, extra=extra, hidden=method.hidden)
     for option in method.required:
         if option not in beside:
@@ -147,6 +148,15 @@ def _check_values(entry: SynthesisMethod, method: PreferenceMethod, settings: An
             _import("online_preferences", "parse_share")(settings.new_share)
     except ConfigurationError as error:
         refuse(entry, str(error))
+
+
+def allow_own_family(settings: Any, *, is_allowed: bool) -> Any:
+    """Return settings whose judge may score its own family where the recipe's `instructions` let theirs."""
+    if hasattr(settings, "judges_own_family"):
+        return replace(settings, judges_own_family=is_allowed)
+    if hasattr(settings, "judging"):
+        return replace(settings, judging=allow_own_family(settings.judging, is_allowed=is_allowed))
+    return settings
 
 
 def add_families(settings: Any, families: Mapping[str, str]) -> Any:

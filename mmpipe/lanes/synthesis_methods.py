@@ -160,6 +160,8 @@ def run_method(run: MethodRun) -> Synthesis:
 
 
 _MOST = {"most": int}
+#: What a recipe does not set of a method with a judge within: families are those of the file of teachers.
+_JUDGED = ("dump", "families")
 
 
 def picture_method(open_settings: Callable[[str], Any], make: Callable[[MethodRun], Synthesis]) -> FileMethod:
@@ -183,7 +185,7 @@ FILE_METHODS: Mapping[str, FileMethod] = {
         hidden=("dump", "prompt", "blocks"),
         required=("wanted",),
     ),
-    "evol_instruct": FileMethod(method_runs.open_evol, method_runs.run_evol, "instructions", _MOST),
+    "evol_instruct": FileMethod(method_runs.open_evol, method_runs.run_evol, "instructions", _MOST, _JUDGED),
     "raft": FileMethod(method_runs.open_raft, method_runs.run_raft, "documents", counts_tokens=True),
     "reasoning_rows": FileMethod(method_runs.open_chains, method_runs.run_chains, extra=_MOST),
     "tiny_gsm": FileMethod(method_runs.open_tiny_gsm, method_runs.run_tiny_gsm, extra=_MOST),
@@ -193,6 +195,7 @@ FILE_METHODS: Mapping[str, FileMethod] = {
         method_runs.open_tool_plans,
         method_runs.run_tool_plans,
         extra={"critic": bool},
+        hidden=_JUDGED,
         readers={"shapes": method_runs.read_shapes},
     ),
     "flan": FileMethod(

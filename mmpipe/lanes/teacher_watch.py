@@ -50,6 +50,11 @@ class WatchedTeacher:
         """The teacher's."""
         return self._teacher.name
 
+    @property
+    def family(self) -> str:
+        """The teacher's, empty where its name tells it."""
+        return str(getattr(self._teacher, "family", ""))
+
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[ChatReply | ChatFailure]:
         """Yield the teacher's outcomes.
 

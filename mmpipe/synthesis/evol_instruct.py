@@ -21,9 +21,10 @@ from mmpipe.synthesis.evol_prompts import ANSWER, COMPLICATE_INPUT, EQUALITY, EQ
 from mmpipe.synthesis.row_account import Paid, RowAccount, make_instruction_row, write_details
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
+from mmpipe.tables.teacher_families import describe_judge, refuse_own_judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mmpipe.synthesis.drafts import Synthesis
     from mmpipe.synthesis.evol_pool import EvolInstructSettings
@@ -81,14 +82,17 @@ def evolve_instructions(
         judge: who says whether there is a gain of information; the teacher if None, as in the paper.
 
     Raises:
+        ConfigurationError: the judge is of the teacher's family, and the settings do not allow it.
         SchemaError: see `evol_pool.start_pool`.
         TeacherError: the teacher cannot answer any more.
     """
+    judge = judge or teacher
+    refuse_own_judge(judge, teacher, settings.families, method=METHOD, is_own_allowed=settings.judges_own_family)
     pool = start_pool(seeds, settings)
     account = RowAccount()
     lineage = [pl.DataFrame(schema=LINEAGE)]
     for round_number in range(settings.rounds):
-        pool, attempted = evolve_round(pool, round_number, teacher, judge or teacher, settings, account)
+        pool, attempted = evolve_round(pool, round_number, teacher, judge, settings, account)
         lineage.append(attempted)
     judged = account.close(pl.Schema())
     return Evolution(judged.synthesis, judged.candidates, pool, pl.concat(lineage))
@@ -116,9 +120,10 @@ def evolve_round(
     _evolve(attempts, teacher, settings, account)
     _judge([attempt for attempt in attempts if attempt.reason is None], judge, settings, account)
     _answer([attempt for attempt in attempts if attempt.reason is None], teacher, settings, account)
+    judged_by = describe_judge(judge, teacher, settings.families)
     slots, lineage = [], []
     for attempt in attempts:
-        slots.append(_settle(attempt, teacher.name, account))
+        slots.append(_settle(attempt, teacher.name, judged_by, account))
         lineage.append(
             {
                 "instruction_id": attempt.instruction_id,
@@ -222,7 +227,7 @@ def _describe(attempt: _Attempt) -> dict[str, Any]:
     }
 
 
-def _settle(attempt: _Attempt, teacher: str, account: RowAccount) -> dict[str, Any]:
+def _settle(attempt: _Attempt, teacher: str, judged_by: Mapping[str, Any], account: RowAccount) -> dict[str, Any]:
     """Return the slot after an attempt: the evolved instruction, or its ancestor, as it was, with what that cost."""
     slot, paid = attempt.slot, attempt.paid
     if attempt.reason is not None or attempt.request is None:
@@ -244,7 +249,7 @@ def _settle(attempt: _Attempt, teacher: str, account: RowAccount) -> dict[str, A
             sampling=attempt.request.sampling,
             paid=paid,
         )
-        | {"details": write_details(_describe(attempt))}
+        | {"details": write_details({**_describe(attempt), **judged_by})}
     )
     return {
         "root_id": slot["root_id"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -52,6 +53,9 @@ class EvolInstructSettings:
         sorry_words: an answer that says sorry in fewer words is none.
         seed: of the choice of operators and of the requests.
         dump: what the rows of seeds without a dump say.
+        judges_own_family: whether who says that evolving gained nothing may be of the family that evolves, as in the
+            paper (section 3.2: the same model); the rows say who it was.
+        families: those that names do not tell, see `tables.teacher_families.find_family`.
     """
 
     rounds: int = 4
@@ -61,6 +65,8 @@ class EvolInstructSettings:
     sorry_words: int = 80
     seed: int = 0
     dump: str = "evol_instruct"
+    judges_own_family: bool = True
+    families: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.sorry_words < 0:

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -30,6 +30,7 @@ from mmpipe.synthesis.tool_graphs import (
 from mmpipe.synthesis.tool_schemas import choose_tools, make_tool, write_json
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
+from mmpipe.tables.teacher_families import describe_judge, refuse_own_judge
 
 if TYPE_CHECKING:
     from mmpipe.synthesis.row_account import Judged
@@ -137,6 +138,7 @@ DETAILS_SCHEMA = {
     "tools": pl.List(pl.String),
     "rule_verdict": pl.String(),
     "critic": pl.String(),
+    "critic_is_own_family": pl.Boolean(),
     "critic_verdict": pl.String(),
     "critic_why": pl.String(),
 }
@@ -152,6 +154,9 @@ class ToolPlanSettings:
         tasks: fewest and most tasks of a chain or graph.
         tools_shown: tools that a row lists, which the plan may use: its own, and others of the graph by hash (ours).
         requires_critic: whether a plan that the critic refused goes; else its verdict is only kept.
+        judges_own_family: whether the critic may be of the family that writes, as TaskBench's is; the rows say who it
+            was.
+        families: those that names do not tell, see `tables.teacher_families.find_family`.
         temperature: of the teacher.
         top_p: nucleus.
         max_tokens: of a plan.
@@ -165,6 +170,8 @@ class ToolPlanSettings:
     tasks: tuple[int, int] = (2, 6)
     tools_shown: int = 8
     requires_critic: bool = True
+    judges_own_family: bool = True
+    families: Mapping[str, str] = field(default_factory=dict)
     temperature: float = 0.7
     top_p: float = 0.95
     max_tokens: int = 1024
@@ -206,11 +213,15 @@ def make_tool_plans(
         critic: who judges; None for no model's judgement, then `critic_verdict` is null.
 
     Raises:
-        ConfigurationError: the graph has no tools.
+        ConfigurationError: the graph has no tools, or the critic is of the teacher's family and may not be.
         TeacherError: the teacher cannot answer any more.
     """
     if not graph.tools:
         raise ConfigurationError("A tool graph without tools gives no plans.")
+    if critic is not None:
+        is_allowed = settings.judges_own_family
+        refuse_own_judge(critic, teacher, settings.families, method=METHOD, is_own_allowed=is_allowed)
+    judged_by = None if critic is None else describe_judge(critic, teacher, settings.families)
     drawn = {_make_id(number, settings): draw_subgraph(graph, number, settings) for number in range(settings.plans)}
     planned = [_plan(number, tasks, graph, settings) for number, (_, tasks) in drawn.items()]
     costs: list[ChatReply | ChatFailure] = []
@@ -223,7 +234,7 @@ def make_tool_plans(
         said = dict(zip(passed, verdicts, strict=True))
         for place, ((plan, reply), fault) in enumerate(zip(replies, faults, strict=True)):
             shape, tasks = drawn[plan.instruction_id]
-            judged.append(fault or _accept(reply, shape, tasks, said[place], critic, settings))
+            judged.append(fault or _accept(reply, shape, tasks, said[place], judged_by, settings))
         return judged
 
     made = judge_drafts(planned, teacher, judge, details_schema=DETAILS_SCHEMA, attempts=settings.attempts)
@@ -343,12 +354,12 @@ def _accept(
     shape: Shape,
     drawn: Sequence[PlannedTask],
     said: tuple[str | None, str],
-    critic: Teacher | None,
+    judged_by: Mapping[str, Any] | None,
     settings: ToolPlanSettings,
 ) -> Accepted | Refused:
     verdict, why = said
     # a judgement that could not be had is no yes
-    if settings.requires_critic and critic is not None and verdict != "yes":
+    if settings.requires_critic and judged_by is not None and verdict != "yes":
         return Refused("critic_refused", why)
     return Accepted(
         instruction=str(reply["request"]).strip(),
@@ -357,7 +368,8 @@ def _accept(
             "shape": shape,
             "tools": [task.tool for task in drawn],
             "rule_verdict": "yes",
-            "critic": None if critic is None else critic.name,
+            "critic": None if judged_by is None else judged_by["judge"],
+            "critic_is_own_family": None if judged_by is None else judged_by["judge_is_own_family"],
             "critic_verdict": verdict,
             "critic_why": why,
         },

@@ -58,6 +58,30 @@ def is_own_family(judge: Teacher, author: str, families: Mapping[str, str]) -> b
     return bool(author) and find_family(judge, families) == find_family(author, families)
 
 
+def describe_judge(judge: Teacher, author: Teacher, families: Mapping[str, str]) -> dict[str, str | bool]:
+    """Return who judged within a method, as its rows tell it in their details, and whether of the writer's family."""
+    return {
+        "judge": judge.name,
+        "judge_is_own_family": find_family(judge, families) == find_family(author, families),
+    }
+
+
+def refuse_own_judge(
+    judge: Teacher, author: Teacher, families: Mapping[str, str], *, method: str, is_own_allowed: bool
+) -> None:
+    """Refuse a judge within a method that is of the writer's family, unless the method allows it.
+
+    Raises:
+        ConfigurationError: it is, and the method does not.
+    """
+    if not is_own_allowed and find_family(judge, families) == find_family(author, families):
+        raise ConfigurationError(
+            f"{method}: {judge.name} would judge what its own family {find_family(author, families)!r} wrote, and "
+            f"`judges_own_family: false` forbids it. Name a teacher of another family for the judge (`uses:` in the "
+            f"file of teachers), or say its `family:` there where its name does not tell."
+        )
+
+
 def exclude_own_family(
     judges: Sequence[Teacher],
     author: Teacher | str,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mmpipe.errors import RecipeError, ShardError
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes import instructions
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
@@ -67,10 +68,10 @@ class Desk:
 
         return ScriptedTeacher(say, name=f"scripted:{name}@1")
 
-    def make(self, method: str, critics: str = "") -> int:
+    def make(self, method: str, critics: str = "", teachers: str = TEACHERS) -> int:
         """Run a method; return the shards that were made and not found."""
         self.asked.clear()
-        (self.folder / "teachers.yaml").write_text(TEACHERS.format(critics=critics))
+        (self.folder / "teachers.yaml").write_text(teachers.format(critics=critics))
         (self.folder / "mine.yaml").write_text(f"extends: refinedweb\ninstructions:\n  methods: [{method}]\n")
         roster = read_roster(str(self.folder / "teachers.yaml"))
         knobs = Knobs(cache_folder=str(self.folder), teachers=roster.teachers, teacher_uses=roster.uses)
@@ -107,3 +108,28 @@ def test_whether_evolving_gained_anything_its_judge_says(desk: Desk) -> None:
     assert len(desk.asked["strong"]) == 1
     assert len(desk.asked["small"]) == 2
     assert desk.lake.dataset(SYNTHESIZED_INSTRUCTIONS, "d1").scan().collect().height == 1
+
+
+def test_a_method_that_forbids_its_own_family_stops_before_anything_is_asked(desk: Desk) -> None:
+    strict = EVOL.replace("rounds: 1", "rounds: 1, judges_own_family: false")
+    with pytest.raises(ShardError, match="small@1 would judge what its own family 'small' wrote"):
+        desk.make(strict)
+    assert desk.asked["small"] == []
+    assert desk.make(strict, ", evol_instruct_judge: strong") == 1
+    (row,) = desk.lake.dataset(SYNTHESIZED_INSTRUCTIONS, "d1").scan().collect()["details"]
+    assert json.loads(row)["judge"] == "scripted:strong@1"
+    assert json.loads(row)["judge_is_own_family"] is False
+
+    # names do not tell that both have one maker; the file of teachers does
+    kin = TEACHERS.replace("{{model: small}}", "{{model: small, family: one}}").replace(
+        "{{model: strong}}", "{{model: strong, family: one}}"
+    )
+    with pytest.raises(ShardError, match="strong@1 would judge what its own family 'one' wrote"):
+        desk.make(strict, ", evol_instruct_judge: strong", teachers=kin)
+    assert desk.make(EVOL, ", evol_instruct_judge: strong", teachers=kin) == 1
+
+
+def test_families_are_no_option_of_a_method(desk: Desk) -> None:
+    for method in (EVOL, TOOL_PLANS):
+        with pytest.raises(RecipeError, match="has no option 'families'"):
+            desk.make(method.replace("{method", "{families: {small: one}, method"))

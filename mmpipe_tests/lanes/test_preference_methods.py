@@ -281,6 +281,34 @@ def test_a_judge_of_the_writers_family_is_not_asked_unless_told_to(house: House)
     assert house.pairs.height == 6
 
 
+@pytest.mark.parametrize(
+    ("section", "method", "is_allowed"),
+    [
+        ("{}", "pairwise_judge", False),
+        ("{judges_own_family: true}", "pairwise_judge", True),
+        ("{judges_own_family: true}", "ultrafeedback", True),
+        ("{judges_own_family: true}", "{method: pairwise_judge, judges_own_family: false}", False),
+        ("{judges_own_family: false}", "{method: ultrafeedback, judges_own_family: true}", True),
+        ("{judges_own_family: true}", "self_refinement", True),
+        ("{judges_own_family: true}", "{method: self_refinement, judging: {least_margin: 1.0}}", True),
+        ("{judges_own_family: true}", "{method: self_refinement, judging: {judges_own_family: false}}", False),
+    ],
+)
+def test_what_the_recipe_lets_judges_do_is_the_default_of_its_methods(
+    tmp_path: Path, section: str, method: str, is_allowed: bool
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: refinedweb\ninstructions: {section}\npreferences:\n  methods: [{method}]\n")
+    recipe = load_recipe(str(path))
+    (given,) = recipe.preferences.methods
+    (settings, _), _ = read_preference_method(given, recipe)
+    assert getattr(settings, "judging", settings).judges_own_family is is_allowed
+    # whoever is judged anew is not found among what was judged before
+    path.write_text("extends: refinedweb\npreferences:\n  methods: [pairwise_judge]\n")
+    sections = [load_recipe(str(path)).digest_section("judgements"), recipe.digest_section("judgements")]
+    assert (sections[0] != sections[1]) is recipe.instructions.judges_own_family
+
+
 def rate_or_compare(request: ChatRequest) -> str:
     return compare(request) if request.schema is None else rate(request)
 

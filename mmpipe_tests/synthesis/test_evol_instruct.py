@@ -143,6 +143,8 @@ def test_rounds_build_on_what_succeeded_and_lineage_names_every_attempt() -> Non
                 "root_id": attempt["root_id"],
                 "operator": attempt["operator"],
                 "evolutions": evolved[attempt["root_id"]],
+                "judge": row["teacher"],
+                "judge_is_own_family": True,
             }
             current[attempt["root_id"]] = (attempt["instruction_id"], row["instruction"])
         else:
@@ -175,6 +177,29 @@ def test_rows_are_rows() -> None:
     assert row["parents"] == [{"table": "seed_tasks", "id": "s0"}]
     assert (row["dump"], row["method"], row["teacher"]) == ("d", "evol_instruct", "s:a@1")
     assert json.loads(row["sampling"]) == {"max_tokens": 2048, "stop": [], "temperature": 1.0, "top_p": 0.95}
+
+
+def test_a_judge_of_the_own_family_says_so_in_the_rows_or_may_not_judge() -> None:
+    writer = ScriptedTeacher(flaky, "scripted:gpt-4o@1")
+    equal = ScriptedTeacher(lambda _: json.dumps({"verdict": "not_equal"}), "scripted:gpt-4.1@1")
+    other = ScriptedTeacher(lambda _: json.dumps({"verdict": "not_equal"}), "scripted:qwen2.5@1")
+    for judge, families, is_own in ((equal, {}, True), (other, {}, False), (other, {"qwen2.5": "gpt"}, True)):
+        settings = replace(ONE_ROUND, families=families)
+        made = evolve_instructions(seed_frame(*"abcdefgh"), writer, settings, judge=judge).synthesis.frame
+        told = {(row["judge"], row["judge_is_own_family"]) for row in map(json.loads, made["details"])}
+        assert told == {(judge.name, is_own)}
+        strict = replace(settings, judges_own_family=False)
+        if is_own:
+            with pytest.raises(ConfigurationError, match="would judge what its own family 'gpt' wrote"):
+                evolve_instructions(seed_frame("a"), writer, strict, judge=judge)
+        else:
+            assert evolve_instructions(seed_frame(*"abcdefgh"), writer, strict, judge=judge).synthesis.frame.equals(
+                made
+            )
+    asked = len(writer.asked)
+    with pytest.raises(ConfigurationError, match="evol_instruct: scripted:gpt-4o@1 would judge"):
+        evolve_instructions(seed_frame("a"), writer, replace(ONE_ROUND, judges_own_family=False))
+    assert len(writer.asked) == asked
 
 
 def test_another_judge_is_asked_if_there_is_one() -> None:

@@ -154,6 +154,20 @@ def test_each_refusal_is_counted() -> None:
     assert made.candidates.height == 7
 
 
+def test_a_critic_of_the_own_family_says_so_in_the_rows_or_may_not_judge() -> None:
+    yes = json.dumps({"why": "All is there.", "verdict": "yes"})
+    writer = ScriptedTeacher(write, "scripted:gpt-4o@1")
+    for name, is_own in (("scripted:gpt-4.1@1", True), ("scripted:qwen2.5@1", False)):
+        made = make_tool_plans(GRAPH, writer, ToolPlanSettings(plans=3), ScriptedTeacher(lambda _: yes, name))
+        assert made.details["critic_is_own_family"].to_list() == [is_own] * 3
+    strict = ToolPlanSettings(plans=3, judges_own_family=False)
+    assert make_tool_plans(GRAPH, writer, strict, ScriptedTeacher(lambda _: yes, name)).details.height == 3
+    with pytest.raises(ConfigurationError, match="tool_plans: scripted:gpt-4o@1 would judge what its own family 'gpt'"):
+        make_tool_plans(GRAPH, writer, strict, writer)
+    # rules alone are of no family
+    assert make_tool_plans(GRAPH, writer, strict).details["critic_is_own_family"].null_count() == 3
+
+
 def test_a_critic_may_only_be_heard() -> None:
     critic = ScriptedTeacher(lambda _: json.dumps({"why": "Too short.", "verdict": "no"}))
     made = make_tool_plans(GRAPH, ScriptedTeacher(write), ToolPlanSettings(plans=5, requires_critic=False), critic)
