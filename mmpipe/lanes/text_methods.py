@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Tools that a recipe may name, and whether they find something in other documents.
-TEXT_TOOLS: Mapping[str, bool] = {"calculator": False, "calendar": False, "search": True, "question_answering": True}
+TEXT_TOOLS: Mapping[str, bool] = {
+    "calculator": False,
+    "calendar": False,
+    "search": True,
+    "question_answering": True,
+    "translation": False,
+}
 
 #: A row that STaR found and does not train on: it has more than `training_rows`.
 OVER_TRAINING_ROWS = "over_training_rows"
@@ -251,21 +257,28 @@ def check_tools(beside: Mapping[str, Any]) -> object:
 def run_toolformer(run: MethodRun) -> Synthesis:
     """Put calls of tools into documents of the dump, where a language model finds that they help.
 
-    The numbers of section 4.1 for the calculator hold for it where the recipe says nothing else.
+    The numbers of section 4.1 for calculator and translation hold for them where the recipe says nothing else. Who
+    writes calls translates too.
     """
     from mmpipe.synthesis.joined_syntheses import join_syntheses
+    from mmpipe.synthesis.text_translation import Translator, make_translation
     from mmpipe.synthesis.toolformer import CALCULATOR_SETTINGS, ToolformerSettings, make_toolformer_rows
 
     scorer = run.open_scorer()
+    translator = Translator(run.teacher, run.settings.seed)
     said = {item.name: getattr(run.settings, item.name) for item in dataclasses.fields(ToolformerSettings)
             if item.name in run.entry.options or item.name == "seed"}  # fmt: skip
     parts = []
     for name in run.beside["tools"]:
-        settings = replace(CALCULATOR_SETTINGS if name == "calculator" else ToolformerSettings(), **said)
-        made = make_toolformer_rows(run.rows, open_tool(name, run), run.teacher, scorer, settings).synthesis
+        is_rare = name in ("calculator", "translation")
+        settings = replace(CALCULATOR_SETTINGS if is_rare else ToolformerSettings(), **said)
+        tool = make_translation(translator) if name == "translation" else open_tool(name, run)
+        made = make_toolformer_rows(run.rows, tool, run.teacher, scorer, settings).synthesis
         _log.info("toolformer, %s: %d rows of %d documents.", name, made.frame.height, made.planned)
         parts.append(made)
-    return join_syntheses(parts)
+    joined = join_syntheses(parts)
+    joined.spent.join(translator.spent)
+    return joined
 
 
 def open_tool(name: str, run: MethodRun) -> TextTool:

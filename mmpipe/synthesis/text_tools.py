@@ -17,16 +17,28 @@ from dataclasses import dataclass
 
 #: Runs a call's argument for a document (a mapping of its columns); None where there is no result.
 RunTool = Callable[[str, Mapping[str, object]], str | None]
+#: Runs the arguments of many calls at once, in order.
+RunTools = Callable[[Sequence[str]], Sequence[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class TextTool:
-    """A tool: its name in calls, what a teacher is told of it, one example call, and what runs it."""
+    """A tool: its name in calls, what a teacher is told of it, one example call, and what runs it.
+
+    `run_many`, where a tool has it, is asked in place of `run`: a model that answers many at once.
+    """
 
     name: str
     description: str
     example: str
     run: RunTool
+    run_many: RunTools | None = None
+
+    def run_calls(self, calls: Sequence[tuple[str, Mapping[str, object]]]) -> list[str | None]:
+        """Return the result of each call: its argument, and the document it stands in."""
+        if self.run_many is not None:
+            return list(self.run_many([argument for argument, _ in calls]))
+        return [self.run(argument, document) for argument, document in calls]
 
 
 _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {

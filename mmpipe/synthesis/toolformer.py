@@ -111,7 +111,7 @@ class ToolformerSettings:
             raise ConfigurationError(f"toolformer.weight_step is above 0 and at most 1, not {self.weight_step}.")
 
 
-#: Section 4.1: for the tools that few texts call for, more is tried.
+#: Section 4.1: for the tools that few texts call for, calculator and translation, more is tried.
 CALCULATOR_SETTINGS = ToolformerSettings(places=20, call_probability=0.0, calls_per_place=10, loss_gain=0.5)
 
 
@@ -206,6 +206,7 @@ def _ask_calls(
         for sample in range(settings.calls_per_place)
     ]
     requests = [_make_request(document, place, sample, tool, settings) for document, place, sample in asked]
+    read: list[tuple[_Document, int, str]] = []
     for (document, place, _), outcome in zip(asked, account.ask(teacher, requests), strict=True):
         document.paid.add(outcome)
         text, reason = read_text(outcome)
@@ -215,7 +216,9 @@ def _ask_calls(
             if reason and document.reason == "no_call":
                 document.reason = reason
             continue
-        result = tool.run(argument, document.row)
+        read.append((document, place, argument))
+    results = tool.run_calls([(argument, document.row) for document, _, argument in read])
+    for (document, place, argument), result in zip(read, results, strict=True):
         if result is None or any(mark in result for mark in (OPEN, CLOSE, ARROW)):
             account.refuse_reply("no_result")
             document.reason = "no_result"

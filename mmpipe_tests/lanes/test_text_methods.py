@@ -196,6 +196,26 @@ def test_toolformer_keeps_calls_by_the_losses_of_the_embedded_model(house: House
     assert row["context"] == HALL
 
 
+def test_toolformer_translates_by_the_teacher_that_writes_the_calls(house: House) -> None:
+    text = "Over the gate stood Sonnenuntergangsfahrt, which is German for sunset ride."
+    rows = [{"doc_id": "gate", "dump": DUMP, "text": text, "date": None}]
+    publish(house.lake, DEDUPED_CORPUS, DUMP, fill_rows(DEDUPED_CORPUS, rows))
+
+    def script(request: ChatRequest) -> str:
+        return "MT(Sonnenuntergangsfahrt)" if "Tool MT" in ask_of(request) else "sunset ride"
+
+    made = house.make("[{method: toolformer, tools: [translation], calls_per_place: 1, places: 60}]", script)
+
+    (row,) = house.rows.rows(named=True)
+    call = "[MT(Sonnenuntergangsfahrt) → sunset ride] "
+    assert row["response"].endswith(f"{call}sunset ride.")
+    assert row["response"].replace(call, "") == text
+    # one call for each place, and one translation for all of them
+    asked = [ask_of(request) for request in house.teacher.asked]
+    assert asked.count("Sonnenuntergangsfahrt") == 1
+    assert made.manifest.counts["requests"] == len(asked)
+
+
 # flan_mixture ---------------------------------------------------------------------------------------------------------
 
 TASKS = """tasks: {

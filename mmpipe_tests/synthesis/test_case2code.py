@@ -15,7 +15,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.program_sandbox import ProgramSandbox
 from mmpipe.synthesis.case2code import REASONS, Case2CodeSettings, make_case2code
-from mmpipe.synthesis.case_templates import Case, render_cases
+from mmpipe.synthesis.case_templates import HEADERS, NAMINGS, REQUESTS, STYLES, Case, render_cases
 from mmpipe.synthesis.python_functions import find_function_table, find_functions
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
@@ -218,9 +218,14 @@ def test_words_vary_with_the_row_and_hold_every_case(row_id: str, seed: int) -> 
     assert re.search(r"\bfind\b", said)
 
 
+def test_there_are_as_many_words_as_in_the_published_rows() -> None:
+    counted = [len(set(words)) for words in (REQUESTS, HEADERS, NAMINGS, STYLES)]
+    assert counted == [28, 20, 8, 13]
+
+
 def test_many_rows_use_many_words() -> None:
     said = {render_cases(str(number), 0, "f", [Case("1", "2")]) for number in range(500)}
-    assert len(said) > 300
+    assert len(said) > 450
     assert any(
         ast.parse(text.split("\n\n")[-1].split("\n", 1)[1]) for text in said if "assert" in text.split("\n\n")[-1]
     )
