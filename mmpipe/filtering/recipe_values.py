@@ -71,7 +71,18 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "judgements": ("instructions", ("criterion", "judges_own_family", "seed")),
     "release": (
         "release",
-        ("dialects", "validation_share", "seed", "max_tokens", "pack_tokens", "preference_forms", "end_of_context"),
+        (
+            "dialects",
+            "validation_share",
+            "seed",
+            "method_epochs",
+            "method_weights",
+            "mixture_rows",
+            "max_tokens",
+            "pack_tokens",
+            "preference_forms",
+            "end_of_context",
+        ),
     ),
     "memory_maps": ("release", ("memory_mapped",)),
     # how they are mixed changes no rephrased document

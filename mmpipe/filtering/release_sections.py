@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mmpipe.errors import RecipeError, name_nearest
 
@@ -28,7 +30,11 @@ class ReleaseSettings:
     Attributes:
         dialects: trainers (`DIALECTS`); each gets a folder of its own.
         validation_share: share of the groups of rows that validates, 0 to below 1; 0 for files without a split.
-        seed: of the split.
+        seed: of the split and the mixture.
+        method_epochs: how often the training conversations of each method are read, for example 1.5; once if not named.
+        method_weights: share of each method in the training conversations, in any scale, in place of epochs.
+        mixture_rows: training conversations in all, with weights; null for as many as there are without reading any
+            method more than once.
         max_tokens: longer conversations are cut behind the last whole answer before they are packed; null for
             `pack_tokens`.
         pack_tokens: tokens of a sequence of packed conversations; null for none.
@@ -41,6 +47,9 @@ class ReleaseSettings:
     dialects: tuple[str, ...] = ()
     validation_share: float = 0.0
     seed: int = 0
+    method_epochs: Mapping[str, float] = field(default_factory=dict)
+    method_weights: Mapping[str, float] = field(default_factory=dict)
+    mixture_rows: int | None = None
     max_tokens: int | None = None
     pack_tokens: int | None = None
     preference_forms: tuple[str, ...] = ()
@@ -61,6 +70,22 @@ class ReleaseSettings:
                 "transcripts" in self.preference_forms,
                 "release.end_of_context ends transcripts: write `preference_forms: [transcripts]` too",
             )
+        for key in ("method_epochs", "method_weights"):
+            amounts = getattr(self, key).values()
+            _require(
+                all(amount >= 0 and math.isfinite(amount) for amount in amounts), f"release.{key} must not be negative"
+            )
+        _require(
+            not (self.method_epochs and self.method_weights),
+            "release: method_epochs and method_weights both say how often rows are read; write one",
+        )
+        _require(
+            not self.method_weights or any(self.method_weights.values()),
+            "release.method_weights are all 0: no row is left",
+        )
+        if self.mixture_rows is not None:
+            _require(bool(self.method_weights), "release.mixture_rows goes with method_weights: write them too")
+            _require(self.mixture_rows >= 1, "release.mixture_rows must be 1 or more")
         _require(0 <= self.validation_share < 1, "release.validation_share must be 0 or more and below 1")
         _require(self.pack_tokens is None or self.pack_tokens >= 1, "release.pack_tokens must be 1 or more")
         if self.max_tokens is not None:

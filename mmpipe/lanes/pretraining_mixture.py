@@ -140,7 +140,7 @@ def count_documents(source: PretrainingSource, tokenizer: Any) -> pl.DataFrame:
 
 
 def account_published(dataset: Dataset, sources: Sequence[PretrainingSource], plan: MixturePlan) -> list[list[str]]:
-    """Return rows of the card's table: source, documents and tokens read, their share, epochs, tokens planned.
+    """Return the card's table, its heads first: what is read of each source, how often, and what was planned.
 
     Counted from the published sequences themselves; a plan is held to them, document by document.
 
@@ -164,7 +164,7 @@ def account_published(dataset: Dataset, sources: Sequence[PretrainingSource], pl
         account_mixture(shares, plan.counted, read.select("doc_id", "source", "tokens", "epoch"))
         planned = {share.source: share.planned_tokens for share in shares}
     total = int(read.get_column("tokens").sum()) or 1
-    table = []
+    table = [["Source", "Documents read", "Tokens read", "Share", "Epochs", "Tokens planned"]]
     for name, number in sorted(epochs.items()):
         own = read.filter(pl.col("source") == name)
         tokens = int(own.get_column("tokens").sum())

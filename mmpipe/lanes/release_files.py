@@ -12,6 +12,7 @@ from mmpipe.lanes.dialect_release import DialectFolder, is_refusal, write_datase
 from mmpipe.lanes.preference_form_files import FormFolder, open_forms
 from mmpipe.lanes.release_card import count_words, list_contamination, list_limits, list_row_sources
 from mmpipe.lanes.release_splits import TRAIN, VALIDATION, split_rows
+from mmpipe.lanes.row_mixture import RowMixture, mix_rows
 from mmpipe.lanes.token_release import Packer
 from mmpipe.tables.instructions import (
     JUDGEMENTS,
@@ -43,6 +44,7 @@ class Written:
         folders: one per dialect.
         forms: one folder per form of preferences.
         packer: what packed conversations; None where none are asked for.
+        mixture: how often rows are read that train; None where each is read once.
     """
 
     files: set[str] = field(default_factory=set)
@@ -52,6 +54,7 @@ class Written:
     folders: list[DialectFolder] = field(default_factory=list)
     forms: list[FormFolder] = field(default_factory=list)
     packer: Packer | None = None
+    mixture: RowMixture | None = None
 
     def list_data_files(self, name: str) -> list[str] | dict[str, list[str]]:
         """Return the globs of a configuration's Parquet files, by split where there are some."""
@@ -88,6 +91,8 @@ def render_release(run: StageRun, production: Production) -> None:
         written.packer = Packer(settings, load_chat_tokenizer(run.knobs.tokenizer or None))
     if run.stage.table is PREFERENCE_DATASET:
         written.forms = open_forms(settings.preference_forms, settings.end_of_context)
+    if run.stage.table is SFT_DATASET:
+        written.mixture = mix_rows(list_training_rows(dataset, splits), settings)
     for dump in dumps:
         write_configurations(dataset, dump, folder, splits, written)
     for dialect in written.folders:
@@ -120,9 +125,11 @@ def write_configurations(
         for path, data in list_image_files(rows):
             place.join(path).write_bytes(data)
             written.files.add(f"{name}/{path}")
-        written.rows[name] = written.rows.get(name, 0) + rows.height
-        for split, part in _part_by_split(rows, splits):
-            stem = f"{split}-{dump}" if split else dump
+        for split, epoch, part in _part_rows(rows, splits, written.mixture):
+            # a row has its id once in a file
+            file = f"{dump}-epoch{epoch}" if epoch else dump
+            stem = f"{split}-{file}" if split else file
+            written.rows[name] = written.rows.get(name, 0) + part.height
             buffer = io.BytesIO()
             shown = show_calls(part)
             pq.write_table(convert_to_arrow(show_parts(shown)), buffer, compression="zstd")
@@ -133,13 +140,30 @@ def write_configurations(
             if split:
                 written.splits[split] += part.height
             for dialect in written.folders:
-                write_part(part, dataset.table, name, f"{split}/{dump}" if split else dump, folder, dialect)
+                write_part(part, dataset.table, name, f"{split}/{file}" if split else file, folder, dialect)
             for form in written.forms:
                 form.write_part(part, name, stem, folder)
             if written.packer is not None:
                 # configurations of one dump lie in one folder here
                 packed = f"{stem}-{name}" if name == "with_tools" else stem
                 written.files.update(written.packer.write_part(part, packed, folder))
+
+
+def list_training_rows(dataset: Dataset, splits: pl.DataFrame | None) -> pl.DataFrame:
+    """Return id and method of the published rows that train."""
+    rows = dataset.scan().select("id", "method").collect()
+    return rows if splits is None else rows.join(splits.filter(pl.col("split") == TRAIN), on="id", how="semi")
+
+
+def _part_rows(
+    rows: pl.DataFrame, splits: pl.DataFrame | None, mixture: RowMixture | None
+) -> Iterator[tuple[str, int, pl.DataFrame]]:
+    """Yield split, epoch and rows; those that validate stand in one epoch, as all do without a mixture."""
+    for split, part in _part_by_split(rows, splits):
+        if mixture is None or split == VALIDATION:
+            yield split, 0, part
+        else:
+            yield from ((split, epoch, read) for epoch, read in mixture.part(part))
 
 
 def _part_by_split(rows: pl.DataFrame, splits: pl.DataFrame | None) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -201,6 +225,7 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
             int(sum(count.get("prompt_tokens", 0) for count in counts)),
             int(sum(count.get("completion_tokens", 0) for count in counts)),
         ),
+        mixture=written.mixture.table if written.mixture else (),
         sources=list_row_sources(run),
         lengths=count_words(run),
         lengths_unit="Words",

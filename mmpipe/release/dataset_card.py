@@ -53,8 +53,7 @@ class Card:
         tags: the hub's tags.
         layouts: (layout, where it lies and how it is read), where the files come in several.
         splits: rows by split.
-        mixture: (source, documents read, tokens read, share of the tokens, epochs, tokens planned) of each source of a
-            mixture.
+        mixture: how often each source is read, as a table, its heads first.
         sources: what the rows were made from, with its licence and how many rows it gave.
         lengths: (length, rows), a histogram, of tokens with the tokenizer that `lengths_tokenizer` names.
         lengths_tokenizer: name and digest of that tokenizer.
@@ -119,11 +118,7 @@ def render_card(card: Card) -> str:
             (card.lengths_unit, f"{card.lengths_of.capitalize()}s"),
             card.lengths,
         ),
-        _render_table(
-            "Mixture",
-            ("Source", "Documents read", "Tokens read", "Share", "Epochs", "Tokens planned"),
-            card.mixture,
-        ),
+        _render_table("Mixture", card.mixture[0] if card.mixture else (), card.mixture[1:]),
         _render_table("Layouts", ("Layout", "Where and how"), card.layouts),
         _render_table("Columns", ("Column", "Meaning"), [(each.name, each.description) for each in card.table.columns]),
         _render_table("From plan to row", ("Step", "Rows"), card.funnel),
