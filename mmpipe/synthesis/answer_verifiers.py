@@ -6,8 +6,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.synthesis.answer_checks import check_answer
-from mmpipe.synthesis.answer_numbers import read_quantity
+from mmpipe.synthesis.answer_checks import check_answer, extract_boxed, find_last_cue
+from mmpipe.synthesis.answer_numbers import find_quantities, read_quantity
 from mmpipe.tables.programs import PYTHON, Program
 
 if TYPE_CHECKING:
@@ -23,18 +23,31 @@ _NUMERIC = frozenset(("number", "percent", "quantity"))
 def make_verifier(check: AnswerCheck) -> Callable[[Mapping[str, Any]], bool | None]:
     """Return what says whether a row's `answer` ends in its `reference`, compared as `check` says.
 
-    It says None, not wrong, of an answer in which no final answer can be found, and where the reference itself is none
-    of that kind: neither is a proof.
+    It says None, not wrong, of an answer in which no final answer can be found, or which says two things
+    (`says_two_numbers`), and where the reference itself is none of that kind: neither is a proof.
     """
 
     def verify(row: Mapping[str, Any]) -> bool | None:
         reference = str(row["reference"] or "").strip()
         if not reference or (check.kind in _NUMERIC and read_quantity(reference) is None):
             return None
+        if check.kind in _NUMERIC and says_two_numbers(row["answer"]):
+            return None
         verdict = check_answer(row["answer"], reference, check, tuple(row.get("options") or ()))
         return None if verdict.reason == "answer_unreadable" else verdict.is_right
 
     return verify
+
+
+def says_two_numbers(text: str) -> bool:
+    """Return whether a solution that marks no final answer ends in another number than behind its last equals sign.
+
+    "3 + 2 = 5, so he has 2 apples" may mean either: whoever compares it with 5 or with 2 proves nothing.
+    """
+    if "=" not in text or extract_boxed(text) is not None or find_last_cue(text) is not None:
+        return False
+    said, equal = find_quantities(text), find_quantities(text.rsplit("=", 1)[1])
+    return bool(said and equal) and said[-1].share != equal[0].share
 
 
 def run_tests(rows: Sequence[Mapping[str, Any]], runner: ProgramRunner) -> dict[str, bool | None]:

@@ -6,8 +6,6 @@ alignment: domain sets for maths and code). An answer that cannot be checked is 
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
@@ -26,11 +24,6 @@ if TYPE_CHECKING:
     Verify = Callable[[Mapping[str, Any]], bool | None]
 
 METHOD = "verified_pairs"
-
-_BOXED = re.compile(r"\\boxed\{\s*([^{}]*)\}")
-_STATED = re.compile(r"(?:####|answer\s*(?:is|:|=))\s*\**\s*\$?\s*(-?[\d.,]*\d(?:/\d+)?)", re.IGNORECASE)
-_EQUALS = re.compile(r"=\s*\**\s*\$?\s*(-?[\d.,]*\d(?:/\d+)?)")
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,43 +99,3 @@ def _pair(
         pairs = pairs[: settings.pairs_per_prompt]
     for first, second in pairs:
         book.compare(origin, first, second)
-
-
-def verify_number(row: Mapping[str, Any], *, tolerance: float = 1e-6) -> bool | None:
-    """Return whether an answer's final number is the reference's; None if either has no number.
-
-    Args:
-        row: answer, and reference (a number, or a text that ends in one).
-        tolerance: relative and absolute.
-    """
-    said, wanted = find_final_number(row["answer"]), find_final_number(str(row["reference"]))
-    if said is None or wanted is None:
-        return None
-    return math.isclose(said, wanted, rel_tol=tolerance, abs_tol=tolerance)
-
-
-def find_final_number(text: str) -> float | None:
-    r"""Return the number a solution ends in: in `\boxed{}`, behind `####` or "answer is", else its last number.
-
-    Without such a mark, a last number that is not what stands behind the last equals sign is no result, nor is the
-    other: "3 + 2 = 5, so he has 2 apples" says two things. Then it is None.
-    """
-    for boxed in reversed(_BOXED.findall(text)):
-        number = _read_number(boxed.replace("$", "").strip())
-        if number is not None:
-            return number
-    stated: list[str] = _STATED.findall(text)
-    if stated:
-        return _read_number(stated[-1])
-    said, equal = _NUMBER.findall(text), _EQUALS.findall(text)
-    last = _read_number(said[-1]) if said else None
-    return last if not equal or _read_number(equal[-1]) == last else None
-
-
-def _read_number(text: str) -> float | None:
-    top, slash, bottom = text.replace(",", "").rstrip(".").partition("/")
-    try:
-        number = float(top) / float(bottom) if slash else float(top)
-    except (ValueError, ZeroDivisionError):
-        return None
-    return number if math.isfinite(number) else None

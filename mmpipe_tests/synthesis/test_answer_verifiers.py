@@ -71,3 +71,24 @@ def test_answers_that_did_not_come_are_counted() -> None:
     assert made.frame["answer_id"].n_unique() == 2
     with pytest.raises(ConfigurationError, match="2 or more"):
         PlainSettings(samples=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_right"),
+    [
+        ("Each has 3, so 3 * 4 = 12.", True),
+        ("3 * 4 = 12, and 12 it is.", True),
+        ("3 * 4 = 12, which makes 12.0 in all", True),
+        # either may be meant
+        ("3 * 4 = 12, so he has 2 boxes.", None),
+        ("3 * 5 = 15, of which 12 are left.", None),
+        # a mark says which
+        ("3 * 4 = 12, so he has 2 boxes. The answer is 12.", True),
+        ("3 * 4 = 12, so he has 2 boxes. The answer is 2.", False),
+        ("3 * 4 = 12, \\boxed{13}", False),
+        ("I count 13.", False),
+        ("nothing = nothing", None),
+    ],
+)
+def test_an_answer_that_says_two_numbers_proves_nothing(answer: str, is_right: bool | None) -> None:
+    assert make_verifier(AnswerCheck())({"answer": answer, "reference": "12"}) is is_right

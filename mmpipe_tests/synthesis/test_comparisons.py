@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.release.preference_pairs import render_preferences
+from mmpipe.synthesis.answer_checks import AnswerCheck
+from mmpipe.synthesis.answer_verifiers import make_verifier
 from mmpipe.synthesis.best_of_n import BestOfNSettings, pick_best
 from mmpipe.synthesis.comparison_groups import batch_groups, join_comparisons, split_groups
 from mmpipe.synthesis.comparisons import (
@@ -24,7 +26,7 @@ from mmpipe.synthesis.comparisons import (
 from mmpipe.synthesis.family_shares import cap_families, find_quota
 from mmpipe.synthesis.preferences import PAIRS_SCHEMA
 from mmpipe.synthesis.spin import SpinSettings, add_previous, generate_answers, list_spin_rows, pair_with_own
-from mmpipe.synthesis.verified_pairs import VerifiedSettings, find_final_number, pair_verified, verify_number
+from mmpipe.synthesis.verified_pairs import VerifiedSettings, pair_verified
 from mmpipe.tables.chat import ChatFailure, ChatReply
 from mmpipe.tables.teacher_families import is_own_family
 
@@ -255,11 +257,11 @@ def test_right_against_wrong_of_one_prompt() -> None:
     answers = make_answers({name: [None] * len(said) for name, said in texts.items()}, texts).with_columns(
         reference=pl.lit("4")
     )
-    made = pair_verified(answers, verify_number, VerifiedSettings())
+    made = pair_verified(answers, make_verifier(AnswerCheck()), VerifiedSettings())
     assert set(made.comparisons.frame.select("chosen_id", "rejected_id").rows()) == {("a0", "a1"), ("a2", "a1")}
     assert made.answers == {"right": 4, "wrong": 2, "unverified": 2, "empty": 1}
     assert made.prompts == {"all_right": 1, "all_wrong": 1, "paired": 1, "unverified": 1}
-    capped = pair_verified(answers, verify_number, VerifiedSettings(pairs_per_prompt=1)).comparisons
+    capped = pair_verified(answers, make_verifier(AnswerCheck()), VerifiedSettings(pairs_per_prompt=1)).comparisons
     assert (capped.frame.height, capped.left_out) == (1, {"over_pairs_per_prompt": 1})
 
 
@@ -277,26 +279,6 @@ def test_code_is_verified_by_whatever_is_given() -> None:
         ("return n + 1", "return n", "tests")
     ]
     assert sorted(seen) == sorted(texts["a"])
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("Each has 3, so 3 * 4 = 12.", 12),
-        ("#### 1,234", 1234),
-        ("First 5, thus \\boxed{\\frac} no: \\boxed{7}. There were 3.", 7),
-        ("The answer is $-2.5", -2.5),
-        ("The answer is 3/4.", 0.75),
-        ("It is 8 apples", 8),
-        ("Tom has 3 + 2 = 5 apples, so he has now 2 apples.", None),
-        ("3 + 2 = 5, and 5 it is.", 5),
-        ("3 + 2 = 5, so he has 2. The answer is 5.", 5),
-        ("nothing", None),
-        ("1/0", None),
-    ],
-)
-def test_final_numbers(text: str, number: float | None) -> None:
-    assert find_final_number(text) == number
 
 
 # SPIN -----------------------------------------------------------------------------------------------------------------
