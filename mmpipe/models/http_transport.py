@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+#: The process that made the first client.
+_asking_process: int | None = None
 
 
 class NoConnection(Exception):
@@ -74,13 +77,8 @@ class HttpTransport:
         builder = ClientBuilder().user_agent("mmpipe").follow_redirects(False).default_headers(self._headers).no_proxy()
         # looked up here, once: reqwest's own look-up knows fewer of the names that other clients of Python know
         proxy = find_proxy(self._base_url)
-        try:
-            self._client = (builder.proxy(ProxyBuilder.all(proxy)) if proxy else builder).build()
-        except RuntimeError as error:
-            # the client's thread is not there after a fork
-            raise TeacherError(
-                f"A fork of a process that has asked an endpoint cannot ask one itself: {error}"
-            ) from error
+        _refuse_forks()
+        self._client = (builder.proxy(ProxyBuilder.all(proxy)) if proxy else builder).build()
         return self
 
     async def __aexit__(
@@ -140,6 +138,22 @@ class HttpTransport:
         if path not in self._urls:
             self._urls[path] = Url(self._base_url + path)
         return self._urls[path]
+
+
+def _refuse_forks() -> None:
+    """Refuse to ask in a fork of a process that has asked: reqwest's thread is not there, and nothing would ever come.
+
+    Raises:
+        TeacherError: this process is one.
+    """
+    global _asking_process  # noqa: PLW0603 - of the process, as the thread is
+    if _asking_process is None:
+        _asking_process = os.getpid()
+    elif _asking_process != os.getpid():
+        raise TeacherError(
+            f"A fork of a process that has asked an endpoint cannot ask one itself: process {os.getpid()} was forked "
+            f"from {_asking_process}. Start it afresh (spawn, forkserver)."
+        )
 
 
 def _tell(error: Exception) -> str:
