@@ -47,17 +47,19 @@ def tokenize(text: str, tokenizer: Tokenizer) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _compile_unspaced() -> re.Pattern[str]:
-    letters, marks = [], []
-    for first, last in _UNSPACED:
-        for code in range(first, last + 1):
-            kind = unicodedata.category(chr(code))[0]
-            if kind == "M":
-                marks.append(chr(code))
-            elif kind == "L" or unicodedata.category(chr(code)) == "Nl":  # 〇 is a letter here, digits are not
-                letters.append(chr(code))
-    alone = f"[{''.join(letters)}]"
-    joined = f"[{''.join(marks)}\u0300-\u036f\u3099\u309a]"
+    codes = sorted(code for first, last in _UNSPACED for code in range(first, last + 1))
+    kinds = {code: unicodedata.category(chr(code)) for code in codes}
+    letters = [code for code in codes if kinds[code][0] == "L" or kinds[code] == "Nl"]  # 〇 is a letter, digits are not
+    marks = [code for code in codes if kinds[code][0] == "M"]
+    alone, joined = f"[{_write_ranges(letters)}]", f"[{_write_ranges(marks)}\u0300-\u036f\u3099\u309a]"
     return re.compile(rf"{alone}{joined}*|(?:(?!{alone})[^\W_]{joined}*)+")
+
+
+def _write_ranges(codes: Sequence[int]) -> str:
+    """Return ascending code points as ranges: letter by letter, forty thousand are gone through for each character."""
+    starts = [code for code, before in zip(codes, (-2, *codes), strict=False) if code != before + 1]
+    ends = [code for code, after in zip(codes, (*codes[1:], -1), strict=True) if code + 1 != after]
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in zip(starts, ends, strict=True))
 
 
 class RougePool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from mmpipe.deduplication.rouge_pool import RougePool, tokenize
+from mmpipe.deduplication.rouge_pool import _UNSPACED, RougePool, tokenize
 from mmpipe.errors import ConfigurationError
 from mmpipe.tables.similarity import Similar
 
@@ -144,6 +146,27 @@ def test_letters_of_scripts_without_spaces_are_tokens(text: str, tokens: list[st
 @given(st.text(st.characters(max_codepoint=127)))
 def test_of_ascii_both_tokenizers_make_the_same(text: str) -> None:
     assert tokenize(text, "unspaced") == tokenize(text, "rouge_score")
+
+
+def test_every_letter_of_a_script_without_spaces_stands_alone_with_its_marks() -> None:
+    for first, last in _UNSPACED:
+        for code in range(first, last + 1):
+            kind, letter = unicodedata.category(chr(code)), chr(code)
+            if kind[0] == "L" or kind == "Nl":
+                wanted = ["a", letter, "b"]
+            else:
+                is_part = kind[0] == "M" or letter.isalnum()
+                wanted = [f"a{letter}b"] if is_part else ["a", "b"]
+            assert tokenize(f"a{letter}b", "unspaced") == wanted, hex(code)
+
+
+def test_tokens_of_any_script_take_microseconds() -> None:
+    texts = [f"Write {number} lines about the sea, and name its winds. 写一首关于海的诗。" for number in range(2000)]
+    tokenize(texts[0], "unspaced")
+    started = time.process_time()
+    for text in texts:
+        tokenize(text, "unspaced")
+    assert time.process_time() - started < 1  # letter by letter 12 s
 
 
 def test_chinese_duplicates_are_caught_where_rouge_score_sees_nothing() -> None:
