@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmpipe.errors import TeacherError
 from mmpipe.models.chat_wire import UnreadableAnswer, read_completion, read_refusal, render_request
@@ -88,6 +88,7 @@ class RequestAttempts:
         self._waited_s = 0.0
         self._prompt_tokens = 0
         self._completion_tokens = 0
+        self._left_out: tuple[str, ...] = ()
 
     async def run(self) -> ChatReply | ChatFailure:
         """Return the reply, or the failure of the last attempt.
@@ -156,6 +157,7 @@ class RequestAttempts:
             is_schema_sent=is_schema_sent,
             left_out=self._health.refused_parameters,
         )
+        self._left_out = tuple(name for name in self._request.sampling.less_known if name not in body)
         self._attempts += 1
         try:
             answer = await self._asking.transport.post("/chat/completions", encode_json(body), within_s=within_s)
@@ -235,7 +237,8 @@ class RequestAttempts:
                 return self._fail("schema", fault)
         tokens = (self._prompt_tokens, self._completion_tokens)
         cost = self._asking.prices.compute_cost(*tokens)
-        return ChatReply(text, "length" if is_cut else "stop", *tokens, self._attempts, cost=cost)
+        reason: Literal["stop", "length"] = "length" if is_cut else "stop"
+        return ChatReply(text, reason, *tokens, self._attempts, cost=cost, left_out=self._left_out)
 
     def _raise_limit(self) -> ChatFailure | _Changed:
         """Raise the limit of tokens that cut a reply, once; then the reply is truncated."""

@@ -19,6 +19,9 @@ Commit = Callable[[Sequence[tuple[str, ChatReply]]], None]
 
 #: Layout of the file; a cache of another layout is refused, never misread.
 _LAYOUT = 1
+#: Sampling parameters that a reply was drawn without, where the endpoint refused some.
+_LEFT_OUT = "CREATE TABLE IF NOT EXISTS left_out (key TEXT PRIMARY KEY, names TEXT NOT NULL) WITHOUT ROWID"
+_HAS_LEFT_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'left_out'"
 
 
 class ReplyCache:
@@ -40,6 +43,9 @@ class ReplyCache:
         connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
         layout = connection.execute("PRAGMA user_version").fetchone()[0]
         if layout == _LAYOUT:
+            # beside the replies, so that caches made before it was known stay; looked for first, as making it locks
+            if not connection.execute(_HAS_LEFT_OUT).fetchone():
+                connection.execute(_LEFT_OUT)
             connection.execute("PRAGMA synchronous = NORMAL")
             return connection
         if layout:
@@ -53,6 +59,7 @@ class ReplyCache:
             "key TEXT PRIMARY KEY, text TEXT NOT NULL, finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, "
             "completion_tokens INTEGER NOT NULL, attempts INTEGER NOT NULL) WITHOUT ROWID"
         )
+        connection.execute(_LEFT_OUT)
         connection.execute(f"PRAGMA user_version = {_LAYOUT}")
         return connection
 
@@ -66,13 +73,16 @@ class ReplyCache:
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
                 rows = connection.execute(
-                    "SELECT key, text, finish_reason, prompt_tokens, completion_tokens, attempts "  # noqa: S608 - marks only
-                    f"FROM replies WHERE key IN ({marks})",
+                    "SELECT key, text, finish_reason, prompt_tokens, completion_tokens, attempts, names "  # noqa: S608 - marks only
+                    f"FROM replies LEFT JOIN left_out USING (key) WHERE key IN ({marks})",
                     some,
                 )
-                for key, text, finish_reason, prompt_tokens, completion_tokens, attempts in rows:
+                for key, text, finish_reason, prompt_tokens, completion_tokens, attempts, names in rows:
                     reason = cast("Literal['stop', 'length']", finish_reason)
-                    found[key] = ChatReply(text, reason, prompt_tokens, completion_tokens, attempts, is_cached=True)
+                    left_out = tuple(names.split()) if names else ()
+                    found[key] = ChatReply(
+                        text, reason, prompt_tokens, completion_tokens, attempts, is_cached=True, left_out=left_out
+                    )
         return found
 
     @contextmanager
@@ -103,7 +113,10 @@ def _insert(connection: sqlite3.Connection, replies: Sequence[tuple[str, ChatRep
         (key, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.attempts)
         for key, reply in replies
     ]
+    altered = [(key, " ".join(reply.left_out)) for key, reply in replies if reply.left_out]
     # takes the lock of writing at once: a lock asked for later can be refused without any wait
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", rows)
+    if altered:
+        connection.executemany("INSERT OR IGNORE INTO left_out VALUES (?, ?)", altered)
     connection.execute("COMMIT")

@@ -17,7 +17,7 @@ from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mmpipe.tables.chat import ChatMessage, ChatReply, Sampling, Teacher
 
@@ -158,12 +158,14 @@ class _Tally:
     completion_tokens: int = 0
     reason: str = ""
     text: str = ""
+    left_out: tuple[str, ...] = ()
     row: dict[str, Any] | None = field(default=None)
 
     def add(self, outcome: ChatReply | ChatFailure) -> None:
         self.attempts += outcome.attempts
         self.prompt_tokens += outcome.prompt_tokens
         self.completion_tokens += outcome.completion_tokens
+        self.left_out = join_left_out(self.left_out, outcome)
 
 
 def make_seed(seed: int, *parts: str | int) -> int:
@@ -344,7 +346,7 @@ def _make_row(plan: Planned, draft: Draft, request: ChatRequest, teacher: str, t
         "parents": [{"table": parent.table, "id": parent.id} for parent in plan.parents],
         "teacher": teacher,
         "prompt_version": plan.prompt_version,
-        "sampling": describe_sampling(request.sampling),
+        "sampling": describe_sampling(request.sampling, tally.left_out),
         "seed": request.sampling.seed,
         "attempts": tally.attempts,
         "prompt_tokens": tally.prompt_tokens,
@@ -352,7 +354,18 @@ def _make_row(plan: Planned, draft: Draft, request: ChatRequest, teacher: str, t
     }
 
 
-def describe_sampling(sampling: Sampling) -> str:
-    """Return the sampling parameters as canonical JSON; the seed has a column of its own."""
-    parameters = {name: value for name, value in sampling.as_dict().items() if name != "seed"}
+def join_left_out(known: tuple[str, ...], outcome: ChatReply | ChatFailure) -> tuple[str, ...]:
+    """Return the parameters that a row's replies were drawn without, with those of one more outcome."""
+    return known if isinstance(outcome, ChatFailure) else tuple(sorted({*known, *outcome.left_out}))
+
+
+def describe_sampling(sampling: Sampling, left_out: Collection[str] = ()) -> str:
+    """Return the sampling parameters as canonical JSON; the seed has a column of its own.
+
+    Args:
+        sampling: what was asked for.
+        left_out: parameters that the endpoint refused: what was drawn without them does not say them.
+    """
+    unsaid = {"seed", *left_out}
+    parameters = {name: value for name, value in sampling.as_dict().items() if name not in unsaid}
     return json.dumps(parameters, sort_keys=True, separators=(",", ":"))

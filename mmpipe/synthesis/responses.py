@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, make_seed, sort_counts
+from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, join_left_out, make_seed, sort_counts
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.talks import list_later_turns
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
@@ -125,7 +125,7 @@ def sample_responses(instructions: pl.DataFrame, teacher: Teacher, settings: Res
                 "finish_reason": outcome.finish_reason,
                 "teacher": teacher.name,
                 "prompt_version": (PROMPT if find_shown(row) else ALONE).version,
-                "sampling": describe_sampling(request.sampling),
+                "sampling": describe_sampling(request.sampling, join_left_out((), outcome)),
                 "seed": request.sampling.seed,
                 "attempts": outcome.attempts,
                 "prompt_tokens": outcome.prompt_tokens,

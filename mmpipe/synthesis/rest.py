@@ -15,7 +15,15 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.synthesis.answer_checks import VERSION, AnswerCheck
-from mmpipe.synthesis.drafts import Parent, Spent, Synthesis, describe_sampling, make_seed, sort_counts
+from mmpipe.synthesis.drafts import (
+    Parent,
+    Spent,
+    Synthesis,
+    describe_sampling,
+    join_left_out,
+    make_seed,
+    sort_counts,
+)
 from mmpipe.synthesis.problems import Problem, read_problems
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.row_account import CANDIDATES_SCHEMA, Judged, RowAccount, read_text, write_details
@@ -169,7 +177,7 @@ def grow(
                 "reward_name": reward_name,
                 "teacher": policy.name,
                 "prompt_version": prompt.version,
-                "sampling": describe_sampling(request.sampling),
+                "sampling": describe_sampling(request.sampling, join_left_out((), outcome)),
                 "seed": request.sampling.seed,
                 "attempts": outcome.attempts,
                 "prompt_tokens": outcome.prompt_tokens,

@@ -17,6 +17,7 @@ from mmpipe.synthesis.drafts import (
     Spent,
     Synthesis,
     describe_sampling,
+    join_left_out,
     sort_counts,
     synthesize,
 )
@@ -55,12 +56,14 @@ class Paid:
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    left_out: tuple[str, ...] = ()
 
     def add(self, outcome: ChatReply | ChatFailure) -> Paid:
         """Count one outcome; returns itself."""
         self.attempts += outcome.attempts
         self.prompt_tokens += outcome.prompt_tokens
         self.completion_tokens += outcome.completion_tokens
+        self.left_out = join_left_out(self.left_out, outcome)
         return self
 
 
@@ -186,7 +189,7 @@ def make_instruction_row(
         "parents": [{"table": parent.table, "id": parent.id} for parent in parents],
         "teacher": teacher,
         "prompt_version": prompt_version,
-        "sampling": "{}" if sampling is None else describe_sampling(sampling),
+        "sampling": "{}" if sampling is None else describe_sampling(sampling, paid.left_out),
         "seed": 0 if sampling is None else sampling.seed,
         "attempts": paid.attempts,
         "prompt_tokens": paid.prompt_tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mmpipe.synthesis.drafts import Parent, make_seed
+from mmpipe.synthesis.drafts import Parent, join_left_out, make_seed
 from mmpipe.synthesis.row_account import Paid, make_instruction_row, write_details
 from mmpipe.synthesis.self_instruct_filters import sift_instances
 from mmpipe.synthesis.self_instruct_prompts import (
@@ -63,6 +63,7 @@ def share_reply(outcome: ChatReply, new: Sequence[NewTask]) -> None:
         one.paid.attempts += outcome.attempts if place == 0 else 0
         one.paid.prompt_tokens += _cut_evenly(outcome.prompt_tokens, len(new), place)
         one.paid.completion_tokens += _cut_evenly(outcome.completion_tokens, len(new), place)
+        one.paid.left_out = join_left_out(one.paid.left_out, outcome)
 
 
 def _cut_evenly(total: int, parts: int, place: int) -> int:
@@ -170,6 +171,7 @@ def _add_rows(one: NewTask, task: Task, teacher: Teacher, settings: SelfInstruct
             one.paid.attempts if place == 0 else 0,
             _cut_evenly(one.paid.prompt_tokens, len(task.instances), place),
             _cut_evenly(one.paid.completion_tokens, len(task.instances), place),
+            one.paid.left_out,
         )
         account.rows.append(
             make_instruction_row(

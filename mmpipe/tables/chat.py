@@ -185,6 +185,7 @@ class ChatReply:
 
     Tokens and attempts count every attempt at this request, failed ones included. `cost` is the money spent on it in
     this run, in the currency of the price list: 0 for a reply that comes from the cache or from a model of our own.
+    `left_out` names the sampling parameters that were asked for and that the endpoint refuses: it drew without them.
     """
 
     text: str
@@ -194,6 +195,7 @@ class ChatReply:
     attempts: int = 1
     is_cached: bool = False
     cost: float = 0.0
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.endpoint_teacher import EndpointTeacher
+from mmpipe.models.reply_cache import ReplyCache
+from mmpipe.synthesis.rest import RestSettings, grow
 from mmpipe.tables.chat import ChatMessage, ChatReply, ChatRequest, Sampling
 from mmpipe_tests.models.chat_server import Answer, serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def ask(*texts: str, **sampling: float) -> list[ChatRequest]:
@@ -42,6 +52,40 @@ def test_a_server_without_top_k_answers_without_it_and_the_log_says_so(caplog: p
     assert server.asked == {"a": 2, "b": 1}
     assert [body["presence_penalty"] for body in server.bodies] == [1.0] * 3
     assert len([record for record in caplog.records if "does not know top_k" in record.message]) == 1
+    assert [outcome.left_out for outcome in outcomes if isinstance(outcome, ChatReply)] == [("top_k",)] * 2
+
+
+def test_what_a_server_refused_is_not_stated_in_rows_nor_forgotten_by_the_cache(tmp_path: Path) -> None:
+    def script(*_: object) -> Answer:
+        refuses = "top_k" in server.bodies[-1]
+        return Answer(status=400, error={"message": "Unrecognized request argument: top_k"}) if refuses else Answer()
+
+    problems = pl.DataFrame({"problem_id": ["p"], "question": ["1 + 1?"], "answer": ["2"], "dump": ["d"]})
+    told = []
+    with serve(script) as server:
+        for _ in range(2):
+            teacher = EndpointTeacher(server.url, "m", cache=ReplyCache(tmp_path / "replies.sqlite"), concurrency=1)
+            made = grow(problems, teacher, RestSettings(samples=2, top_k=40))
+            told.append(made.frame.get_column("sampling").to_list())
+        asked = len(server.bodies)
+    assert asked == 3
+    assert told[0] == told[1]
+    assert ["top_k" in json.loads(text) for text in told[0]] == [False, False]
+    assert json.loads(told[0][0])["temperature"] == RestSettings().temperature
+
+
+def test_a_cache_made_before_parameters_could_be_left_out_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    cache = ReplyCache(path)
+    cache.put("old", ChatReply("said", "stop", 3, 4))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE left_out")
+        connection.commit()
+    again = ReplyCache(path)
+    assert again.get_many(["old"])["old"] == ChatReply("said", "stop", 3, 4, is_cached=True)
+    again.put("new", ChatReply("more", "stop", 1, 2, left_out=("presence_penalty", "top_k")))
+    assert again.get_many(["new", "old"])["new"].left_out == ("presence_penalty", "top_k")
+    assert again.get_many(["old"])["old"].left_out == ()
 
 
 @pytest.mark.parametrize("wrong", [{"presence_penalty": 2.5}, {"frequency_penalty": -3.0}, {"top_k": -1}])
