@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.caption_rows import make_caption_row
 from mmpipe.synthesis.drafts import Spent, describe_sampling, make_seed
-from mmpipe.synthesis.grounding import list_words, measure_grounding, measure_repetition
+from mmpipe.synthesis.grounding import has_numbers_of, list_words, measure_grounding, measure_repetition
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 
@@ -149,4 +149,5 @@ def find_fault(text: str, source: str, settings: PolishSettings) -> str | None:
         return "polish_leak"
     if measure_repetition(text) > settings.most_repetition:
         return "polish_repetition"
-    return "polish_ungrounded" if measure_grounding(text, source) < settings.least_grounding else None
+    is_told = measure_grounding(text, source) >= settings.least_grounding and has_numbers_of(text, source)
+    return None if is_told else "polish_ungrounded"

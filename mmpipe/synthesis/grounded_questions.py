@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.drafts import Draft, Parent, Planned
 from mmpipe.synthesis.grounding import (
+    has_numbers_of,
     list_content_words,
     list_words,
     measure_grounding,
@@ -114,10 +115,10 @@ class GroundedQuestionSettings:
         top_p: nucleus.
         max_tokens: of one reply.
         seed: seed of the choice and of the requests.
-        answer_grounding: smallest share of the answer's content words that the sentence has.
+        answer_grounding: smallest share of the answer's content words that the sentence has; of numbers it has all.
         answer_order: smallest share of them that stands in the sentence in the same order (ROUGE-L precision): who did
             what to whom is seldom turned round.
-        question_grounding: smallest share of the question's content words that the passage has.
+        question_grounding: smallest share of the question's content words that the passage has; of numbers it has all.
         question_copy_words: longest run of words a question may copy from the passage.
         repetition: largest share of repeated trigrams in question or answer.
     """
@@ -198,10 +199,12 @@ def accept_grounded_question(
     faults = {
         "question_without_question_mark": not question.endswith(("?", "？", "؟")),
         "question_copied": measure_longest_copy(question, passage) > settings.question_copy_words,
-        "question_ungrounded": measure_grounding(question, passage) < settings.question_grounding,
+        "question_ungrounded": measure_grounding(question, passage) < settings.question_grounding
+        or not has_numbers_of(question, passage),
         "question_gives_answer": set(list_content_words(answer)) <= set(list_words(question)),
         "repetition": max(measure_repetition(question), measure_repetition(answer)) > settings.repetition,
-        "answer_ungrounded": measure_grounding(answer, planned.evidence) < settings.answer_grounding,
+        "answer_ungrounded": measure_grounding(answer, planned.evidence) < settings.answer_grounding
+        or not has_numbers_of(answer, planned.evidence),
         "answer_unfinished": answer.endswith((",", ";", ":", "-")) or len(list_words(answer)) == 0,
         "answer_is_question": answer.endswith(("?", "？", "؟")),
         "answer_of_another_kind": not fits_question(question, answer) or not shares_topic(question, answer),

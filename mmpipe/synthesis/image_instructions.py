@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.drafts import Draft, Parent, Planned
-from mmpipe.synthesis.grounding import list_content_words, list_words, measure_grounding, measure_repetition
+from mmpipe.synthesis.grounding import (
+    has_numbers_of,
+    list_content_words,
+    list_words,
+    measure_grounding,
+    measure_repetition,
+)
 from mmpipe.synthesis.prompts import Prompt, find_prompt
 from mmpipe.synthesis.question_kinds import fits_question
 from mmpipe.tables.chat import Sampling
@@ -186,7 +192,8 @@ def accept_image_instruction(
         "repetition": max(measure_repetition(question), measure_repetition(answer)) > settings.repetition,
         "question_ungrounded": is_asked and measure_grounding(question, evidence) < settings.question_grounding,
         "question_gives_answer": is_asked and set(list_content_words(answer)) <= set(list_words(question)),
-        "answer_ungrounded": measure_grounding(answer, evidence) < settings.answer_grounding,
+        "answer_ungrounded": measure_grounding(answer, evidence) < settings.answer_grounding
+        or not has_numbers_of(answer, evidence),
         "answer_unfinished": answer.endswith((",", ";", ":", "-", "?")) or not list_words(answer),
         "answer_of_another_kind": is_asked and not fits_question(question, answer),
     }

@@ -147,6 +147,13 @@ def test_several_captions_of_a_picture_are_told_apart():
     assert len({request.sampling.seed for request in teacher.requests}) == 2
 
 
+def test_a_caption_keeps_its_numbers():
+    written = "Bus 38 stops near the Victoria theatre in the busy old town"
+    assert find_fault("Bus 38 stops near the Victoria theatre in the busy old town.", written, PolishSettings()) is None
+    wrong = "Bus 39 stops near the Victoria theatre in the busy old town."
+    assert find_fault(wrong, written, PolishSettings()) == "polish_ungrounded"
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.synthesis.grounding import (
+    has_numbers_of,
     list_words,
     measure_grounding,
     measure_longest_copy,
@@ -22,6 +23,16 @@ def test_grounding_counts_content_words() -> None:
     assert measure_grounding("How long are whales?", evidence) == 1.0
     assert measure_grounding("The whale is 19 metres long", evidence) == 0.75
     assert measure_grounding("of the", evidence) == 0.0
+
+
+def test_every_number_is_told() -> None:
+    evidence = "In 1931 Clara Benn paid 1,900.50 crowns for 3 rooms."
+    assert has_numbers_of("She paid 1,900.50 crowns in 1931", evidence)
+    assert has_numbers_of("She paid many crowns", evidence)
+    assert not has_numbers_of("Clara Benn paid 1,905.50 crowns for the 3 rooms", evidence)
+    assert not has_numbers_of("The 4th room", evidence)
+    assert has_numbers_of("There were 3 rooms", "There were three rooms.")
+    assert not has_numbers_of("There were 4 rooms", "There were three rooms.")
 
 
 def test_order_sees_who_did_what_to_whom() -> None:

@@ -71,6 +71,18 @@ def test_a_row_tells_how_it_was_made() -> None:
             {"question": "Who designed the stone bridge?", "answer": "Ada Byron drew a wooden tunnel."},
             "answer_ungrounded",
         ),
+        # all words but one are told, and that one is what was asked for
+        (
+            {
+                "question": "When was the stone bridge designed?",
+                "answer": "Clara Benn designed the stone bridge for the town of Holt in 1878.",
+            },
+            "answer_ungrounded",
+        ),
+        (
+            {"question": "Who designed the stone bridge of Holt in 1871?", "answer": "Clara Benn designed it."},
+            "question_ungrounded",
+        ),
         ({"question": "Which planet is the largest in space?", "answer": "Clara Benn."}, "question_ungrounded"),
         ({"question": f"{SENTENCE[:-1]}?", "answer": "Clara Benn."}, "question_copied"),
         ({"question": "Who is Clara Benn of Holt?", "answer": "Clara Benn."}, "question_gives_answer"),
@@ -184,6 +196,7 @@ def test_image_instructions_are_answered_as_if_seeing() -> None:
         ("The caption says two purple circles.", "caption_leak"),
         ("I cannot see two purple circles.", "cannot_see"),
         ("Two purple circles are on a red sofa.", "answer_ungrounded"),
+        ("There are 3 purple circles on a green background.", "answer_ungrounded"),
         ("Two purple circles,", "answer_unfinished"),
     ],
 )
