@@ -37,11 +37,18 @@ def review_export(
     open_project()
     path = (out or Path(f"review-{dump}.json")).absolute()
     knobs = collect_knobs(SimpleNamespace(**build_resources(os.environ))) if budget is not None else None
-    lake = Lake(os.environ["MMPIPE_LAKE"])
-    done = export_review(lake, dump, path, tool=tool, budget=budget, most=most, people_per_row=people, knobs=knobs)
-    asked = "" if done.requests is None else f" {done.requests} requests to the teacher."
+    root = os.environ["MMPIPE_LAKE"]
+    cache = os.environ.get("MMPIPE_CACHE", f"{root.rstrip('/')}-cache")
+    done = export_review(
+        Lake(root), dump, path,
+        tool=tool, budget=budget, most=most, people_per_row=people, knobs=knobs, cache_folder=cache,
+    )  # fmt: skip
+    asked = ""
+    if done.requests is not None:
+        asked = f" {done.requests} requests to the teacher; {done.unparsed} of its votes name no label."
     OUT.print(
-        f"{done.people} rows for people, {done.model} decided by the model, {done.nobody} by nobody.{asked}\n"
+        f"{done.people} rows for people ({done.pictures} with pictures), {done.model} decided by the model, "
+        f"{done.nobody} by nobody.{asked}\n"
         f"{' and '.join(str(file) for file in done.files)}\n"
         f"When they are labelled: mmpipe review merge FILE...",
         soft_wrap=True,

@@ -43,6 +43,8 @@ class Export:
         model: rows that the model's votes decide.
         nobody: rows that the votes do not decide and the budget has no room for; they stay as they are.
         requests: requests to the teacher; None where none was asked.
+        unparsed: its votes that name no label.
+        pictures: rows that people see with pictures.
     """
 
     files: tuple[Path, ...]
@@ -50,6 +52,8 @@ class Export:
     model: int
     nobody: int
     requests: int | None
+    unparsed: int = 0
+    pictures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ def export_review(
     most: int | None = None,
     people_per_row: int = 1,
     knobs: Knobs | None = None,
+    cache_folder: str | None = None,
 ) -> Export:
     """Write the kept instructions of a dump for review, and the form beside them.
 
@@ -95,6 +100,7 @@ def export_review(
         most: rows looked at at all; None for all that are kept.
         people_per_row: people asked about each row.
         knobs: name the teacher; needed for a budget.
+        cache_folder: of fetched pictures; None to show no pictures.
 
     Raises:
         ConfigurationError: no such tool, or nothing to review.
@@ -102,14 +108,14 @@ def export_review(
     """
     if tool not in FORMATS:
         raise ConfigurationError(f"Unknown format {tool!r}.{name_nearest(tool, FORMATS)}")
-    form = replace(FORM, responses_per_item=people_per_row)
     teacher = None
     if budget is not None and knobs is not None:
         from mmpipe.lanes.instructions import open_run_teacher
 
         # a vote on an answer is a judgement, by the same teacher
         teacher = open_run_teacher(knobs.choose_teacher("judge"))
-    plan = plan_review(lake, dump, teacher=teacher, budget=budget, most=most)
+    plan = plan_review(lake, dump, teacher=teacher, budget=budget, most=most, cache_folder=cache_folder)
+    form = replace(FORM, responses_per_item=people_per_row, pictures=plan.pictures)
     out.parent.mkdir(parents=True, exist_ok=True)
     if tool == "argilla":
         out.write_text(_write(render_argilla_records(plan.items, form)), encoding="utf-8")
@@ -121,7 +127,10 @@ def export_review(
         setup.write_text(render_label_studio_config(form), encoding="utf-8")
     said = plan.allocation.get_column("annotator").to_list()
     requests = plan.spent.requests if plan.spent is not None else None
-    return Export((out, setup), said.count("people"), said.count("model"), said.count("nobody"), requests)
+    pictured = int(plan.items.get_column("pictures").list.len().gt(0).sum()) if plan.pictures else 0
+    return Export(
+        (out, setup), said.count("people"), said.count("model"), said.count("nobody"), requests, plan.unparsed, pictured
+    )
 
 
 def merge_reviews(lake: Lake, files: Sequence[Path], dump: str | None = None, annotator: str | None = None) -> Merge:

@@ -11,6 +11,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.lanes.instruction_candidates import scan_kept
 from mmpipe.lanes.instruction_reviews import ALLOCATION, read_review_file, write_review_file
 from mmpipe.lanes.review_items import FORM, QUESTION, describe_items, digest_texts
+from mmpipe.lanes.review_pictures import draw_pictures
 from mmpipe.synthesis.label_prompts import LabelTask
 from mmpipe.synthesis.label_votes import ALLOCATION_SCHEMA, allocate, collect_votes
 from mmpipe.tables.identity import make_id
@@ -33,15 +34,26 @@ class ReviewPlan:
         items: what people see, as `release.review_exports` takes it.
         allocation: `ALLOCATION_SCHEMA`: who labels each row.
         spent: what the model's votes cost; None where no model was asked.
+        unparsed: the model's votes that name no label.
+        pictures: the most pictures that an item has.
     """
 
     items: pl.DataFrame
     allocation: pl.DataFrame
     spent: Spent | None
+    unparsed: int = 0
+    pictures: int = 0
 
 
 def plan_review(
-    lake: Lake, dump: str, *, teacher: Teacher | None, budget: int | None, most: int | None = None, seed: int = 0
+    lake: Lake,
+    dump: str,
+    *,
+    teacher: Teacher | None,
+    budget: int | None,
+    most: int | None = None,
+    cache_folder: str | None = None,
+    seed: int = 0,
 ) -> ReviewPlan:
     """Return which kept instructions people look at, and keep the split beside the datasets for the merge.
 
@@ -51,6 +63,7 @@ def plan_review(
         teacher: who votes nine times on each row (CoAnnotating, Li et al. 2023, section 3); None for people alone.
         budget: rows that people look at: those on which the votes differ most; None for all.
         most: rows that are looked at at all, chosen by a hash of their ids; None for all.
+        cache_folder: of fetched pictures; None to show no pictures.
         seed: of the requests and of the order of equals.
 
     Raises:
@@ -90,7 +103,15 @@ def plan_review(
         shown=pl.col("item_id").replace_strict(texts_seen, return_dtype=pl.String, default=None)
     )
     write_review_file(lake, dump, ALLOCATION, _add_earlier(allocation, read_review_file(lake, dump, ALLOCATION)))
-    return ReviewPlan(suggested, allocation, spent)
+    most_pictures = 0
+    if cache_folder is not None:
+        asked = rows.filter(pl.col("instruction_id").is_in(suggested.get_column("item_id").to_list()))
+        drawn = draw_pictures(asked, lake, dump, cache_folder)
+        suggested = suggested.join(drawn, on="item_id", how="left", maintain_order="left")
+        counted = drawn.get_column("pictures").list.len()
+        most_pictures = max(counted.to_list(), default=0)
+    unparsed = sum(allocation.get_column("unparsed").to_list()) if spent is not None else 0
+    return ReviewPlan(suggested, allocation, spent, unparsed, most_pictures)
 
 
 def _add_earlier(allocation: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mmpipe.release.review_exports import ReviewForm
 
 #: What to do about a file that is no export.
-HOW = "Export from Argilla with `dataset.records.to_datasets().to_json(FILE)`, from Label Studio as JSON."
+HOW = "Export from Argilla the JSON of `dataset.records.to_list(flatten=True)`, from Label Studio as JSON."
 
 
 def check_record(record: Any, form: ReviewForm) -> str:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 #: Names that both tools take for fields, questions and XML attributes.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 #: Names of our own in a task's data.
-_OWN_KEYS = ("item_id", "score")
+_OWN_KEYS = ("item_id", "score", "pictures")
+#: Stands where an item has fewer pictures than others: Label Studio does not open a task with an empty list, and
+#: Argilla's export stops at a picture that is not there. A white line of 48 pixels.
+_NO_PICTURE = "data:image/gif;base64,R0lGODdhMAABAIEAAP///wAAAAAAAAAAACwAAAAAMAABAAAIDgABCBxIsKDBgwgTDgwIADs="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class ReviewForm:
         responses_per_item: people asked about each item.
         correction: name of a second question that is answered in words and may be left out; empty for none.
         corrected: field whose text the correction takes the place of.
+        pictures: the most pictures that an item has; zero shows none.
     """
 
     fields: tuple[str, ...]
@@ -47,6 +51,7 @@ class ReviewForm:
     responses_per_item: int = 1
     correction: str = ""
     corrected: str = ""
+    pictures: int = 0
 
     def __post_init__(self) -> None:
         names = (*self.fields, self.question, *([self.correction] if self.correction else []))
@@ -70,8 +75,14 @@ def render_argilla_settings(form: ReviewForm) -> dict[str, Any]:
     return {
         "guidelines": form.guidelines or None,
         "fields": [
-            {"name": name, "title": name, "required": True, "settings": {"type": "text", "use_markdown": False}}
-            for name in form.fields
+            *[
+                {"name": name, "title": name.replace("_", " "), "required": False, "settings": {"type": "image"}}
+                for name in _name_pictures(form.pictures)
+            ],
+            *[
+                {"name": name, "title": name, "required": True, "settings": {"type": "text", "use_markdown": False}}
+                for name in form.fields
+            ],
         ],
         "questions": [
             {
@@ -94,6 +105,14 @@ def render_argilla_settings(form: ReviewForm) -> dict[str, Any]:
     }
 
 
+def _name_pictures(count: int) -> list[str]:
+    return [f"picture_{number}" for number in range(1, count + 1)]
+
+
+def _fill_up(pictures: list[str], count: int) -> list[str]:
+    return [*pictures, *[_NO_PICTURE] * (count - len(pictures))]
+
+
 def _render_text_question(form: ReviewForm) -> dict[str, Any]:
     return {
         "name": form.correction,
@@ -108,7 +127,8 @@ def render_argilla_records(items: pl.DataFrame, form: ReviewForm) -> list[dict[s
 
     Args:
         items: columns item_id and the form's fields; optional suggestion (a label or null), score (0 to 1) and agent:
-            the model's label, shown as a suggestion; and further columns, which become metadata.
+            the model's label, shown as a suggestion; pictures (lists of `data:` addresses or others, shown as far as
+            the form has room); and further columns, which become metadata.
         form: what people see.
 
     Raises:
@@ -120,7 +140,10 @@ def render_argilla_records(items: pl.DataFrame, form: ReviewForm) -> list[dict[s
         records.append(
             {
                 "id": row["item_id"],
-                "fields": {name: row[name] for name in form.fields},
+                "fields": {
+                    **dict(zip(_name_pictures(form.pictures), _fill_up(row["pictures"], form.pictures), strict=True)),
+                    **{name: row[name] for name in form.fields},
+                },
                 "metadata": row["metadata"],
                 "suggestions": {form.question: suggestion} if row["suggestion"] is not None else {},
                 "responses": {},
@@ -137,6 +160,8 @@ def render_label_studio_config(form: ReviewForm) -> str:
     lines = ["<View>"]
     if form.guidelines:
         lines.append(f"  <Header value={quoteattr(form.guidelines)} size={quoteattr('4')}/>")
+    if form.pictures:
+        lines.append('  <Image name="picture" valueList="$pictures" width="60%"/>')
     for name in form.fields:
         lines.append(f"  <Header value={quoteattr(name)}/>")
         # a text that begins with http is a text, and no address to load
@@ -158,6 +183,8 @@ def render_label_studio_tasks(items: pl.DataFrame, form: ReviewForm) -> list[dic
         task: dict[str, Any] = {
             "data": {"item_id": row["item_id"], **{name: row[name] for name in form.fields}, "meta": row["metadata"]}
         }
+        if form.pictures:
+            task["data"]["pictures"] = _fill_up(row["pictures"], 1)
         if row["suggestion"] is not None:
             region = {
                 "from_name": form.question,
@@ -179,7 +206,7 @@ def _check_items(items: pl.DataFrame, form: ReviewForm) -> Iterable[dict[str, An
             raise ConfigurationError(f"The items to review have no column {name!r}.{name_nearest(name, items.columns)}")
     if items.get_column("item_id").is_duplicated().any():
         raise ConfigurationError("An item_id stands twice among the items to review; labels could not be told apart.")
-    known = {"item_id", *form.fields, "suggestion", "score", "agent"}
+    known = {"item_id", *form.fields, "suggestion", "score", "agent", "pictures"}
     for row in items.rows(named=True):
         for name in form.fields:
             if not (isinstance(row[name], str) and row[name].strip()):
@@ -196,5 +223,6 @@ def _check_items(items: pl.DataFrame, form: ReviewForm) -> Iterable[dict[str, An
             "suggestion": suggestion,
             "score": score,
             "agent": row.get("agent"),
+            "pictures": (row.get("pictures") or [])[: form.pictures],
             "metadata": {name: value for name, value in row.items() if name not in known and value is not None},
         }

@@ -30,8 +30,8 @@ class ReviewFile:
 def read_review_file(data: bytes, name: str, form: ReviewForm, annotator: str | None = None) -> ReviewFile:
     """Return the answers of a file: JSON or JSON lines, of Argilla or Label Studio, as the tool writes it.
 
-    Of Argilla the rows of `records.to_datasets`, or records whose answers have a status, which `records.to_json` leaves
-    out; of Label Studio JSON or JSON-MIN.
+    Of Argilla the rows of `records.to_list(flatten=True)` or `to_datasets`, or records whose answers have a status (its
+    `records.to_json` leaves it out); of Label Studio JSON or JSON-MIN.
 
     Args:
         data: the file.

@@ -17,13 +17,14 @@ UNSAFE_PATCHES = 4
 _QUALITY = 72
 
 
-def draw_thumbnail(data: bytes, *, is_unsafe: bool, max_pixels: int) -> str | None:
-    """Return a `data:image/jpeg` address of at most 160 x 160 pixels, EXIF orientation applied; None if unreadable.
+def draw_thumbnail(data: bytes, *, is_unsafe: bool, max_pixels: int, side: int = THUMBNAIL_SIDE) -> str | None:
+    """Return a `data:image/jpeg` address, at most `side` pixels each way, EXIF orientation applied; None if unreadable.
 
     Args:
         data: bytes of the picture's file.
         is_unsafe: whether only `UNSAFE_PATCHES` patches of colour may be left.
         max_pixels: pictures above this are not decoded.
+        side: longer side, pixels.
     """
     from PIL import Image, ImageOps
 
@@ -32,11 +33,11 @@ def draw_thumbnail(data: bytes, *, is_unsafe: bool, max_pixels: int) -> str | No
             if opened.width * opened.height > max_pixels:
                 return None
             # a JPEG is decoded at a fraction of its size
-            opened.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+            opened.draft("RGB", (2 * side, 2 * side))
             small = _flatten(ImageOps.exif_transpose(opened))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     if is_unsafe:
         small = _coarsen(small)
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
-from mmpipe_tests.lanes.pair_lake import fill_rows, publish
+from mmpipe_tests.lanes.pair_lake import fill_rows, publish, read_size
+from mmpipe_tests.lanes.test_vanished_pictures import DUMP, PictureHouse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -222,6 +224,38 @@ def test_the_judge_of_several_teachers_votes(lake: Lake, tmp_path: Path, monkeyp
     assert opened == ["strong"]
 
 
+@pytest.mark.parametrize("tool", ["argilla", "label_studio"])
+def test_people_see_the_pictures_that_are_there(tmp_path: Path, tool: str) -> None:
+    house = PictureHouse(tmp_path, 3)
+    house.publish_rows(
+        [house.make_row(0, house.ids[:2]), house.make_row(1, house.ids[2:]), house.make_row(2, ["gone"]),
+         house.make_row(3, [])]
+    )  # fmt: skip
+    done = export_review(house.lake, DUMP, tmp_path / "items.json", tool=tool, cache_folder=house.cache)
+    assert done.pictures == 2
+    items, form = json.loads(done.files[0].read_text()), done.files[1].read_text()
+    if tool == "argilla":
+        shown = {item["id"]: [item["fields"][f"picture_{place}"] for place in (1, 2)] for item in items}
+        assert [field["name"] for field in json.loads(form)["fields"]][:2] == ["picture_1", "picture_2"]
+        assert [field["required"] for field in json.loads(form)["fields"]] == [False, False, True, True]
+    else:
+        shown = {item["data"]["item_id"]: [*item["data"]["pictures"], None, None][:2] for item in items}
+        assert 'valueList="$pictures"' in form
+    # one that stands for none: Label Studio would not open the task, Argilla not export it
+    (blank,) = {shown["i2"][0], shown["i3"][0]}
+    assert blank.startswith("data:image/gif")
+    assert read_size(base64.b64decode(blank.split(",")[1])) == (48, 1)
+    shown = {name: [None if one == blank else one for one in pictures] for name, pictures in shown.items()}
+    drawn = {name: [read_size(base64.b64decode(one.split(",")[1])) if one else None for one in pictures]
+             for name, pictures in shown.items()}  # fmt: skip
+    wanted = dict(house.pairs.select("pair_id", size=pl.concat_list("image_width", "image_height")).iter_rows())
+    assert drawn == {
+        "i0": [tuple(wanted[house.ids[0]]), tuple(wanted[house.ids[1]])], "i1": [tuple(wanted[house.ids[2]]), None],
+        "i2": [None, None], "i3": [None, None],
+    }  # fmt: skip
+    assert len({one for pictures in shown.values() for one in pictures if one}) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -250,7 +284,7 @@ def test_the_judge_of_several_teachers_votes(lake: Lake, tmp_path: Path, monkeyp
         (ARGILLA % '"status": "submitted", "user_id": "\\ud800"', "half a character"),
         (ARGILLA % '"status": "submitted", "user_id": "u"', "no row that names its dump"),
         # Argilla's records.to_json writes drafts and discarded answers so, too
-        (ARGILLA % '"user_id": "u"', "item r0: an answer does not say whether it was handed in.*to_datasets"),
+        (ARGILLA % '"user_id": "u"', "item r0: an answer does not say whether it was handed in.*to_list"),
         ('[{"id": "r0", "fields": {}}]', "1 rows and no answer that counts|1 rows and no answer"),
         ('[{"data": {"item_id": "r0"}, "annotations": [], "drafts": [{}]}]', r"no answer that counts \(1 draft\)"),
     ],

@@ -245,7 +245,7 @@ import json, sys
 from pathlib import Path
 from unittest.mock import MagicMock
 import argilla as rg
-from argilla.records._io import HFDatasetsIO, JsonIO
+from argilla.records._io import GenericIO, JsonIO
 folder = Path(sys.argv[1])
 rg.Argilla._default_client = MagicMock()  # reading files asks no server
 settings = rg.Settings.from_json(folder / "settings.json")
@@ -261,7 +261,7 @@ records[0].responses.add(rg.Response("better", "Good.", user_id=people[0], statu
 records[0].responses.add(rg.Response("label", "positive", user_id=people[1], status="draft"))
 records[1].responses.add(rg.Response("label", "positive", user_id=people[1], status="discarded"))
 JsonIO.to_json(records, folder / "back.json")
-HFDatasetsIO.to_datasets(records, dataset).to_json(str(folder / "rows.json"))
+(folder / "rows.json").write_text(json.dumps(GenericIO.to_list(records, flatten=True)))
 print(json.dumps({
     "fields": [field.name for field in settings.fields],
     "questions": [[question.name, question.required] for question in settings.questions],
@@ -274,13 +274,14 @@ print(json.dumps({
 
 def test_argilla_reads_and_writes_them(tmp_path: Path) -> None:
     peer = find_peer("argilla", python=SYNTHESIS_PEER_PYTHON)
-    form = replace(FORM, correction="better", corrected="text", responses_per_item=2)
+    form = replace(FORM, correction="better", corrected="text", responses_per_item=2, pictures=1)
+    items = ITEMS.with_columns(pictures=pl.Series([["data:image/gif;base64,R0lG"], None, []], dtype=pl.List(pl.String)))
     (tmp_path / "settings.json").write_text(json.dumps(render_argilla_settings(form)))
-    (tmp_path / "records.json").write_text(json.dumps(render_argilla_records(ITEMS, form)))
+    (tmp_path / "records.json").write_text(json.dumps(render_argilla_records(items, form)))
     asked = [str(peer), "-c", _ARGILLA, str(tmp_path)]
     said = json.loads(subprocess.run(asked, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
     assert said == {
-        "fields": ["text", "note"],
+        "fields": ["picture_1", "text", "note"],
         "questions": [["label", True], ["better", False]],
         "labels": list(FORM.labels),
         "min_submitted": 2,
@@ -289,10 +290,12 @@ def test_argilla_reads_and_writes_them(tmp_path: Path) -> None:
     back = json.loads((tmp_path / "back.json").read_text())
     names = ("id", "fields", "metadata", "suggestions")
     assert [{name: record[name] for name in names} for record in back] == [
-        {name: record[name] for name in names} for record in render_argilla_records(ITEMS, form)
+        {name: record[name] for name in names} for record in render_argilla_records(items, form)
     ]
     # what the tool itself exports: with the status of each answer, and without
-    read = read_review_file((tmp_path / "rows.json").read_bytes(), "rows.json", form)
+    rows = (tmp_path / "rows.json").read_bytes()
+    assert b"R0lG" in rows
+    read = read_review_file(rows, "rows.json", form)
     assert list_answers(read.reviews) == [
         ("1", "11111111-1111-4111-8111-111111111111", "positive", "Good."),
         ("2", "22222222-2222-4222-8222-222222222222", None, None),
@@ -339,7 +342,7 @@ print(json.dumps({"errors": errors, "broken": interface.validate_prediction(brok
 
 def test_label_studio_validates_them_and_both_its_exports_say_the_same(tmp_path: Path) -> None:
     peer = find_peer("label_studio_sdk", python=SYNTHESIS_PEER_PYTHON)
-    form = replace(FORM, correction="better", corrected="text")
+    form = replace(FORM, correction="better", corrected="text", pictures=1)
     (tmp_path / "config.xml").write_text(render_label_studio_config(form))
     (tmp_path / "tasks.json").write_text(json.dumps(render_label_studio_tasks(ITEMS, form)))
     asked = [str(peer), "-c", _LABEL_STUDIO, str(tmp_path)]

@@ -298,3 +298,12 @@ def test_kappa_is_even_handed_and_at_most_one(pairs: list[tuple[str, str]]) -> N
     if kappa is not None:
         assert kappa <= 1
         assert (kappa == 1) == (first == second)
+
+
+def test_equal_votes_have_equal_entropy_whichever_label_came_first() -> None:
+    # every way to share nine votes among three labels: equals are told apart by hash, not by rounding
+    shares = [(one, other, 9 - one - other) for one in range(10) for other in range(10 - one)]
+    by_counts: dict[tuple[int, ...], set[float]] = {}
+    for counts in shares:
+        by_counts.setdefault(tuple(sorted(counts)), set()).add(measure_entropy(dict(zip("abc", counts, strict=True))))
+    assert {len(entropies) for entropies in by_counts.values()} == {1}
