@@ -38,19 +38,30 @@ _NO_PREFERENCES = "has two answers, which this format has no place for"
 
 @dataclass(slots=True)
 class DialectFolder:
-    """What was written for one dialect: files relative to `release/`, rows, rows refused by reason, data by name."""
+    """What was written for one dialect: files relative to `release/`, rows, rows refused by reason, data by name.
+
+    `short_files` are those with fewer rows than OpenAI takes.
+    """
 
     dialect: str
     files: list[str] = field(default_factory=list)
     rows: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    short_files: int = 0
 
     def describe(self) -> tuple[str, str]:
         """Return the row of the card's table of layouts."""
+        from mmpipe.release.exporters_openai import FileLimits
+
         told = f"`release/{self.dialect}/`: {self.rows:,} rows; paths of pictures begin in this folder"
         if self.refused:
             told += "; left out: " + ", ".join(f"{count:,} ({why})" for why, count in sorted(self.refused.items()))
+        if self.short_files:
+            least = FileLimits().least_rows
+            told += (
+                f"; files with fewer than the {least} rows that are taken: {self.short_files:,}, join them with others"
+            )
         return self.dialect, told
 
 
@@ -93,6 +104,10 @@ def write_part(
     within = f"{configuration}/{path}{PurePosixPath(file.name).suffix}"
     folder.join(written.dialect, within).write_text(file.text)
     written.files.append(f"{written.dialect}/{within}")
+    if written.dialect == "openai":
+        from mmpipe.release.exporters_openai import FileLimits
+
+        written.short_files += file.rows < FileLimits().least_rows
     if written.dialect in _FORMATTINGS:
         from mmpipe.release.exporters_llama_factory import describe_dataset
 

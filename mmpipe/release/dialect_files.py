@@ -22,6 +22,14 @@ from mmpipe.release import (
 from mmpipe.release.jsonl import place_image
 from mmpipe.release.records import Conversation, Preference, ToolCall, Turn
 
+
+def _export_within(export: Callable[[Any], dict[str, Any]], record: Any) -> dict[str, Any]:
+    """Return a line of OpenAI's files, which the platform takes: not too many pictures, none too large."""
+    line = export(record)
+    exporters_openai.require_row_within(record.id, line, exporters_openai.FileLimits())
+    return line
+
+
 #: How each dialect writes a conversation.
 CONVERSATION_DIALECTS: Mapping[str, Callable[[Conversation], dict[str, Any]]] = MappingProxyType(
     {
@@ -31,7 +39,7 @@ CONVERSATION_DIALECTS: Mapping[str, Callable[[Conversation], dict[str, Any]]] = 
         "llama_factory_sharegpt": exporters_llama_factory.export_sharegpt,
         "axolotl": exporters_axolotl.export_chat_template,
         "llava": exporters_llava.export_conversation,
-        "openai": exporters_openai.export_conversation,
+        "openai": partial(_export_within, exporters_openai.export_conversation),
     }
 )
 
@@ -43,7 +51,7 @@ PREFERENCE_DIALECTS: Mapping[str, Callable[[Preference], dict[str, Any]]] = Mapp
         "llama_factory_alpaca": exporters_llama_factory.export_alpaca,
         "llama_factory_sharegpt": exporters_llama_factory.export_sharegpt,
         "axolotl": exporters_axolotl.export_preference,
-        "openai": exporters_openai.export_preference,
+        "openai": partial(_export_within, exporters_openai.export_preference),
     }
 )
 

@@ -19,6 +19,9 @@ from mmpipe.release.records import Conversation, Preference, ToolCall, Turn, ref
 
 _DIALECT = "openai"
 
+#: Pictures that are read (guide to vision fine-tuning).
+_IMAGE_KINDS = ("jpeg", "png", "webp")
+
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -102,15 +105,9 @@ def render_lines(rows: Iterable[tuple[str, Mapping[str, Any]]], limits: FileLimi
     limits = limits or FileLimits()
     count = size = with_images = 0
     for row_id, line in rows:
-        images = list(_list_urls(line))
-        with_images += bool(images)
-        if len(images) > limits.images_per_row:
-            refuse(_DIALECT, row_id, f"has {len(images)} images, where {limits.images_per_row} are allowed")
+        with_images += require_row_within(row_id, line, limits) > 0
         if with_images > limits.rows_with_images:
             refuse(_DIALECT, row_id, f"is one row with images more than the {limits.rows_with_images:,} of a file")
-        largest = max((_count_bytes(url) for url in images), default=0)
-        if largest > limits.image_bytes:
-            refuse(_DIALECT, row_id, f"has an image of {largest:,} bytes, where {limits.image_bytes:,} are allowed")
         text = json.dumps(line, ensure_ascii=False) + "\n"
         size += len(text.encode())
         if size > limits.bytes:
@@ -119,6 +116,25 @@ def render_lines(rows: Iterable[tuple[str, Mapping[str, Any]]], limits: FileLimi
         yield text
     if count < limits.least_rows:
         raise InvariantBroken(f"{_DIALECT}: {count} rows are fewer than the {limits.least_rows} a file must have.")
+
+
+def require_row_within(row_id: str, line: Mapping[str, Any], limits: FileLimits) -> int:
+    """Return how many pictures a line has.
+
+    Raises:
+        InvariantBroken: it has more than a row may have, or one that is too large or of another kind than is read.
+    """
+    images = list(_list_urls(line))
+    if len(images) > limits.images_per_row:
+        refuse(_DIALECT, row_id, f"has {len(images)} images, where {limits.images_per_row} are allowed")
+    largest = max((_count_bytes(url) for url in images), default=0)
+    if largest > limits.image_bytes:
+        refuse(_DIALECT, row_id, f"has an image of {largest:,} bytes, where {limits.image_bytes:,} are allowed")
+    kinds = (url.partition(";")[0].removeprefix("data:image/") for url in images if url.startswith("data:"))
+    wrong = next((kind for kind in kinds if kind not in _IMAGE_KINDS), None)
+    if wrong is not None:
+        refuse(_DIALECT, row_id, f"has an image of kind {wrong}, where {', '.join(_IMAGE_KINDS)} are read")
+    return len(images)
 
 
 def _write_input(turns: Sequence[Turn], images: Sequence[str], tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def test_every_dialect_holds_the_conversations_or_counts_them(lake: Lake, tmp_pa
     )
     parted = load_lines(tmp_path, folder / "release" / "trl_prompt_completion" / "text_only" / "a.jsonl")[0]
     assert [parted[side][0]["role"] for side in ("prompt", "completion")] == ["user", "assistant"]
+    # 48 rows of words are a file that OpenAI takes, 3 with pictures are not
+    assert "files with fewer than the 10 rows that are taken: 1," in (folder / "README.md").read_text()
     # a dialect that is not asked for any more goes, and everything else stays
     release(lake, SFT, dialects=("trl",))
     assert {path.split("/")[0] for path in list_release(lake, SFT_DATASET)} == {"text_only", "with_images", "trl"}

@@ -68,3 +68,14 @@ def test_bad_rows_and_dialects_are_named() -> None:
     assert "row bad has an empty turn" in file.refused["bad"]
     with pytest.raises(ConfigurationError, match="Did you mean 'axolotl'"):
         render_conversations_for([], "axolot")
+
+
+def test_a_row_beyond_openais_limits_is_refused_by_name() -> None:
+    turns = (Turn("user", "<image>" * 11 + "q"), Turn("assistant", "a"))
+    many = Conversation("many", turns, ("data:image/png;base64,AAAA",) * 11)
+    gif = Conversation("gif", (Turn("user", "<image>q"), turns[1]), ("data:image/gif;base64,AAAA",))
+    file = render_conversations_for([many, gif], "openai")
+    assert file.rows == 0
+    assert "has 11 images, where 10 are allowed" in file.refused["many"]
+    assert "of kind gif" in file.refused["gif"]
+    assert render_conversations_for([many, gif], "trl").rows == 2

@@ -255,8 +255,8 @@ def test_openai_preferences_come_back(preference: Preference) -> None:
     assert exporters_openai.import_preference(line, preference.id) == preference
 
 
-def make_line(images: int, data: bytes = b"x") -> dict[str, Any]:
-    url = "data:image/png;base64," + base64.b64encode(data).decode()
+def make_line(images: int, data: bytes = b"x", kind: str = "png") -> dict[str, Any]:
+    url = f"data:image/{kind};base64," + base64.b64encode(data).decode()
     turns = (Turn("user", "<image>" * images + "q"), Turn("assistant", "a"))
     return exporters_openai.export_conversation(Conversation("r", turns, (url,) * images))
 
@@ -268,6 +268,11 @@ def make_line(images: int, data: bytes = b"x") -> dict[str, Any]:
         ([make_line(0)] * 9 + [make_line(11)], {}, "row 9 has 11 images"),
         ([make_line(1)] * 3, {"rows_with_images": 2}, "row 2 is one row with images more than the 2"),
         ([make_line(0), make_line(1, b"12345")], {"image_bytes": 4}, "row 1 has an image of 5 bytes"),
+        (
+            [make_line(0), make_line(1, kind="gif")],
+            {},
+            "row 1 has an image of kind gif, where jpeg, png, webp are read",
+        ),
         ([make_line(0)] * 3, {"bytes": 200}, "row 2 does not fit"),
     ],
 )
