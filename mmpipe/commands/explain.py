@@ -138,7 +138,7 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
         look.at(INTERLEAVED_CANDIDATES, lambda row: f"{len(row['images'])} places", absent="no such document"),
         look.at_removals(INTERLEAVED_REMOVALS),
         look.made_from(doc_id),
-        look.at_all(REPHRASED_CANDIDATES, ("rephrased_id", "style", "candidate_status"), "times to be written again"),
+        look.at_all(REPHRASED_CANDIDATES, ("rephrased_id", "style", "candidate_status"), "tries in other words"),
         look.at_all(REPHRASED_DOCUMENTS, ("rephrased_id", "style", "teacher"), "times in other words"),
         _count_pretraining(lake, doc_id),
     ]
