@@ -177,7 +177,9 @@ def run_here(
     Raises:
         KeyboardInterrupt: a run was interrupted; what was committed stays, and no further dump is begun.
     """
-    end_lost_runs(instance)
+    from mmpipe.commands.doctor import end_lost_runs
+
+    end_lost_runs(instance, lambda told: _log.warning("%s", told))
     outcomes = [_run_once(defs, instance, plan.per_dump, dump, on_start, log_level) for dump in plan.dumps]
     if plan.over_all:
         if all(outcome.status == "success" for outcome in outcomes):
@@ -185,21 +187,6 @@ def run_here(
         else:
             outcomes.append(Outcome(None, "skipped"))
     return outcomes
-
-
-def end_lost_runs(instance: dg.DagsterInstance) -> None:
-    """End runs whose process is gone, and free the slots that ended runs hold: a run would wait for them for ever.
-
-    Only what is surely dead on this machine is touched, as by `mmpipe doctor --fix`.
-    """
-    from mmpipe.commands.doctor import find_held_slots, find_stuck_runs
-
-    # an ended run's slots are found after it is ended
-    for find in (find_stuck_runs, find_held_slots):
-        for finding in find(instance):
-            if finding.mend is not None:
-                finding.mend()
-                _log.warning("%s; mended.", finding.message)
 
 
 def _run_once(

@@ -58,7 +58,7 @@ def run_dev(
         is_read_only: a UI that launches and changes nothing.
         log_level: what the daemon says on the terminal: warning, info, debug.
         report: gets one line when the UI answers.
-        warn: gets one line where a run goes on when all else has ended.
+        warn: gets one line for each run that a crash left as started, and where a run goes on when all else has ended.
 
     Raises:
         ConfigurationError: the port is taken, or another daemon runs on the same state.
@@ -67,6 +67,8 @@ def run_dev(
     from dagster import DagsterInstance
     from dagster._cli.proxy_server_manager import ProxyServerManager
     from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+    from mmpipe.commands.doctor import end_lost_runs
 
     port = port or find_free_port(host)
     _require_free(host, port)
@@ -79,6 +81,8 @@ def run_dev(
     with ExitStack() as stack:
         stack.enter_context(_interrupt_on_sigterm())
         instance = stack.enter_context(DagsterInstance.get())
+        # what a crash left as started would hold a place in the queue for ever: the daemon looks at no process
+        end_lost_runs(instance, warn)
         servers = ProxyServerManager(
             instance, WorkspaceFileTarget(paths=[str(project.folder / "workspace.yaml")]), "WARNING"
         )

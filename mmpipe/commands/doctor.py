@@ -147,6 +147,23 @@ def find_held_slots(instance: dg.DagsterInstance) -> list[Finding]:
     return findings
 
 
+def end_lost_runs(instance: dg.DagsterInstance, tell: Callable[[str], None]) -> None:
+    """End runs whose process is gone, and free the slots that ended runs hold: a run would wait for them for ever.
+
+    Only what is surely dead on this machine is touched, as by `mmpipe doctor --fix`.
+
+    Args:
+        instance: Dagster's records.
+        tell: gets one line for each.
+    """
+    # an ended run's slots are found after it is ended
+    for find in (find_stuck_runs, find_held_slots):
+        for finding in find(instance):
+            if finding.mend is not None:
+                finding.mend()
+                tell(f"{finding.message}; mended.")
+
+
 # the lake -------------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -14,10 +15,12 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
+import dagster as dg
 import psutil
 import pytest
 
 from mmpipe.commands.dev import end_code_server
+from mmpipe.commands.processes import PROCESS_TAG
 from mmpipe_tests.commands.conftest import TinyProject, write_project
 
 MUTATION = "mutation { reloadWorkspace { __typename } }"
@@ -144,8 +147,25 @@ def test_ctrl_c_ends_every_process(server: Server) -> None:
     assert [line for line in server.said if "No cursor" in line] == []
 
 
-def test_a_killed_dev_leaves_no_process_behind(tmp_path: Path) -> None:
-    server = Server(write_project(tmp_path, "mmpipe_tests.commands.tiny_definitions"))
+def test_a_killed_dev_leaves_no_process_behind_and_the_next_ends_the_runs_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = write_project(tmp_path, "mmpipe_tests.commands.tiny_definitions")
+    for name, value in project.environ.items():
+        monkeypatch.setenv(name, value)
+
+    @dg.job
+    def killed() -> None: ...
+
+    with dg.DagsterInstance.get() as instance:
+        # by a server before this one
+        tags = {PROCESS_TAG: f"{socket.gethostname()}:{2**22 + 1}:1.00"}
+        gone = instance.create_run_for_job(killed, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        server = Server(project)
+        found = instance.get_run_by_id(gone.run_id)
+    assert found is not None
+    assert found.status == dg.DagsterRunStatus.FAILURE
+    assert any(gone.run_id in line for line in server.said)
     started = [process for process in server.list_processes() if "mmpipe.commands.services" in process.cmdline()]
     assert len(started) == 2
     os.kill(server.process.pid, signal.SIGKILL)
