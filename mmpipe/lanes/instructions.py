@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.lanes.dump_owners import is_for, is_owned
+from mmpipe.lanes.exact_methods import ExactRows, order_candidates, read_exact
 from mmpipe.lanes.instruction_candidates import account_for_candidates, count_spent, take_accepted
 from mmpipe.lanes.method_files import check_files
 from mmpipe.lanes.method_runs import MethodRun
@@ -79,7 +80,7 @@ def synthesize_instructions(run: StageRun) -> Production:
     for entry in sorted(entries, key=reads_instructions):
         teacher = open_once(run.knobs.choose_teacher(entry.method), opened)
         if entry.method in METHODS:
-            work[entry.method] = plan_shards(entry.method, teacher, run)
+            work[entry.method] = plan_shards(entry.method, teacher, run, read_exact(entry))
         elif (one := plan_method(entry, teacher, run, work, open_critic(entry, run, opened))) is not None:
             work[entry.method] = [one]
     told = (GROUNDED_PAIRS, IMAGE_CAPTIONS) if any(map(reads_pictures, entries)) else ()
@@ -118,10 +119,15 @@ def reads_pictures(entry: SynthesisMethod) -> bool:
     return entry.method in FILE_METHODS and FILE_METHODS[entry.method].reads(entry) == "pictures"
 
 
-def plan_shards(name: str, teacher: Teacher, run: StageRun) -> list[ShardWork]:
-    """Return the shards of a method that says beforehand what it asks."""
+def plan_shards(name: str, teacher: Teacher, run: StageRun, exact: ExactRows) -> list[ShardWork]:
+    """Return the shards of a method that says beforehand what it asks; one where an exact number of rows is wanted."""
     method = METHODS[name]
     planned = method.plan(run.read(method.source), run.recipe)
+    if exact.wanted is not None:
+        planned = sorted(planned, key=lambda plan: plan.instruction_id)
+        identity = digest_settings([teacher.name, [(plan.instruction_id, plan.messages) for plan in planned]])
+        arguments = (synthesize_exact_shard, name, planned, run.recipe, teacher, exact, run.dump or "")
+        return [ShardWork(f"{name}-00000", identity, arguments)]
     work = []
     for number, start in enumerate(range(0, len(planned), PLANNED_PER_SHARD)):
         chunk = planned[start : start + PLANNED_PER_SHARD]
@@ -241,6 +247,20 @@ def synthesize_shard(name: str, planned: Sequence[Planned], recipe: Recipe, teac
     synthesis = synthesize(planned, teacher, METHODS[name].build_accept(recipe))
     refuse_outage(synthesis.planned, synthesis.rejected)
     return account_for_candidates(synthesis, name, planned[0].dump, time.monotonic() - started)
+
+
+def synthesize_exact_shard(
+    name: str, planned: Sequence[Planned], recipe: Recipe, teacher: Teacher, exact: ExactRows, dump: str
+) -> ShardResult:
+    """Ask about candidates until exactly as many rows are accepted as are wanted."""
+    from mmpipe.synthesis.drafts import synthesize_exactly
+
+    started = time.monotonic()
+    ordered, wanted, budget = order_candidates(planned, exact, recipe.instructions.seed)
+    accept = METHODS[name].build_accept(recipe)
+    synthesis = synthesize_exactly(iter(ordered), teacher, accept, wanted=wanted, budget=budget)
+    refuse_outage(synthesis.planned, synthesis.rejected)
+    return account_for_candidates(synthesis, name, dump, time.monotonic() - started)
 
 
 def build_question_accept(recipe: Recipe) -> Accept:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import polars as pl
 
 from mmpipe.errors import DatasetNotReady
+from mmpipe.lanes.exact_methods import order_candidates, read_exact
 from mmpipe.lanes.instruction_candidates import take_accepted
 from mmpipe.lanes.instructions import METHODS, open_once, plan_method, reads_instructions
 from mmpipe.lanes.preference_methods import check_preferences
@@ -91,12 +92,20 @@ def estimate_synthesis(run: StageRun) -> list[MethodEstimate]:
 def _estimate(entry: SynthesisMethod, teacher: Teacher, run: StageRun) -> MethodEstimate:
     if entry.method in METHODS:
         planned = METHODS[entry.method].plan(run.read(METHODS[entry.method].source), run.recipe)
+        exact = read_exact(entry)
+        note = "refused rows are asked again"
+        if exact.wanted is not None:
+            ordered, wanted, _ = order_candidates(planned, exact, run.recipe.instructions.seed)
+            planned, note = ordered[:wanted], "as many as are wanted; more for those that are refused"
         requests = [plan.make_request(0) for plan in planned]
-        return MethodEstimate(entry.method, teacher.name, estimate(teacher, requests), "refused rows are asked again")
+        return MethodEstimate(entry.method, teacher.name, estimate(teacher, requests), note)
     item = plan_method(entry, Unasked(teacher), run, {})
     if item is None:
         return MethodEstimate(entry.method, teacher.name, None, "makes its rows for another dump")
     ready = item.arguments[1]
+    if getattr(ready.settings, "requires_run", False):
+        # which queries run is found by compiling all of them, which takes longer than anybody waits for an estimate
+        ready = replace(ready, settings=replace(ready.settings, requires_run=False))
     if reads_instructions(entry):
         ready = replace(ready, rows=_read_evolved(run))
         if ready.rows.is_empty():

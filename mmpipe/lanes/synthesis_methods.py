@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS, SynthesisMethod, name_method
 from mmpipe.lanes import code_methods, flan_methods, method_runs, picture_methods, text_methods
+from mmpipe.lanes.exact_methods import read_exact
 from mmpipe.lanes.method_runs import MethodRun
 from mmpipe.lanes.synthesis_inputs import read_options, refuse, seed_settings
 from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
@@ -77,8 +78,7 @@ def check_methods(recipe: Recipe) -> None:
     names = [name_method(entry) for entry in recipe.instructions.methods]
     for entry in list_entries(recipe):
         if entry.method not in FILE_METHODS:
-            if entry.options:
-                refuse(entry, f"the method {entry.method} has no options; the keys beside `methods:` are its settings.")
+            read_exact(entry)
             continue
         read_method(entry, recipe)
         if entry.method == "evol_instruct" and not entry.files and not set(names) & set(EVOLVED):

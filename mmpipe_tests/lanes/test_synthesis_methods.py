@@ -352,7 +352,7 @@ def test_code_translation_shows_pairs_and_translates_queries(house: House) -> No
         ("[{method: tool_plans, tools: seeds.jsonl, tasks: [2]}]", "expected 2 values, found 1"),
         ("[evol_instruct]", "evol_instruct needs `instructions: FILE`"),
         ("[raft, {method: raft, distractors: 2}]", "a method stands twice"),
-        ("[{method: grounded_questions, seed: 3}]", "has no options"),
+        ("[{method: grounded_questions, seed: 3}]", "has no option 'seed'"),
         ("[{distractors: 2}]", "the name is missing"),
     ],
 )  # fmt: skip
