@@ -55,9 +55,7 @@ def _run_in_namespaces(config: dict[str, Any]) -> None:
     _build_root(config)
     if user == 0:
         _become_somebody(config["number"])
-    _call("prctl", _PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() == 1:
-        os._exit(1)
+    _end_with_parent(config)
     first = os.fork()
     if first:
         os.waitpid(first, 0)
@@ -72,12 +70,19 @@ def _run_in_namespaces(config: dict[str, Any]) -> None:
 
 def _run_in_the_open(config: dict[str, Any]) -> None:
     """Without namespaces: the filter of system calls alone keeps the program from network, files and processes."""
-    _call("prctl", _PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
+    _end_with_parent(config)
     _call("prctl", _SUBREAPER, 1, 0, 0, 0)
     _call("prctl", _DUMPABLE, 0, 0, 0, 0)
     ended = _start_and_wait(config, config["work"])
     _report(config, {**ended, "collected": []})
     os.killpg(0, signal.SIGKILL)
+
+
+def _end_with_parent(config: dict[str, Any]) -> None:
+    _call("prctl", _PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
+    # killed before that: whoever takes in orphans here, process 1 or another, would never end this one
+    if os.getppid() != config["parent"]:
+        os._exit(1)
 
 
 def _start_and_wait(config: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -220,6 +220,7 @@ def _configure(program: Program, limits: ProgramLimits, walls: str, place: Path,
     return {
         "walls": walls,
         "report": report,
+        "parent": os.getpid(),
         "number": (os.getpid() * 256 + next(_runs) % 256) % (1 << 30),
         "work": str(place / "work"),
         "root": str(place / "root"),

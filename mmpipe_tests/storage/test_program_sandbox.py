@@ -244,6 +244,14 @@ def test_what_cannot_be_executed_did_not_start(sandbox: ProgramSandbox) -> None:
     assert "Exec format error" in ran.detail
 
 
+def test_nothing_starts_for_a_parent_that_is_gone(sandbox: ProgramSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.getpid()
+    # as if another process, such as the one that takes in orphans, were the launcher's parent by now
+    monkeypatch.setattr(program_sandbox.os, "getpid", lambda: real + 1)
+    ran = run(sandbox, "print('started')")
+    assert (ran.status, ran.stdout) == ("not_started", b"")
+
+
 def test_runs_come_back_in_order(sandbox: ProgramSandbox) -> None:
     many = ProgramSandbox(LIMITS, workers=3, walls=sandbox.describe().walls)  # type: ignore[arg-type]
     programs = [
