@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from string import ascii_uppercase
 from typing import Any
 
 import polars as pl
@@ -64,10 +65,10 @@ def run_verified_pairs(run: PreferenceRun) -> Made:
     key = "tests" if "tests" in problems.columns else "answer"
     if problems.schema.get("tests") == pl.List(pl.String):
         problems = problems.with_columns(pl.col("tests").list.join("\n"))
-    problems = identify_rows(problems, "prompt_id", "prompt", key, file=file.list, dump=run.dump)
+    problems = show_options(identify_rows(problems, "prompt_id", "prompt", key, file=file.list, dump=run.dump))
     settings = run.beside.get("sampling") or PlainSettings(seed=run.settings.seed)
     sampled = sample_answers(problems, run.policy, settings)
-    named = problems.select("prompt_id", pl.col(key).alias("tests" if key == "tests" else "reference"))
+    named = problems.select("prompt_id", "options", pl.col(key).alias("tests" if key == "tests" else "reference"))
     answers = sampled.frame.join(named, on="prompt_id", how="left", maintain_order="left")
     if key == "tests":
         assert run.runner is not None
@@ -78,6 +79,17 @@ def run_verified_pairs(run: PreferenceRun) -> Made:
     counts = {f"policy_{name}": count for name, count in sampled.rejected.items()} | _tell_verdicts(made)
     frame = set_parents(made.comparisons.frame, "problems", "group_id").with_columns(policy=pl.lit(run.policy.name))
     return Made(replace(made.comparisons, frame=frame), sampled.spent, counts)
+
+
+def show_options(problems: pl.DataFrame) -> pl.DataFrame:
+    """Return problems whose prompt shows their options, lettered, where they have some; without, `options` is null."""
+    if problems.schema.get("options") != pl.List(pl.String):
+        return problems.with_columns(options=pl.lit(None, pl.List(pl.String)))
+    shown = []
+    for prompt, options in problems.select("prompt", "options").iter_rows():
+        lettered = (f"({letter}) {option}" for letter, option in zip(ascii_uppercase, options or (), strict=False))
+        shown.append("\n".join([prompt, *lettered]))
+    return problems.with_columns(pl.Series("prompt", shown, dtype=pl.String))
 
 
 def run_online(run: PreferenceRun) -> Made:

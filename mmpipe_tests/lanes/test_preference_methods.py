@@ -429,6 +429,23 @@ def test_programs_are_preferred_by_the_tests_they_pass(house: House) -> None:
     assert house.pairs["parents"][0].to_list() == [{"table": "problems", "id": "p"}]
 
 
+def test_problems_with_options_show_them_and_letters_are_read_as_theirs(house: House) -> None:
+    rows = [
+        {"id": "p", "question": "Which floats?", "options": ["a key", "a cork"], "answer": "B"},
+        {"id": "q", "question": "Which sinks?", "options": None, "answer": "A"},
+    ]
+    file = house.write("problems.jsonl", rows)
+    said = ("The answer is a cork.", "The answer is (A).", "I do not know.")
+    options = f"problems: {file}, dump: {DUMP}, check: {{kind: choice}}, sampling: {{samples: 3}}"
+    house.make(f"[{{method: verified_pairs, {options}}}]", lambda request: said[request.sample_index])
+
+    asked = {ask_of(request) for request in house.teacher.asked}
+    assert asked == {"Which floats?\n(A) a key\n(B) a cork", "Which sinks?"}
+    assert house.pairs.select("prompt", "chosen", "rejected").rows() == [
+        ("Which floats?\n(A) a key\n(B) a cork", said[0], said[1])
+    ]
+
+
 def test_an_online_round_is_mixed_with_old_pairs_and_refuses_its_own_policy(house: House) -> None:
     old = [
         {"id": f"old{place}", "prompt": f"P{place}", "chosen": "A", "rejected": "B", "score_chosen": 2,

@@ -9,8 +9,14 @@ import polars as pl
 import pytest
 
 from mmpipe.filtering.instruction_signals import measure_instructions
+from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.code_methods import read_inputs
-from mmpipe_tests.lanes.test_synthesis_methods import CASES, House, house, plan
+from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
+from mmpipe.lanes.method_runs import MethodRun
+from mmpipe.lanes.stage import Knobs, StageRun
+from mmpipe.lanes.synthesis_estimates import estimate_synthesis
+from mmpipe.storage.shards import Engine
+from mmpipe_tests.lanes.test_synthesis_methods import CASES, DUMP, House, house, plan
 from mmpipe_tests.lanes.test_text_methods import SUMS, read_sum, solve
 
 if TYPE_CHECKING:
@@ -120,6 +126,18 @@ def test_chains_keep_reasoning_and_answer_apart(house: House) -> None:
     house.make(f"[{{method: reasoning_rows, problems: {file}}}]", script)
     (details,) = read_details(house)
     assert (details["rationale"], details["answer"]) == ("One more than nought is one.", "1")
+
+
+def test_an_estimate_compiles_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.write("pairs.jsonl", [{"source": "print *, 1", "target": "int x;"}])
+    house.write("queries.jsonl", [{"source": f"print *, {n}"} for n in range(3)])
+    recipe = load_recipe(str(house.recipe("[{method: code_translation, pairs: pairs.jsonl, queries: queries.jsonl}]")))
+    monkeypatch.setattr(MethodRun, "open_runner", lambda _: pytest.fail("a program was to be run"))
+    knobs = Knobs(cache_folder=str(house.folder / "cache"), device="cpu")
+    run = StageRun(INSTRUCTION_LANE[0], house.lake, recipe, knobs, Engine(), DUMP)
+    (made,) = estimate_synthesis(run)
+    assert made.estimate is not None
+    assert made.estimate.requests == 3
 
 
 @pytest.mark.parametrize("method", ["tiny_gsm", "case2code", "api_rows", "tool_plans", "code_translation"])
