@@ -40,7 +40,7 @@ _NO_PREFERENCES = "has two answers, which this format has no place for"
 class DialectFolder:
     """What was written for one dialect: files relative to `release/`, rows, rows refused by reason, data by name.
 
-    `short_files` are those with fewer rows than OpenAI takes.
+    `short_files` are those with fewer rows than OpenAI takes; `has_pictures` says whether any row has one.
     """
 
     dialect: str
@@ -49,12 +49,14 @@ class DialectFolder:
     refused: dict[str, int] = field(default_factory=dict)
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     short_files: int = 0
+    has_pictures: bool = False
 
     def describe(self) -> tuple[str, str]:
         """Return the row of the card's table of layouts."""
         from mmpipe.release.exporters_openai import FileLimits
 
-        told = f"`release/{self.dialect}/`: {self.rows:,} rows; paths of pictures begin in this folder"
+        pictures = "pictures are in the rows" if self.dialect == "openai" else "paths of pictures begin in this folder"
+        told = f"`release/{self.dialect}/`: {self.rows:,} rows" + (f"; {pictures}" if self.has_pictures else "")
         if self.refused:
             told += "; left out: " + ", ".join(f"{count:,} ({why})" for why, count in sorted(self.refused.items()))
         if self.short_files:
@@ -104,6 +106,7 @@ def write_part(
     within = f"{configuration}/{path}{PurePosixPath(file.name).suffix}"
     folder.join(written.dialect, within).write_text(file.text)
     written.files.append(f"{written.dialect}/{within}")
+    written.has_pictures |= "images" in part.columns
     if written.dialect == "openai":
         from mmpipe.release.exporters_openai import FileLimits
 

@@ -38,6 +38,7 @@ class FormFolder:
         files: paths relative to `release/`.
         rows: rows written.
         left_out: what the form has no place for, by reason.
+        labels: answers of each label, of the form `kto`.
     """
 
     form: str
@@ -45,6 +46,7 @@ class FormFolder:
     files: list[str] = field(default_factory=list)
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    labels: Counter[bool] = field(default_factory=Counter)
 
     def write_part(self, part: pl.DataFrame, configuration: str, stem: str, folder: Place) -> None:
         """Write rows of one configuration as a file of the form.
@@ -68,6 +70,10 @@ class FormFolder:
         told = f"`release/{FOLDER}/{self.form}/`: {self.rows:,} rows, {_TOLD[self.form]}"
         if self.form == "transcripts" and self.end_of_context:
             told += f"; each ends in `{self.end_of_context}`"
+        if self.form == "kto" and self.rows:
+            told += f": {self.labels[True]:,} desirable, {self.labels[False]:,} undesirable"
+            # KTO compares with the other label: from one alone it learns nothing
+            told += "" if all(self.labels[label] for label in (True, False)) else "; not to be trained on as it is"
         if self.left_out:
             told += "; left out: " + ", ".join(f"{count:,} ({why})" for why, count in sorted(self.left_out.items()))
         return self.form, told
@@ -91,6 +97,7 @@ class FormFolder:
         kept, left_out = drop_repeated(answer for preference in preferences for answer in unpair(preference))
         self.left_out.update(left_out)
         for answer in kept:
+            self.labels[answer.label] += 1
             yield export_labelled(answer)
 
     def _render_pair(self, preference: Preference) -> dict[str, Any] | None:

@@ -150,16 +150,19 @@ def write_transcripts(preference: Preference, *, end_of_context: str = "") -> di
     """Return whole texts for a reward model: `id`, `chosen` and `rejected`, dialogues with an implicit prompt.
 
     Args:
-        preference: without system turn and tools, which the dialogue has no mark for.
+        preference: without system turn, tools and pictures, which the dialogue has no mark for.
         end_of_context: a marker after the last turn, on which a preference model predicts its score (Askell et al.
             2021, arXiv 2112.00861, section 4.1); none by default.
 
     Raises:
-        InvariantBroken: a turn has another role, or its words hold a mark, so that the text could not be read back.
+        InvariantBroken: there are pictures, a turn has another role, or its words hold a mark, so that the text could
+            not be read back.
         ConfigurationError: the marker is nothing but white space, or a part of the dialogue's marks.
     """
     require_sound(preference, "transcripts")
     _require_marker(end_of_context)
+    if preference.images:
+        refuse("transcripts", preference.id, "has pictures, which a transcript cannot hold")
     for turn in (*preference.prompt, *preference.chosen, *preference.rejected):
         if turn.role not in {"user", "assistant"} or turn.tool_calls:
             refuse("transcripts", preference.id, f"has a turn of the {turn.role}, which a transcript cannot hold")
@@ -177,7 +180,7 @@ def write_transcripts(preference: Preference, *, end_of_context: str = "") -> di
 
 
 def read_transcripts(row: dict[str, str], *, end_of_context: str = "") -> Preference:
-    """Return the preference of texts that `write_transcripts` wrote; margin, group and pictures are not in them.
+    """Return the preference of texts that `write_transcripts` wrote; margin and group are not in them.
 
     Raises:
         InvariantBroken: a text does not begin with the human's mark or does not end with the marker.

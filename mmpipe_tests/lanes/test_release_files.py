@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from mmpipe.errors import ConfigurationError, InvariantBroken
 from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.filtering.release_sections import DIALECTS, ReleaseSettings
+from mmpipe.lanes.preference_form_files import FormFolder
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.release_splits import require_whole_groups
 from mmpipe.lanes.stage import Knobs
@@ -120,6 +122,27 @@ def test_preferences_go_to_each_dialect_that_has_two_answers(lake: Lake, tmp_pat
         "llava": TEXTS + PICTURED,
     }
     assert not (folder / "llava").exists()
+
+
+def test_the_card_counts_labels_and_what_a_transcript_cannot_hold(lake: Lake) -> None:
+    release(lake, PREFERENCES, preference_forms=("kto", "transcripts"), dialects=("openai",))
+    folder = Path(lake.dataset(PREFERENCE_DATASET).folder.url)
+    card = (folder / "README.md").read_text()
+
+    count = TEXTS + PICTURED
+    assert f"reads them: {count} desirable, {count} undesirable |" in card
+    assert f"left out: {PICTURED} (has pictures, which a transcript cannot hold)" in card
+    assert "<image>" not in "".join(file.read_text() for file in folder.rglob("transcripts/**/*.jsonl"))
+    assert f"`release/openai/`: {count} rows; pictures are in the rows" in card
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [({True: 3, False: 2}, "3 desirable, 2 undesirable"), ({True: 3}, "0 undesirable; not to be trained on as it is")],
+)
+def test_a_file_of_one_label_alone_says_that_it_teaches_nothing(labels: dict[bool, int], told: str) -> None:
+    form = FormFolder("kto", rows=sum(labels.values()), labels=Counter(labels))
+    assert form.describe()[1].endswith(told)
 
 
 def test_a_split_parts_no_document_picture_or_question(lake: Lake, tmp_path: Path) -> None:

@@ -134,6 +134,9 @@ def test_transcripts_that_could_not_be_read_back_are_refused() -> None:
     ):
         with pytest.raises(InvariantBroken, match=f"row p .*{said}"):
             write_transcripts(replace(PAIR, prompt=prompt))
+    pictured = replace(PAIR, prompt=(Turn("user", "<image>q"),), images=("a.png",))
+    with pytest.raises(InvariantBroken, match=r"row p has pictures"):
+        write_transcripts(pictured)
     with pytest.raises(InvariantBroken, match="holds the mark 'good'"):
         write_transcripts(PAIR, end_of_context="good")
     for marker in (" ", "Human"):
