@@ -202,8 +202,9 @@ def describe_merge(merge: Merge) -> list[str]:
         lines.append(f"{merge.round.outlived} answers are about texts that were made anew since: they do not count.")
     people = sorted({who for said in verdicts.filter(pl.col("people_labels") > 0)["annotators"] for who in said})
     decided = f"{counts.get('keep', 0)} rows to keep, {counts.get('remove', 0)} to remove, {merged.disagreements} tied"
+    and_model = " and the model" if (verdicts.get_column("labelled_by") == "model").any() else ""
     lines += [
-        f"By {len(people)} people so far, and the model: {decided} (they stay).",
+        f"By {len(people)} people so far{and_model}: {decided} (they stay).",
         f"{verdicts.get_column('corrected_response').count()} rows have a better response.",
         f"People among themselves: Fleiss' kappa {_show(merged.people_kappa)} over {merged.people_items} rows.",
         f"People among themselves: Krippendorff's alpha {_show(merged.people_alpha)}.",

@@ -164,6 +164,11 @@ def test_people_of_equal_number_in_two_tools_are_told_apart_by_name(desk: Desk) 
     merge_reviews(desk.lake, [ann], annotator="ann")
     merge_reviews(desk.lake, [bo], annotator="bo")
     assert (desk.verdicts()["r0"]["verdict"], desk.verdicts()["r0"]["annotators"]) == (None, ["ann", "bo"])
+    # of a file without times, each name has its own first merge
+    good, bad = desk.argilla("good.json", {"r3": {"u": "good"}}), desk.argilla("bad.json", {"r3": {"u": "bad"}})
+    for file, name in ((good, "ann"), (bad, "bo"), (good, "bo")):
+        merge_reviews(desk.lake, [file], annotator=name)
+    assert (desk.verdicts()["r3"]["annotators"], desk.verdicts()["r3"]["labels"]) == (["ann", "bo"], ["good", "good"])
     both = desk.label_studio("both.json", {"r0": [annotate(1, "good", 1), annotate(2, "bad", 2)]})
     with pytest.raises(ConfigurationError, match=r"both\.json: holds answers of 2 people \(1, 2\), not of cy alone"):
         merge_reviews(desk.lake, [both], annotator="cy")
