@@ -14,8 +14,8 @@ def render_instruction_report(report: Mapping[str, Any], *, snippet_chars: int) 
     """Return the page.
 
     Args:
-        report: a `lanes.instruction_report.InstructionReport` as plain values, with `tokens_per_row` of each method that
-            asked a teacher.
+        report: a `lanes.instruction_report.InstructionReport` as plain values, with `tokens_per_row` of each method
+            that asked a teacher.
         snippet_chars: length at which snippets were cut.
     """
     candidates = sum(method["candidates"] for method in report["methods"])
