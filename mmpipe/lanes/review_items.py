@@ -32,9 +32,9 @@ FORM = ReviewForm(
 
 
 def describe_items(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return instructions as people read them: item_id, prompt with all before it, response, dump, method."""
+    """Return instructions as people read them: item_id, prompt with all before it and tools, response, dump, method."""
     prompts, responses = [], []
-    for row in rows.select("instruction", "context", "response", "turns").iter_rows(named=True):
+    for row in rows.select("instruction", "context", "response", "turns", "tools").iter_rows(named=True):
         if row["turns"]:
             said = [f"{turn['role'].capitalize()}: {turn['content']}" for turn in row["turns"][:-1]]
             prompts.append("\n\n".join([*([row["context"]] if row["context"] else []), *said]))
@@ -42,6 +42,9 @@ def describe_items(rows: pl.DataFrame) -> pl.DataFrame:
         else:
             prompts.append("\n\n".join(part for part in (row["context"], row["instruction"]) if part))
             responses.append(row["response"])
+        if row["tools"] is not None:
+            # whether a call is right hangs on what there was to call
+            prompts[-1] += f"\n\nTools: {row['tools']}"
     images = pl.col("images").list.join(", ")
     return rows.select(
         pl.col("instruction_id").alias("item_id"),

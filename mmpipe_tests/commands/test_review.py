@@ -44,6 +44,7 @@ def lake(tmp_path: Path) -> Lake:
          "context": "A passage." if place == 1 else None, "response": f"Answer {place}.", "images": [], "parents": []}
         for place in range(6)
     ]  # fmt: skip
+    rows[2] |= {"tools": '[{"name": "find"}]', "tool_calls": "[]"}
     rows[5] |= {"turns": TURNS, "images": ["p1"]}
     publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, rows))
     gone = {"instruction_id": "r4", "rule": "x", "signal": "x"}
@@ -116,6 +117,7 @@ def test_people_see_passages_talks_and_what_was_kept_alone(lake: Lake) -> None:
     assert items["r1"]["prompt"] == "A passage.\n\nQuestion 1?"
     assert (items["r5"]["prompt"], items["r5"]["response"]) == ("User: Hi\n\nAssistant: Hello\n\nUser: Sum?", "Four")
     assert items["r5"]["images"] == "p1"
+    assert items["r2"]["prompt"] == 'Question 2?\n\nTools: [{"name": "find"}]'
     assert items["r0"]["images"] is None
 
 
