@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-#: Pairs rarer than this share of all shown are drawn without a word: it would not fit.
-_LEAST_LABELLED = 0.006
+#: Height of a word, as a share of the outer ring's radius: one that is wider than its piece of the ring is not drawn.
+_WORD_HEIGHT = 0.034
 #: How the reading is named under the picture.
 _NAMES = {"parser": "verb and direct object by a parser", "rule": "verb and direct object by rule, without a parser"}
 
@@ -86,12 +86,12 @@ def _draw_ring(
     import numpy as np
 
     for name, size, wedge in zip(names, sizes, wedges, strict=True):
-        if size / total < _LEAST_LABELLED:
+        place = radius - 0.18
+        if 2 * np.pi * place * size / total < _WORD_HEIGHT:
             continue
         angle = (wedge.theta1 + wedge.theta2) / 2
         turned = angle % 360
         rotation = turned - 180 if 90 < turned < 270 else turned
-        place = radius - 0.18
         axes.text(  # type: ignore[attr-defined]
             place * np.cos(np.radians(angle)),
             place * np.sin(np.radians(angle)),

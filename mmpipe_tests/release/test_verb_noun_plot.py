@@ -28,6 +28,14 @@ def test_words_stand_in_both_rings_but_where_there_is_no_room() -> None:
     assert texts[-1] == "1,000 of 4,000 instructions (25%): verb and direct object by rule, without a parser"
 
 
+def test_a_word_wider_than_its_piece_of_the_inner_ring_is_not_drawn() -> None:
+    shown = pl.DataFrame(
+        {"verb": ["write", "name"], "noun": ["poem", "topic"], "instructions": [991, 9], "method": ["rule"] * 2}
+    )
+    # the outer ring is longer: there is room for the same share
+    assert list_texts(draw_verb_nouns(shown, 1000))[:-1] == ["write", "poem", "topic"]
+
+
 def test_the_parser_is_named_and_bytes_are_equal() -> None:
     parsed = SHOWN.with_columns(method=pl.lit("parser"))
     assert list_texts(draw_verb_nouns(parsed, 1000))[-1].endswith("(100%): verb and direct object by a parser")
