@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -173,6 +173,7 @@ SAYINGS: dict[str, str | ChatFailure] = {
 }
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.sampled_from(sorted(SAYINGS)), max_size=3), max_size=8), st.integers(1, 2), st.randoms())
 def test_documents_in_are_documents_kept_and_removed(fates: list[list[str]], styles: int, chance: Random) -> None:
     texts = [
@@ -188,11 +189,11 @@ def test_documents_in_are_documents_kept_and_removed(fates: list[list[str]], sty
         {"doc_id": [f"d{place}" for place in range(len(fates))], "dump": DUMP, "language": "en", "text": texts},
         schema_overrides={"doc_id": pl.String, "text": pl.String},
     )
-    settings = WrapSettings(styles=("easy", "hard"), styles_per_document=styles, piece_tokens=11, attempts=2)
+    how = WrapSettings(styles=("easy", "hard"), styles_per_document=styles, piece_tokens=11, attempts=2)
 
     def try_all(rows: pl.DataFrame) -> pl.DataFrame:
         return rephrase_documents(
-            rows, ScriptedTeacher(script), settings, lambda texts: [len(text.split()) for text in texts]
+            rows, ScriptedTeacher(script), how, lambda texts: [len(text.split()) for text in texts]
         ).tried
 
     tried = try_all(documents)
@@ -323,6 +324,18 @@ def test_a_teacher_of_its_own_rephrases(house: House, monkeypatch: pytest.Monkey
     assert (opened, house.rows.height) == (["l"], len(TEXTS))
 
 
+def test_another_language_is_refused_by_the_text_lanes_identifier(house: House) -> None:
+    german = "Die Mühle wurde von einem Bäcker aus den Bergen gebaut. Eines Nachts brannte sie für immer nieder."
+    house.make("{styles: [easy], attempts: 1}", lambda _: german)
+    removals = house.read(REPHRASED_REMOVALS).filter(rule="other_language")
+    assert removals.height == len(TEXTS)
+    assert set(removals["signal"]) == {"language"}
+    assert set(removals["value_text"]) == {"de"}
+    assert removals["allowed"].to_list() == [["en"]] * len(TEXTS)
+    house.make("{styles: [easy], attempts: 1, language_score: null}", lambda _: german)
+    assert "other_language" not in house.read(REPHRASED_REMOVALS)["rule"].to_list()
+
+
 def test_an_outage_commits_nothing(house: House) -> None:
     with pytest.raises(ShardError, match="The teacher failed"):
         house.make("{styles: [easy]}", lambda _: ChatFailure("server", "503"))
@@ -338,6 +351,9 @@ def test_an_outage_commits_nothing(house: House) -> None:
         ("{styles: [easy], ratio: [1]}", "two whole numbers from 1 up"),
         ("{style: [easy]}", "unknown key 'style'"),
         ("{styles: [easy], attempts: 0}", "attempts must be 1 or more"),
+        ("{styles: [easy], added_names: -1}", "added_names must be 0 or more, or null"),
+        ("{styles: [easy], added_quote: 1}", "Did you mean 'added_quotes'"),
+        ("{styles: [easy], language_score: 2}", "language_score lies within 0 and 1"),
     ],
 )
 def test_a_section_that_cannot_work_stops(house: House, section: str, said: str) -> None:

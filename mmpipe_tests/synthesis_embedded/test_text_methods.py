@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from mmpipe.deduplication.rouge_pool import RougePool
+from mmpipe.synthesis.added_facts import list_added_names
 from mmpipe.synthesis.drafts import synthesize
 from mmpipe.synthesis.evol_instruct import evolve_instructions
 from mmpipe.synthesis.evol_pool import EvolInstructSettings
@@ -83,11 +84,12 @@ def test_wrap_in_four_styles(teacher: Onlooker, count_tokens: CountTokens) -> No
     settings = WrapSettings(styles_per_document=4, attempts=1, max_tokens=96)
     made = run_twice(teacher, lambda: rephrase_documents(DOCUMENTS[:2], teacher, settings, count_tokens))
     assert made.synthesis.planned == 8
-    assert made.synthesis.frame.height + made.candidates.height == 8
+    assert made.synthesis.frame.height + made.candidates.height == 8 == made.tried.height
     assert made.synthesis.frame.height
     check_counts(made.candidates, made.synthesis.rejected)
     for row in made.synthesis.frame.iter_rows(named=True):
         assert 0.3 <= len(row["text"]) / len(TOWNS[row["doc_id"]]) <= 3
+        assert list_added_names(row["text"], TOWNS[row["doc_id"]]) == []
         assert row["prompt_version"].startswith(f"wrap/{row['style']}@")
 
 
