@@ -185,15 +185,23 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
     manifest = production.manifest
     dumps = [commit.shard for commit in manifest.commits]
     sources = [run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump) for dump in dumps]
-    made_by = [source.scan().select("teacher", "prompt_version").unique().collect() for source in sources]
+    writers = list(sources)
     manifests = [source.require_manifest() for source in sources]
+    between: list[tuple[str, int]] = []
     if run.stage.table is PREFERENCE_DATASET:
-        manifests += [
-            run.lake.dataset(table, dump).require_manifest()
+        for table in (RESPONSES, JUDGEMENTS, PREFERENCE_PAIRS):
+            found = [run.lake.dataset(table, dump).find_manifest() for dump in dumps]
+            present = [item for item in found if item is not None]
+            between.append((table.name, sum(item.rows_out for item in present)))
+            manifests += present
+        # who answered and who judged may be others than who asked
+        writers += [
+            run.lake.dataset(table, dump)
+            for table in (RESPONSES, JUDGEMENTS)
             for dump in dumps
-            for table in (RESPONSES, JUDGEMENTS, PREFERENCE_PAIRS)
             if run.lake.dataset(table, dump).find_manifest() is not None
         ]
+    made_by = [each.scan().select("teacher", "prompt_version").unique().collect() for each in writers]
     counts = [item.counts for item in manifests]
     rejected: dict[str, int] = {}
     for item in [*manifests, manifest]:
@@ -212,11 +220,12 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
         splits=written.splits,
         layouts=layouts,
         recipe=f"{run.recipe.name} ({manifest.recipe})",
-        teachers=sorted({teacher for frame in made_by for teacher in frame.get_column("teacher")}),
-        prompts=sorted({prompt for frame in made_by for prompt in frame.get_column("prompt_version")}),
+        teachers=sorted({teacher for frame in made_by for teacher in frame.get_column("teacher") if teacher}),
+        prompts=sorted({prompt for frame in made_by for prompt in frame.get_column("prompt_version") if prompt}),
         funnel=[
             ("planned", sum(source.require_manifest().rows_in for source in sources)),
             ("synthesized", sum(source.require_manifest().rows_out for source in sources)),
+            *between,
             ("published", manifest.rows_out),
         ],
         rejected=rejected,

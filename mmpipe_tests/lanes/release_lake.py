@@ -35,13 +35,14 @@ def make_release_lake(folder: Path) -> Lake:
     publish(lake, INSTRUCTION_REVIEWS, "a", INSTRUCTION_REVIEWS.make_empty())
     sampled: list[dict[str, Any]] = [
         {"response_id": f"{row['instruction_id']}-{place}", "instruction_id": row["instruction_id"],
-         "dump": "a", "sample_index": place, "response": f"Answer {place}.", "finish_reason": "stop"}
+         "dump": "a", "sample_index": place, "response": f"Answer {place}.", "finish_reason": "stop",
+         "teacher": "answering"}
         for row in asked for place in range(2)
     ]  # fmt: skip
     judged = [
         {"judgement_id": f"j{row['response_id']}", "response_id": row["response_id"], "dump": "a", "score": place % 2,
          "instruction_id": row["instruction_id"], "criterion": CRITERION,
-         "judgement_status": "ok"}
+         "judgement_status": "ok", "teacher": "judging"}
         for place, row in enumerate(sampled)
     ]  # fmt: skip
     publish(lake, RESPONSES, "a", fill_rows(RESPONSES, sampled))
