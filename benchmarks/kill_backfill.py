@@ -5,8 +5,9 @@
 A local server answers the teacher's and the judge's requests and writes each of them down (`counting_teacher`). An
 undisturbed run makes two dumps by eight synthesis and six preference methods. Then the same backfill runs in a fresh
 project with a fresh cache; after a random number of replies its whole process group is killed, and it is begun again;
-so `--kills` times, and once more to the end. After each kill the reply cache is read: what it holds must never be asked
-again. In the end every table must have the bytes of the undisturbed run, no process and no started run may be left.
+so `--kills` times, `--late` times more at random seconds, and once to the end. After each kill the reply cache is read:
+what it holds must never be asked again. In the end every table must have the bytes of the undisturbed run, and no
+process and no started run may be left.
 
 With `--server` the backfill goes through `mmpipe dev`, in run and step processes of Dagster's multiprocess executor;
 all is killed: UI, daemon, code server, runs, steps. Without, it runs in the command's own process and its workers.
@@ -16,13 +17,13 @@ There is no peer: the figures are counts, and those that must be zero are.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import random
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,11 +38,11 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from counting_teacher import CountingTeacher, join_digest, serve_counting
 from kill_project import DUMPS, KillProject, compare_lakes
+from orphans import adopt_orphans, list_alive, wait_for_end
 from side_by_side import print_table
 
 #: Requests that each of the two teachers has under way at once.
 CONCURRENCY = 8
-_SUBREAPER = 36
 
 
 @dataclass
@@ -64,12 +65,15 @@ class Kill:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--late", type=int, default=5, help="kills at random seconds, also where nobody is asked")
     parser.add_argument("--server", action="store_true")
     parser.add_argument("--dumps", type=int, default=2, choices=[1, 2])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="three kills")
+    parser.add_argument("--quick", action="store_true", help="four kills")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     options = parser.parse_args()
+    if options.quick:
+        options.kills, options.late = 3, 1
     adopt_orphans()
     dumps = DUMPS[: options.dumps]
     folder = Path(tempfile.mkdtemp(prefix="mmpipe-kills-"))
@@ -85,8 +89,13 @@ def main() -> None:
         print(f"undisturbed: {requests} requests, {len(expected)} distinct, {undisturbed_s:.0f} s\n{kinds}", flush=True)
         server.forget()
         killed = KillProject(folder / "killed", server.url, CONCURRENCY, dumps)
-        count = 3 if options.quick else options.kills
-        kills = kill_often(killed, server, count, len(expected), random.Random(options.seed), options.server)
+        chooser = random.Random(options.seed)
+        kills: list[Kill] = []
+        if options.server:
+            kill_served(killed, server, kills, options.kills, len(expected), chooser)
+        else:
+            kill_here(killed, server, kills, options.kills, len(expected), chooser)
+            kill_late(killed, server, kills, options.late, undisturbed_s, chooser)
         server.round = len(kills)
         run_to_end(killed, is_served=options.server)
         figures = judge(server, kills, expected, formless)
@@ -120,41 +129,7 @@ def main() -> None:
     sys.exit(any(figures[name] for name in zero) or bool(orphans) or not figures["is_doctor_content"])
 
 
-# processes ------------------------------------------------------------------------------------------------------------
-
-
-def adopt_orphans() -> None:
-    """Become the parent of every process below this one whose own parent dies, so that none gets out of sight."""
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1)
-
-
-def list_alive() -> list[psutil.Process]:
-    """Return all processes below this one; those that ended are reaped."""
-    alive = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-            elif process.ppid() == os.getpid():
-                os.waitpid(process.pid, os.WNOHANG)
-        except (psutil.NoSuchProcess, ChildProcessError):
-            continue
-    return alive
-
-
-def wait_for_end(seconds: float) -> list[str]:
-    """Return the command lines of processes that are still there after so many seconds, then end them."""
-    deadline = time.monotonic() + seconds
-    while (alive := list_alive()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    told = []
-    for process in alive:
-        try:
-            told.append(" ".join(process.cmdline())[:200])
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    return told
+# runs and kills -------------------------------------------------------------------------------------------------------
 
 
 def run_to_end(project: KillProject, *, is_served: bool) -> None:
@@ -183,44 +158,71 @@ def wait_for_replies(project: KillProject, server: CountingTeacher, goal: int) -
             time.sleep(0.01)
 
 
-def kill_often(
-    project: KillProject, server: CountingTeacher, count: int, replies: int, chooser: random.Random, is_served: bool
-) -> list[Kill]:
-    """Begin the backfill and kill it after a random number of replies more; so often. Return what each kill met."""
-    kills: list[Kill] = []
-    cached: set[str] = set()
+def choose_goal(server: CountingTeacher, kills: list[Kill], count: int, replies: int, chooser: random.Random) -> int:
+    """Return the number of replies to kill at, so that `count` kills fall among the `replies` of a whole run."""
+    left = max(replies - (len(kills[-1].cached) if kills else 0), 2)
+    return server.written + chooser.randrange(1, max(2, round(1.8 * left / (count - len(kills) + 1))))
+
+
+def kill_here(
+    project: KillProject, server: CountingTeacher, kills: list[Kill], count: int, replies: int, chooser: random.Random
+) -> None:
+    """Begin the backfill in its own process and kill its process group after a random number of replies; so often."""
     while len(kills) < count:
         server.round = len(kills)
-        left = max(replies - len(cached), 2)
-        goal = server.written + chooser.randrange(1, max(2, round(1.8 * left / (count - len(kills) + 1))))
-        orphans: list[str] = []
-        if is_served:
-            project.start_server()
-            wait_for_replies(project, server, goal)
-            while alive := list_alive():
-                for process in alive:
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-        else:
-            backfill = project.start_backfill(is_served=False)
-            while backfill.poll() is None and server.written < goal:
-                time.sleep(0.002)
-            if backfill.returncode is not None:
-                sys.exit(f"The backfill ended before it was killed:\n{project.log.read_text()[-3000:]}")
-            os.killpg(backfill.pid, signal.SIGKILL)
-            orphans = wait_for_end(3.0)
-        while server.in_flight:
-            time.sleep(0.01)
-        time.sleep(0.2)
-        now = read_cached(project.cache)
-        fresh = {ask.digest for ask in server.asks if ask.round == len(kills) and not ask.is_formless}
-        kills.append(Kill(server.written, now, fresh - now, orphans))
-        told = f"kill {len(kills)}: {server.written} replies sent, {len(now)} cached, {len(fresh - now)} lost"
-        print(f"{told}{f', left: {orphans}' if orphans else ''}", flush=True)
-        if not cached <= now:
-            sys.exit(f"{len(cached - now)} replies are gone from the cache.")
-        cached = now
-    return kills
+        goal = choose_goal(server, kills, count, replies, chooser)
+        backfill = project.start_backfill(is_served=False)
+        while backfill.poll() is None and server.written < goal:
+            time.sleep(0.002)
+        if backfill.returncode is not None:
+            sys.exit(f"The backfill ended before it was killed:\n{project.log.read_text()[-3000:]}")
+        os.killpg(backfill.pid, signal.SIGKILL)
+        note_kill(project, server, kills, wait_for_end(3.0))
+
+
+def kill_late(
+    project: KillProject, server: CountingTeacher, kills: list[Kill], count: int, whole_s: float, chooser: random.Random
+) -> None:
+    """The same at random seconds, also while tables are published and checked; a run that has ended is begun again."""
+    for _ in range(count):
+        server.round = len(kills)
+        backfill = project.start_backfill(is_served=False)
+        with suppress(subprocess.TimeoutExpired):
+            backfill.wait(whole_s * chooser.uniform(0.1, 0.8))
+            continue
+        os.killpg(backfill.pid, signal.SIGKILL)
+        note_kill(project, server, kills, wait_for_end(3.0))
+
+
+def kill_served(
+    project: KillProject, server: CountingTeacher, kills: list[Kill], count: int, replies: int, chooser: random.Random
+) -> None:
+    """Kill `mmpipe dev` and everything below it after a random number of replies; so often."""
+    while len(kills) < count:
+        server.round = len(kills)
+        goal = choose_goal(server, kills, count, replies, chooser)
+        project.start_server()
+        wait_for_replies(project, server, goal)
+        while alive := list_alive():
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        note_kill(project, server, kills, [])
+
+
+def note_kill(project: KillProject, server: CountingTeacher, kills: list[Kill], orphans: list[str]) -> None:
+    """Write down what a kill met, when the server has done with the requests that nobody waits for any more."""
+    while server.in_flight:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    now = read_cached(project.cache)
+    fresh = {ask.digest for ask in server.asks if ask.round == len(kills) and not ask.is_formless}
+    gone = kills[-1].cached - now if kills else set()
+    if gone:
+        sys.exit(f"{len(gone)} replies are gone from the cache.")
+    kills.append(Kill(server.written, now, fresh - now, orphans))
+    told = f"kill {len(kills)}: {server.written} replies sent, {len(now)} cached, {len(fresh - now)} lost"
+    print(f"{told}{f', left: {orphans}' if orphans else ''}", flush=True)
 
 
 def read_cached(cache: Path) -> set[str]:
