@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from mmpipe.models.http_transport import HttpAnswer
-    from mmpipe.tables.chat import ChatRequest
+    from mmpipe.tables.chat import ChatRequest, Sampling
+
+
+#: What decides how tokens are drawn, by its name in a request.
+_DRAWING = ("temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty", "top_k")
+#: How servers say that a parameter is none of theirs.
+_UNSUPPORTED = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|not permitted|not allowed|extra_forbidden", re.IGNORECASE
+)
 
 
 class UnreadableAnswer(Exception):
@@ -46,7 +55,7 @@ def render_request(
         request: what is asked.
         max_tokens: limit of the reply, which may be raised above the request's.
         is_schema_sent: whether `response_format` is asked for.
-        left_out: sampling parameters that the endpoint refuses.
+        left_out: sampling parameters that the endpoint refuses; `max_tokens` goes by its other name then.
 
     A schema that is not sent as such is told in words, behind the system message: the model cannot know it otherwise.
 
@@ -64,18 +73,25 @@ def render_request(
     body: dict[str, Any] = {
         "model": model,
         "messages": [_render_message(message) for message in messages],
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": max_tokens,
-        "seed": sampling.seed,
+        # models that think count their thoughts too, and have the limit under another name
+        "max_completion_tokens" if "max_tokens" in left_out else "max_tokens": max_tokens,
     }
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    body |= {name: value for name, value in sampling.less_known.items() if name not in left_out}
+    body |= {name: value for name, value in list_drawing(sampling).items() if name not in left_out}
     if request.schema is not None and is_schema_sent:
         named = {"name": "reply", "schema": dict(request.schema), "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     return body
+
+
+def list_drawing(sampling: Sampling) -> dict[str, Any]:
+    """Return what of a request says how tokens are drawn, by its name there."""
+    drawing: dict[str, Any] = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        **sampling.less_known,
+    }
+    return drawing | ({"stop": list(sampling.stop)} if sampling.stop else {})
 
 
 def _render_message(message: ChatMessage) -> dict[str, Any]:
@@ -133,6 +149,20 @@ class Refusal:
     message: str
     code: str
     kind: str
+
+
+def list_refused_parameters(refusal: Refusal, body: Mapping[str, Any]) -> list[str]:
+    """Return the sampling parameters of a request that an error refuses as such, not for what they would do.
+
+    Some servers know none of `top_k` or `seed`; models that think take no temperature, and call `max_tokens`
+    `max_completion_tokens`.
+    """
+    if not _UNSUPPORTED.search(f"{refusal.code} {refusal.message}"):
+        return []
+    named = re.findall(rf"(?:['\"`]|\bargument(?: supplied)?: ?)({'|'.join(_DRAWING)})\b", refusal.message)
+    if "max_completion_tokens" in refusal.message:
+        named.append("max_tokens")
+    return [name for name in dict.fromkeys(named) if name in body]
 
 
 def read_refusal(answer: HttpAnswer) -> Refusal:

@@ -11,7 +11,14 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmpipe.errors import TeacherError
-from mmpipe.models.chat_wire import UnreadableAnswer, read_completion, read_refusal, render_request
+from mmpipe.models.chat_wire import (
+    UnreadableAnswer,
+    list_drawing,
+    list_refused_parameters,
+    read_completion,
+    read_refusal,
+    render_request,
+)
 from mmpipe.models.http_transport import NoConnection, NoReplyInTime, OversizedReply, encode_json
 from mmpipe.models.teacher import find_schema_fault, unwrap_json
 from mmpipe.tables.chat import ChatFailure, ChatReply, FailureKind
@@ -157,7 +164,7 @@ class RequestAttempts:
             is_schema_sent=is_schema_sent,
             left_out=self._health.refused_parameters,
         )
-        self._left_out = tuple(name for name in self._request.sampling.less_known if name not in body)
+        self._left_out = tuple(name for name in list_drawing(self._request.sampling) if name not in body)
         self._attempts += 1
         try:
             answer = await self._asking.transport.post("/chat/completions", encode_json(body), within_s=within_s)
@@ -202,7 +209,7 @@ class RequestAttempts:
             return _Again("rate", said, self._choose_pause(answer.headers))
         if status >= 500 or status in _TRANSIENT_STATUS:
             return _Again("server", said, self._choose_pause(answer.headers))
-        unknown = [name for name in self._request.sampling.less_known if name in body and name in refusal.message]
+        unknown = list_refused_parameters(refusal, body)
         if unknown:
             # a server that lacks a way to draw still answers; the log tells that it draws otherwise
             for name in unknown:

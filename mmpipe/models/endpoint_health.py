@@ -86,7 +86,8 @@ class EndpointHealth:
         """Leave a sampling parameter out from now on, which the endpoint does not know."""
         if name not in self.refused_parameters:
             self.refused_parameters.add(name)
-            _log.warning("%s does not know %s, and draws without it from now on: %s", self.url, name, said)
+            what = "takes it by its other name" if name == "max_tokens" else "draws without it"
+            _log.warning("%s does not know %s, and %s from now on: %s", self.url, name, what, said)
 
     async def enter(self) -> _Place:
         """Wait for a place among the requests in flight, past every pause; give it back by `leave`."""

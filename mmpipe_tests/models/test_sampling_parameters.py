@@ -15,7 +15,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.reply_cache import ReplyCache
 from mmpipe.synthesis.rest import RestSettings, grow
-from mmpipe.tables.chat import ChatMessage, ChatReply, ChatRequest, Sampling
+from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatReply, ChatRequest, Sampling
 from mmpipe_tests.models.chat_server import Answer, serve
 
 if TYPE_CHECKING:
@@ -86,6 +86,55 @@ def test_a_cache_made_before_parameters_could_be_left_out_is_read(tmp_path: Path
     again.put("new", ChatReply("more", "stop", 1, 2, left_out=("presence_penalty", "top_k")))
     assert again.get_many(["new", "old"])["new"].left_out == ("presence_penalty", "top_k")
     assert again.get_many(["old"])["old"].left_out == ()
+
+
+#: What servers say of a parameter that a model of theirs does not take.
+_REFUSALS = {
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
+    "instead.",
+    "temperature": "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) value "
+    "is supported.",
+    "top_p": "Unsupported parameter: 'top_p' is not supported with this model.",
+    "stop": "Unsupported parameter: 'stop' is not supported with this model.",
+    "seed": "[{'type': 'extra_forbidden', 'loc': ['body', 'seed'], 'msg': 'Extra inputs are not permitted'}]",
+}
+
+
+def test_a_model_that_thinks_is_asked_as_it_takes_it(caplog: pytest.LogCaptureFixture) -> None:
+    """As OpenAI's o-series and Mistral's servers refuse: one parameter at a time, until the request is theirs."""
+
+    def script(*_: object) -> Answer:
+        refused = next((name for name in _REFUSALS if name in server.bodies[-1]), None)
+        return Answer() if refused is None else Answer(status=400, error={"message": _REFUSALS[refused]})
+
+    with serve(script) as server, caplog.at_level(logging.WARNING):
+        teacher = EndpointTeacher(server.url, "m", concurrency=1)
+        outcomes = list(teacher.answer(ask("a", "b", stop=("x",), max_tokens=55)))  # type: ignore[arg-type]
+    assert [type(outcome) for outcome in outcomes] == [ChatReply, ChatReply]
+    # each is learned once, for all requests
+    assert server.asked == {"a": 6, "b": 1}
+    assert server.bodies[-1].keys() == {"model", "messages", "max_completion_tokens"}
+    assert server.bodies[-1]["max_completion_tokens"] == 55
+    # what the rows will say that they were not drawn with
+    assert {outcome.left_out for outcome in outcomes} == {("temperature", "top_p", "seed", "stop")}  # type: ignore[union-attr]
+    assert len([record for record in caplog.records if "does not know" in record.message]) == 5
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum context length is 4096.",
+        "The prompt asks how to stop a seed; such temperature talk is refused.",
+        "temperature must be between 0 and 2",
+    ],
+)
+def test_a_refusal_of_another_kind_leaves_the_parameters_as_they_are(message: str) -> None:
+    with serve(lambda *_: Answer(status=400, error={"message": message})) as server:
+        teacher = EndpointTeacher(server.url, "m")
+        [outcome] = teacher.answer(ask("a", stop=("x",)))  # type: ignore[arg-type]
+    assert isinstance(outcome, ChatFailure)
+    assert outcome.kind == "refused"
+    assert len(server.bodies) == 1
 
 
 @pytest.mark.parametrize("wrong", [{"presence_penalty": 2.5}, {"frequency_penalty": -3.0}, {"top_k": -1}])
