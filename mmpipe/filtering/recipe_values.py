@@ -80,6 +80,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
             "mixture_rows",
             "max_tokens",
             "pack_tokens",
+            "template_date",
             "preference_forms",
             "end_of_context",
         ),

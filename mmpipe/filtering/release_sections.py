@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from mmpipe.errors import RecipeError, name_nearest
 
@@ -38,6 +39,8 @@ class ReleaseSettings:
         max_tokens: longer conversations are cut behind the last whole answer before they are packed; null for
             `pack_tokens`.
         pack_tokens: tokens of a sequence of packed conversations; null for none.
+        template_date: day that packed conversations bear where the model's template writes today's, as `2026-01-31`;
+            such a template stops without it, so that no row depends on the day of the run.
         preference_forms: forms of preferences (`PREFERENCE_FORMS`) that get a folder each, as TRL reads them.
         end_of_context: marker behind the texts of the form `transcripts`, on which a preference model says its score;
             none if empty.
@@ -52,6 +55,7 @@ class ReleaseSettings:
     mixture_rows: int | None = None
     max_tokens: int | None = None
     pack_tokens: int | None = None
+    template_date: str = ""
     preference_forms: tuple[str, ...] = ()
     end_of_context: str = ""
     memory_mapped: bool = False
@@ -88,9 +92,23 @@ class ReleaseSettings:
             _require(self.mixture_rows >= 1, "release.mixture_rows must be 1 or more")
         _require(0 <= self.validation_share < 1, "release.validation_share must be 0 or more and below 1")
         _require(self.pack_tokens is None or self.pack_tokens >= 1, "release.pack_tokens must be 1 or more")
+        if self.template_date:
+            _require(self.pack_tokens is not None, "release.template_date is for what is packed: write pack_tokens too")
+            _require(
+                _is_day(self.template_date),
+                f"release.template_date: expected a day such as 2026-01-31, found {self.template_date!r}",
+            )
         if self.max_tokens is not None:
             _require(self.pack_tokens is not None, "release.max_tokens cuts what is packed: write pack_tokens too")
             _require(1 <= self.max_tokens <= (self.pack_tokens or 0), "release.max_tokens must be 1 to pack_tokens")
+
+
+def _is_day(word: str) -> bool:
+    try:
+        date.fromisoformat(word)
+    except ValueError:
+        return False
+    return len(word) == len("2026-01-31")
 
 
 def _require(holds: bool, message: str) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,10 @@ class Packer:
         if "images" in part.columns:
             self._count(_HAS_IMAGES, part.height)
             return []
-        length = self.settings.pack_tokens or 0
+        length, day = self.settings.pack_tokens or 0, self.settings.template_date
         masked = mask_conversations(
             read_conversations(part),
-            take_template(self.tokenizer),
+            take_template(self.tokenizer, today=date.fromisoformat(day) if day else None),
             self.tokenizer,
             max_tokens=self.settings.max_tokens or length,
         )

@@ -238,7 +238,8 @@ def _render(
     def tell_date(pattern: str) -> str:
         if template.today is None:
             raise ConfigurationError(
-                f"The chat template of {template.name!r} writes today's date: give the date that rows shall bear."
+                f"The chat template of {template.name!r} writes today's date: give the date that rows shall bear, in a "
+                f"recipe as `release: {{template_date: 2026-01-31}}`."
             )
         return template.today.strftime(pattern)
 

@@ -126,6 +126,8 @@ def test_a_method_without_a_share_is_named(lake: Lake) -> None:
         ("{method_epochs: {a: -1}}", "method_epochs must not be negative"),
         ("{method_epochs: {a: 1}, method_weights: {a: 1}}", "both say how often"),
         ("{method_weights: {a: 0}}", "no row is left"),
+        ("{pack_tokens: 9, template_date: 31.1.2026}", "expected a day such as 2026-01-31"),
+        ("{template_date: 2026-01-31}", "write pack_tokens too"),
         ("{mixture_rows: 10}", "goes with method_weights"),
         ("{method_weights: {a: 1}, mixture_rows: 0}", "mixture_rows must be 1 or more"),
         ("{method_wieghts: {a: 1}}", "Did you mean 'method_weights'"),

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.release_sections import DIALECTS, ReleaseSettings
 from mmpipe.lanes.instruction_reviews import apply_corrections
@@ -163,6 +164,16 @@ def test_packed_rows_with_tools_stand_beside_those_without(lake: Lake, monkeypat
     folder = release(lake, pack_tokens=256)
     packed = pl.read_parquet(folder / "release" / "packed" / "*.parquet")
     assert sorted(name for names in packed["row_ids"] for name in names) == ["call", "plan", "words"]
+
+
+def test_a_template_that_writes_the_date_is_given_one(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = replace(load_chat_tokenizer(None), chat_template="{{ strftime_now('%d %b %Y') }}" + PLAIN)
+    monkeypatch.setattr(chat_tokenizer, "load_chat_tokenizer", lambda _: tokenizer)
+    with pytest.raises(ConfigurationError, match=r"release: \{template_date: 2026-01-31\}"):
+        release(lake, pack_tokens=256)
+    folder = release(lake, pack_tokens=256, template_date="2026-01-31")
+    packed = pl.read_parquet(folder / "release" / "packed" / "*.parquet")
+    assert tokenizer.decode(packed["input_ids"][0].to_list()).startswith("31 Jan 2026<user>")
 
 
 def test_words_of_people_take_the_place_of_a_call(lake: Lake) -> None:
