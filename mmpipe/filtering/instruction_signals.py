@@ -1,11 +1,14 @@
-"""Measures instructions: length, grounding, likeness of answer and question, and equal instructions before it."""
+"""Measures instructions: length, grounding, likeness of answer and question, and equal instructions drawn before it."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+
+from mmpipe.tables.identity import make_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,19 +39,20 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
             stand in the evidence or the instruction; 1 if it has none, or if the row has no evidence to rest on.
         response_instruction_similarity: Jaccard similarity of the words of response and instruction; 1 repeats it.
         response_repetition: share of the response's word trigrams that repeat an earlier one.
-        earlier_equal_instructions: rows above it with the same words in instruction, passage and images, whatever the
-            case and punctuation (Self-Instruct drops instructions like an earlier one; this is the exact form of it).
-            Of methods that answer an instruction several times on purpose, those with the same words in the answer too.
+        earlier_equal_instructions: rows with the same words in instruction, passage and images, whatever the case and
+            punctuation, whose id has a smaller hash (Self-Instruct drops instructions like an earlier one; this is the
+            exact form of it, and no order of rows counts). Of methods that answer an instruction several times on
+            purpose, those with the same words in the answer too.
 
     Args:
         instructions: columns instruction_id, instruction, response, turns, evidence, context, images, and method where
             there are several. Of several turns, all questions are the instruction and all answers the response.
     """
-    seen: dict[tuple[Any, ...], int] = {}
+    equal: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     rows = []
     columns = ["instruction_id", "instruction", "response", "turns", "evidence", "context", "images"]
     further = [name for name in ("method",) if name in instructions.columns]
-    for row in instructions.select(*columns, *further).iter_rows(named=True):
+    for place, row in enumerate(instructions.select(*columns, *further).iter_rows(named=True)):
         asked, answered = (_list_words(text) for text in _read_sides(row))
         same: tuple[Any, ...] = (tuple(asked), tuple(_list_words(row["context"] or "")), tuple(row["images"]))
         if row.get("method") in _SEVERAL_ANSWERS:
@@ -64,10 +68,16 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
                 "response_grounding": len(telling & known) / len(telling) if telling and row["evidence"] else 1.0,
                 "response_instruction_similarity": _compare(set(asked), set(answered)),
                 "response_repetition": 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0,
-                "earlier_equal_instructions": float(seen.get(same, 0)),
+                "earlier_equal_instructions": 0.0,
             }
         )
-        seen[same] = seen.get(same, 0) + 1
+        equal[same].append(place)
+    for places in equal.values():
+        if len(places) > 1:
+            # the draw of `deduplication.instruction_duplicates`, so that both keep the same one of two
+            places.sort(key=lambda place: make_id("row_duplicates", rows[place]["instruction_id"]))
+            for before, place in enumerate(places):
+                rows[place]["earlier_equal_instructions"] = float(before)
     return pl.DataFrame(rows, schema={"instruction_id": pl.String, **dict.fromkeys(SIGNALS, pl.Float64)})
 
 
