@@ -84,12 +84,13 @@ def test_an_answer_that_is_a_call_stands_beside_the_tools_that_may_be_called() -
     again = make_api_rows(CARDS.reverse(), ScriptedTeacher(lambda _: WISHES), settings).synthesis.frame
     assert rows.height == 4
     assert rows.sort("instruction_id").equals(again.sort("instruction_id"))
-    for row, (name, arguments) in zip(rows.rows(named=True), map(read_tool_call, CARDS["api_call"]), strict=True):
+    for row, card in zip(rows.rows(named=True), CARDS.rows(named=True), strict=True):
+        name, arguments = read_tool_call(card["api_call"])
         assert json.loads(row["tool_calls"]) == [{"name": name, "arguments": arguments}]
         assert json.loads(row["response"]) == {"name": name, "arguments": arguments}
         shown = {tool["function"]["name"]: tool["function"] for tool in json.loads(row["tools"])}
         assert len(shown) == 2
-        assert shown[name]["description"] == f"Sees: {row['evidence']}"
+        assert shown[name]["description"] == f"Sees: {card['description']}"
         assert set(shown[name]["parameters"]["properties"]) == set(arguments)
 
 
