@@ -59,8 +59,8 @@ INSTRUCTION_LANE = (
         RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("responses",), revision=2
     ),
     Stage(
-        JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements", "ratings"), revision=2
+        JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements", "ratings"), revision=3
     ),
-    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=3),
+    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=4),
     Stage(PREFERENCE_CONTAMINATION, (PREFERENCE_PAIRS,), find_preference_contamination, ("contamination",)),
 )

@@ -103,10 +103,12 @@ class Made:
 
 
 def list_answers(responses: pl.DataFrame, instructions: pl.DataFrame) -> pl.DataFrame:
-    """Return responses as answers: prompt_id, prompt, evidence, picture, reference, answer_id, answer, dump, model.
+    """Return responses as answers: their prompts, texts, models, why they ended, and what is known of each prompt.
 
-    The prompt is the passage, where there is one, and what is asked; `picture` is what is known of its picture, empty
-    where it has none. In the order of the responses; those whose instruction is not among the given ones are left out.
+    Columns: prompt_id, prompt, evidence, picture, reference, answer_id, answer, dump, model, sample_index,
+    finish_reason. The prompt is the passage, where there is one, and what is asked; `picture` is what is known of its
+    picture, empty where it has none. In the order of the responses; those whose instruction is not among the given ones
+    are left out.
     """
     has_picture = pl.col("images").list.len() > 0 if "images" in instructions.columns else pl.lit(value=False)
     asked = instructions.select(
@@ -116,12 +118,23 @@ def list_answers(responses: pl.DataFrame, instructions: pl.DataFrame) -> pl.Data
         reference="response",
         prompt=pl.concat_str("context", "instruction", separator="\n\n", ignore_nulls=True),
     )
-    joined = responses.select("response_id", "instruction_id", "dump", "response", "teacher", "sample_index").join(
+    columns = ["response_id", "instruction_id", "dump", "response", "teacher", "sample_index", "finish_reason"]
+    joined = responses.select(columns).join(
         asked, on="instruction_id", how="inner", maintain_order="left", validate="m:1"
     )
     return joined.rename(
         {"instruction_id": "prompt_id", "response_id": "answer_id", "response": "answer", "teacher": "model"}
     )
+
+
+def list_whole(run: PreferenceRun) -> tuple[pl.DataFrame, dict[str, float]]:
+    """Return the answers that the limit of tokens did not cut, and how many it did, for methods that ask about each."""
+    from mmpipe.synthesis.cut_answers import CUT, mark_cut
+
+    answers = run.list_answers()
+    whole = answers.filter(~mark_cut(answers))
+    cut = answers.height - whole.height
+    return whole, {f"answers_{CUT}": cut} if cut else {}
 
 
 def score_responses(answers: pl.DataFrame, judgements: pl.DataFrame, criterion: str, scores: str) -> pl.DataFrame:
@@ -252,8 +265,8 @@ def run_pairwise_judge(run: PreferenceRun) -> Made:
     assert run.judge is not None
     most = run.beside.get("pairs_per_prompt", 1)
     rows = []
-    answers = run.list_answers().sort("prompt_id", "answer_id")
-    for group in answers.partition_by("prompt_id", maintain_order=True):
+    answers, cut = list_whole(run)
+    for group in answers.sort("prompt_id", "answer_id").partition_by("prompt_id", maintain_order=True):
         pairs = list(combinations(group.rows(named=True), 2))
         key = [make_id("pairwise", run.settings.seed, one["answer_id"], two["answer_id"]) for one, two in pairs]
         for place in sorted(range(len(pairs)), key=key.__getitem__)[:most]:
@@ -270,19 +283,20 @@ def run_pairwise_judge(run: PreferenceRun) -> Made:
     bias = judged.bias
     refused = {f"refused_{name}": count for name, count in judged.rejected_replies.items()}
     places = {"first_place_wins": bias.first_place, "second_place_wins": bias.second_place}
-    return Made(judged.comparisons, judged.spent, {**refused, "read_in_both_orders": bias.compared, **places})
+    return Made(judged.comparisons, judged.spent, {**refused, "read_in_both_orders": bias.compared, **places, **cut})
 
 
 def run_self_refinement(run: PreferenceRun) -> Made:
-    """Have the first sample of each prompt criticised and revised, and last compared with first."""
+    """Have the first whole sample of each prompt criticised and revised, and last compared with first."""
     from mmpipe.synthesis.self_refinement import run_self_refinement
 
     assert run.judge is not None
     # who revises sees no picture, and would revise what it cannot know
-    seen = run.list_answers().filter(pl.col("picture") == "")
+    answers, cut = list_whole(run)
+    seen = answers.filter(pl.col("picture") == "")
     first = seen.sort("sample_index").group_by("prompt_id", maintain_order=True).first()
     made = run_self_refinement(first.sort("prompt_id"), run.policy, run.judge, run.settings)
     # of two answers one is a row, the other was written here
     frame = set_parents(made.comparisons.frame, "responses", "rejected_id")
     counts = {f"stopped_{name}": count for name, count in made.stops.items()}
-    return Made(replace(made.comparisons, frame=frame), made.spent, counts)
+    return Made(replace(made.comparisons, frame=frame), made.spent, {**counts, **cut})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from mmpipe.synthesis.comparisons import Answer, Comparisons, PairBook, iterate_prompts
+from mmpipe.synthesis.cut_answers import CUT
 from mmpipe.tables.identity import make_id
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def pick_best(answers: pl.DataFrame, settings: BestOfNSettings) -> BestOfN:
     """Return each prompt's best answer and its pair.
 
     Args:
-        answers: columns prompt_id, prompt, answer_id, answer, score; null is a missing score.
+        answers: columns prompt_id, prompt, answer_id, answer, score; null is a missing score. An answer whose
+            finish_reason is `length` is neither best nor in a pair.
         settings: how.
 
     Raises:
@@ -77,9 +79,12 @@ def pick_best(answers: pl.DataFrame, settings: BestOfNSettings) -> BestOfN:
     book = PairBook()
     best_rows: list[dict[str, Any]] = []
     for origin, group in iterate_prompts(answers, "score", settings.criterion, METHOD):
-        scored = [answer for answer in group if answer.score is not None and answer.text.strip()]
-        if len(scored) < max(settings.least_answers, 1):
-            book.leave_out("too_few_scored_answers")
+        whole = [answer for answer in group if not answer.is_cut]
+        scored = [answer for answer in whole if answer.score is not None and answer.text.strip()]
+        least = max(settings.least_answers, 1)
+        if len(scored) < least:
+            has_enough = len(scored) + len(group) - len(whole) >= least
+            book.leave_out(CUT if has_enough else "too_few_scored_answers")
             continue
         # a draw by id, then a stable sort by score: among equals, the draw decides
         drawn = sorted(scored, key=lambda answer: make_id(METHOD, settings.seed, answer.id))

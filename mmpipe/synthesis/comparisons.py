@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.synthesis.cut_answers import CUT, is_cut
 from mmpipe.synthesis.drafts import Parent, sort_counts
 from mmpipe.synthesis.preferences import PAIRS_SCHEMA
 from mmpipe.tables.identity import make_id
@@ -59,6 +60,7 @@ class Answer:
     model: str = ""
     urls: tuple[str, ...] = ()
     license: str = ""
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +181,7 @@ def compare_ranked(answers: pl.DataFrame, settings: ComparisonSettings) -> Compa
 
     Args:
         answers: columns prompt_id, prompt, answer_id, answer, and score or rank; null or NaN is a missing one. A
-            column policy is passed on.
+            column policy is passed on; an answer whose finish_reason is `length` is in no pair.
         settings: how.
 
     Raises:
@@ -229,6 +231,7 @@ def iterate_prompts(
                     row["answer"] or "",
                     _sign(row[by], sign),
                     (row["model"] or "") if has_model else "",
+                    is_cut=is_cut(row),
                 )
                 for row in rows
             ],
@@ -237,6 +240,8 @@ def iterate_prompts(
 
 def find_no_preference(first: Answer, second: Answer, least_margin: float = 0.0) -> str:
     """Return why two answers give no pair; an empty text if they do."""
+    if first.is_cut or second.is_cut:
+        return CUT
     if first.score is None or second.score is None:
         return "missing_score"
     if not first.text.strip() or not second.text.strip():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.synthesis.cut_answers import CUT, is_cut
 from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, make_seed, sort_counts
 from mmpipe.synthesis.prompts import Prompt, find_prompt
 from mmpipe.synthesis.reference_judgements import CRITERION as REFERENCE_CRITERION
@@ -93,6 +94,13 @@ ALONE_PROMPTS = (
     ),
 )
 
+#: What a judge was not asked about, and what its row says in place of a judgement.
+OWN_FAMILY = "own_family"
+UNASKED = {
+    OWN_FAMILY: "the judge and who wrote this are of one family",
+    CUT: "the limit of tokens cut this answer, so it is in no pair",
+}
+
 _SCHEMA = {
     "type": "object",
     "properties": {
@@ -130,11 +138,13 @@ def judge_responses(
     """Return one judgement per response, greedy, in the order of the responses.
 
     A reply that cannot be had or read is a row with status `unparsed` and no score; its reason is counted in
-    `rejected_replies`. A response that the judge's own family wrote is not asked about: status `own_family`, no score.
+    `rejected_replies`. A response that the judge's own family wrote is not asked about: status `own_family`, no score;
+    nor is one that the limit of tokens cut: status `cut_answer`.
     Every response gets a row, so `rejected` is empty.
 
     Args:
-        responses: columns response_id, instruction_id, dump, response, and teacher where families matter.
+        responses: columns response_id, instruction_id, dump, response, teacher where families matter, and
+            finish_reason where some may be cut.
         instructions: columns instruction_id, instruction, evidence, and response for `answer_f1`.
         teacher: who judges.
         settings: by what.
@@ -148,13 +158,14 @@ def judge_responses(
     with_text = find_prompt(f"judgements/{settings.criterion}", PROMPTS)
     alone = find_prompt(f"judgements/{settings.criterion}_alone", ALONE_PROMPTS)
     columns = ["instruction_id", "instruction", "evidence"]
-    authors = [pl.col("teacher")] if "teacher" in responses.columns else []
+    authors = [pl.col(name) for name in ("teacher", "finish_reason") if name in responses.columns]
     rows = (
         responses.select(pl.col("response_id", "instruction_id", "dump", "response"), *authors)
         .join(instructions.select(columns), on="instruction_id", how="inner", maintain_order="left", validate="m:1")
         .rows(named=True)
     )
-    asked = [row for row in rows if settings.judges_own_family or not _is_own(teacher, row, settings)]
+    unasked = {row["response_id"]: _find_unasked(teacher, row, settings) for row in rows}
+    asked = [row for row in rows if not unasked[row["response_id"]]]
     requests = [_make_request(row, with_text if row["evidence"] else alone, settings) for row in asked]
     outcomes: dict[str, ChatReply | ChatFailure] = {}
     spent = Spent()
@@ -165,32 +176,38 @@ def judge_responses(
     unparsed: Counter[str] = Counter()
     for row in rows:
         reply = outcomes.get(row["response_id"])
-        score, reason = (None, "own_family") if reply is None else _read_score(reply)
+        why = unasked[row["response_id"]]
+        score, reason = (None, why) if reply is None else _read_score(reply)
         if reason:
             unparsed[reason] += 1
         prompt = with_text if row["evidence"] else alone
-        made.append(_make_row(row, reply, score, teacher.name, prompt, settings))
+        made.append(_make_row(row, reply or why, score, teacher.name, prompt, settings))
     frame = JUDGEMENTS.conform(pl.DataFrame(made, schema=JUDGEMENTS.schema))
     return Synthesis(frame, len(rows), {}, sort_counts(unparsed), spent)
 
 
-def _is_own(judge: Teacher, row: Mapping[str, Any], settings: JudgementSettings) -> bool:
-    return is_own_family(judge, row.get("teacher") or "", settings.families)
+def _find_unasked(judge: Teacher, row: Mapping[str, Any], settings: JudgementSettings) -> str:
+    """Return why nobody is asked about a response, a key of `UNASKED`; an empty text where the judge is."""
+    if is_cut(row):
+        return CUT
+    is_own = is_own_family(judge, row.get("teacher") or "", settings.families)
+    return OWN_FAMILY if is_own and not settings.judges_own_family else ""
 
 
 def _make_row(
     row: Mapping[str, Any],
-    reply: ChatReply | ChatFailure | None,
+    reply: ChatReply | ChatFailure | str,
     score: float | None,
     judge: str,
     prompt: Prompt,
     settings: JudgementSettings,
 ) -> dict[str, Any]:
-    """Return the judgement of a response; without a reply, that of one nobody was asked about."""
+    """Return the judgement of a response; in place of a reply, why nobody was asked about it."""
     sampling = _choose_sampling(row, settings)
-    if reply is None:
-        said = "the judge and who wrote this are of one family"
+    if isinstance(reply, str):
+        status, said = reply, UNASKED[reply]
     else:
+        status = "unparsed" if score is None else "ok"
         said = reply.text if isinstance(reply, ChatReply) else f"{reply.kind}: {reply.detail}"
     return {
         "judgement_id": make_id("judgement", row["response_id"], settings.criterion),
@@ -199,15 +216,15 @@ def _make_row(
         "dump": row["dump"],
         "criterion": settings.criterion,
         "score": score,
-        "judgement_status": "own_family" if reply is None else "unparsed" if score is None else "ok",
+        "judgement_status": status,
         "judgement": said,
         "teacher": judge,
         "prompt_version": prompt.version,
         "sampling": describe_sampling(sampling),
         "seed": sampling.seed,
-        "attempts": 0 if reply is None else reply.attempts,
-        "prompt_tokens": 0 if reply is None else reply.prompt_tokens,
-        "completion_tokens": 0 if reply is None else reply.completion_tokens,
+        "attempts": 0 if isinstance(reply, str) else reply.attempts,
+        "prompt_tokens": 0 if isinstance(reply, str) else reply.prompt_tokens,
+        "completion_tokens": 0 if isinstance(reply, str) else reply.completion_tokens,
     }
 
 

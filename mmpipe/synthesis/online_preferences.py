@@ -104,7 +104,7 @@ def run_online_round(
     parse_share(settings.new_share)
     responses = sample_responses(instructions, policy, settings.sampling)
     answers = responses.frame.join(instructions.select("instruction_id", "instruction"), on="instruction_id").select(
-        prompt_id="instruction_id", prompt="instruction", answer_id="response_id", answer="response"
+        "finish_reason", prompt_id="instruction_id", prompt="instruction", answer_id="response_id", answer="response"
     )
     # two policies' samples of one prompt have the same place in their lists, so ids name the policy too
     answers = answers.with_columns(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from mmpipe.synthesis.cut_answers import CUT
 from mmpipe.synthesis.drafts import sort_counts
 from mmpipe.synthesis.ultrafeedback import Feedback, judge_answers
 from mmpipe.synthesis.ultrafeedback_prompts import OVERALL
@@ -184,6 +185,8 @@ def score_answers(
 def _find_score(by: str, check: Mapping[str, Any] | None, statuses: set[str]) -> tuple[float | None, str]:
     if check is None:
         return None, "not_judged"
+    if CUT in statuses:
+        return None, CUT
     if by == "overall":
         return check["overall"], "ok" if check["overall"] is not None else check["verdict"]
     for status in ("own_family", "unparsed"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from mmpipe.synthesis.cut_answers import CUT, mark_cut
 from mmpipe.synthesis.drafts import sort_counts
 from mmpipe.tables.identity import make_id
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Why an instruction, or a comparison, gives no pair.
-REASONS = ("unparsed_judgement", "single_response", "tied_scores", "identical_responses")
+REASONS = ("unparsed_judgement", "single_response", CUT, "tied_scores", "identical_responses")
 
 PAIRS_SCHEMA = pl.Schema(
     {
@@ -41,7 +42,8 @@ class Pairs:
         frame: one row per pair, `PAIRS_SCHEMA`.
         instructions: instructions with a response.
         left_out: responses without a score (`unparsed_judgement`), instructions with fewer than two scored responses
-            (`single_response`), and comparisons that are ties or of equal text.
+            (`single_response`; `cut_answer` where those that the limit of tokens cut would have made two), and
+            comparisons that are ties or of equal text.
     """
 
     frame: pl.DataFrame
@@ -55,12 +57,12 @@ def build_pairs(
     """Return preference pairs.
 
     Args:
-        responses: columns response_id, instruction_id, response.
+        responses: columns response_id, instruction_id, response; one whose finish_reason is `length` is in no pair.
         judgements: columns response_id, criterion, score, judgement_status; one criterion, one row per response.
         which: `best_worst` gives one pair per instruction (highest against lowest score; of equal scores the earlier
             sample); `all` gives every comparison, C(K, 2) less the ties (InstructGPT, section 3.5).
     """
-    scored = responses.select("response_id", "instruction_id", "response").join(
+    scored = responses.select("response_id", "instruction_id", "response", mark_cut(responses).alias("is_cut")).join(
         judgements.select("response_id", "criterion", "score", "judgement_status"),
         on="response_id",
         how="left",
@@ -71,10 +73,11 @@ def build_pairs(
     pairs: list[dict[str, Any]] = []
     groups = scored.partition_by("instruction_id", maintain_order=True)
     for group in groups:
-        rows = group.filter(pl.col("score").is_not_null() & (pl.col("judgement_status") == "ok")).rows(named=True)
-        left_out["unparsed_judgement"] += group.height - len(rows)
+        whole = group.filter(~pl.col("is_cut"))
+        rows = whole.filter(pl.col("score").is_not_null() & (pl.col("judgement_status") == "ok")).rows(named=True)
+        left_out["unparsed_judgement"] += whole.height - len(rows)
         if len(rows) < 2:
-            left_out["single_response"] += 1
+            left_out[CUT if len(rows) + group.height - whole.height >= 2 else "single_response"] += 1
             continue
         comparisons = list(combinations(rows, 2)) if which == "all" else [_find_extremes(rows)]
         for first, second in comparisons:

@@ -12,6 +12,7 @@ from collections import Counter
 
 import polars as pl
 
+from mmpipe.synthesis.cut_answers import CUT, mark_cut
 from mmpipe.synthesis.drafts import Spent, Synthesis
 from mmpipe.synthesis.grounding import list_content_words
 from mmpipe.tables.identity import make_id
@@ -24,12 +25,13 @@ def judge_by_reference(responses: pl.DataFrame, instructions: pl.DataFrame) -> S
     """Return one judgement per response, in order, by the criterion `answer_f1`.
 
     Args:
-        responses: columns response_id, instruction_id, dump, response.
+        responses: columns response_id, instruction_id, dump, response; one whose finish_reason is `length` is marked
+            `cut_answer` and has no score.
         instructions: columns instruction_id, response (the accepted answer).
     """
     references = instructions.select("instruction_id", pl.col("response").alias("reference"))
     rows = (
-        responses.select("response_id", "instruction_id", "dump", "response")
+        responses.select("response_id", "instruction_id", "dump", "response", mark_cut(responses).alias("is_cut"))
         .join(references, on="instruction_id", how="inner", maintain_order="left", validate="m:1")
         .rows(named=True)
     )
@@ -44,14 +46,14 @@ def judge_by_reference(responses: pl.DataFrame, instructions: pl.DataFrame) -> S
                 "instruction_id": row["instruction_id"],
                 "dump": row["dump"],
                 "criterion": CRITERION,
-                "score": round(1 + 9 * f1, 4),
-                "judgement_status": "ok",
+                "score": None if row["is_cut"] else round(1 + 9 * f1, 4),
+                "judgement_status": CUT if row["is_cut"] else "ok",
                 "judgement": json.dumps({"precision": round(precision, 4), "recall": round(recall, 4)}),
                 "teacher": f"rule:{CRITERION}@1",
                 "prompt_version": CRITERION,
                 "sampling": "{}",
                 "seed": 0,
-                "attempts": 1,
+                "attempts": 0 if row["is_cut"] else 1,
                 "prompt_tokens": 0,
                 "completion_tokens": 0,
             }

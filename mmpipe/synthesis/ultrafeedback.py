@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.errors import ConfigurationError, name_nearest
+from mmpipe.synthesis.cut_answers import CUT, is_cut
 from mmpipe.synthesis.drafts import Spent, describe_sampling, make_seed, sort_counts
 from mmpipe.synthesis.ultrafeedback_prompts import ASPECT_PROMPTS, CRITIQUE_PROMPT, OVERALL, list_answers
 from mmpipe.synthesis.ultrafeedback_replies import CRITIQUE_SCHEMA, RATINGS_SCHEMA, read_ratings, read_score
@@ -125,7 +126,8 @@ def judge_answers(answers: pl.DataFrame, judge: Teacher, settings: UltraFeedback
 
     Args:
         answers: columns prompt_id, prompt, answer_id, answer, dump, and model where families matter; picture where
-            prompts are about pictures: what is known of it, empty where there is none.
+            prompts are about pictures: what is known of it, empty where there is none; finish_reason where some may be
+            cut, about which the judge is not asked.
         judge: who judges.
         settings: by what.
 
@@ -135,7 +137,8 @@ def judge_answers(answers: pl.DataFrame, judge: Teacher, settings: UltraFeedback
     """
     _check(answers, settings)
     rows = answers.sort("prompt_id", "answer_id").rows(named=True)
-    asked = [row for row in rows if settings.judges_own_family or not _is_own(judge, row, settings)]
+    unasked = {row["answer_id"]: _find_unasked(judge, row, settings) for row in rows}
+    asked = [row for row in rows if not unasked[row["answer_id"]]]
     questions = list(_plan(asked, settings))
     refused: Counter[str] = Counter()
     spent = Spent()
@@ -160,11 +163,10 @@ def judge_answers(answers: pl.DataFrame, judge: Teacher, settings: UltraFeedback
         for question, outcome in zip(questions, outcomes, strict=True)
         for place in range(len(question.answers))
     ]
-    seen = {row["answer_id"] for row in asked}
     criteria = [*settings.aspects, *([OVERALL] if settings.criticises else [])]
     for row in rows:
-        if row["answer_id"] not in seen:
-            made.extend(_make_unasked(row, criterion, judge.name) for criterion in criteria)
+        if why := unasked[row["answer_id"]]:
+            made.extend(_make_unasked(row, criterion, judge.name, why) for criterion in criteria)
     made.sort(key=lambda row: (row["instruction_id"], row["response_id"], row["criterion"]))
     without = Counter(row["reason"] for row in made if row["reason"])
     frame = pl.DataFrame([{name: row[name] for name in JUDGEMENTS.schema} for row in made], schema=JUDGEMENTS.schema)
@@ -188,8 +190,11 @@ def _check(answers: pl.DataFrame, settings: UltraFeedbackSettings) -> None:
         raise ConfigurationError("An answer_id stands twice among the answers; one row is one answer.")
 
 
-def _is_own(judge: Teacher, row: Mapping[str, Any], settings: UltraFeedbackSettings) -> bool:
-    return is_own_family(judge, row.get("model") or "", settings.families)
+def _find_unasked(judge: Teacher, row: Mapping[str, Any], settings: UltraFeedbackSettings) -> str:
+    if is_cut(row):
+        return CUT
+    is_own = is_own_family(judge, row.get("model") or "", settings.families)
+    return "own_family" if is_own and not settings.judges_own_family else ""
 
 
 def _plan(rows: Sequence[Mapping[str, Any]], settings: UltraFeedbackSettings) -> Iterator[_Question]:
@@ -257,13 +262,13 @@ def _make_row(question: _Question, place: int, outcome: _Outcome, judge: str) ->
     }
 
 
-def _make_unasked(answer: Mapping[str, Any], criterion: str, judge: str) -> dict[str, Any]:
+def _make_unasked(answer: Mapping[str, Any], criterion: str, judge: str, why: str) -> dict[str, Any]:
     prompt = CRITIQUE_PROMPT if criterion == OVERALL else ASPECT_PROMPTS[criterion]
     return {
         **_name_row(answer, criterion),
         "score": None,
-        "judgement_status": "own_family",
-        "reason": "own_family",
+        "judgement_status": why,
+        "reason": why,
         "judgement": "",
         "teacher": judge,
         "prompt_version": prompt.version,

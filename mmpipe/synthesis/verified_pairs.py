@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.synthesis.comparisons import Answer, Comparisons, PairBook, PairOrigin, iterate_prompts
+from mmpipe.synthesis.cut_answers import CUT, is_cut
 from mmpipe.synthesis.drafts import sort_counts
 from mmpipe.tables.identity import make_id
 
@@ -47,7 +48,7 @@ class VerifiedPairs:
 
     Attributes:
         comparisons: pairs; planned = right times wrong answers, over all prompts.
-        answers: answers by verdict: right, wrong, unverified, empty.
+        answers: answers by verdict: right, wrong, unverified, empty, and cut by the limit of tokens (`cut_answer`).
         prompts: prompts by what they gave: paired, all_right, all_wrong, unverified.
     """
 
@@ -60,8 +61,9 @@ def pair_verified(answers: pl.DataFrame, verify: Verify, settings: VerifiedSetti
     """Return right against wrong answers of each prompt.
 
     Args:
-        answers: columns prompt_id, prompt, answer_id, answer, and whatever the verifier reads.
-        verify: called once per answer that is not empty.
+        answers: columns prompt_id, prompt, answer_id, answer, and whatever the verifier reads; finish_reason where some
+            may be cut.
+        verify: called once per answer that is whole and not empty.
         settings: how.
 
     Raises:
@@ -70,10 +72,10 @@ def pair_verified(answers: pl.DataFrame, verify: Verify, settings: VerifiedSetti
     verdicts: dict[str, bool | None] = {}
     counts: Counter[str] = Counter()
     for row in answers.sort("answer_id").rows(named=True):
-        is_empty = not (row["answer"] or "").strip()
-        verdict = None if is_empty else verify(row)
+        why = "empty" if not (row["answer"] or "").strip() else CUT if is_cut(row) else ""
+        verdict = None if why else verify(row)
         verdicts[row["answer_id"]] = verdict
-        name = "empty" if is_empty else "unverified" if verdict is None else "right" if verdict else "wrong"
+        name = why or ("unverified" if verdict is None else "right" if verdict else "wrong")
         counts[name] += 1
     book = PairBook()
     prompts: Counter[str] = Counter()

@@ -162,7 +162,11 @@ JUDGEMENTS = Table(
             nullable=True,
             parents=("responses.response",),
         ),
-        Column("judgement_status", pl.String, "ok, unparsed, not_applicable, or own_family: the judge was not asked."),
+        Column(
+            "judgement_status",
+            pl.String,
+            "ok, unparsed, not_applicable; own_family or cut_answer: the judge was not asked.",
+        ),
         Column("judgement", pl.String, "What the judge said, verbatim."),
         *_TEACHER_COLUMNS,
     ),
