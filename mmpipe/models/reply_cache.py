@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, cast
 
 from mmpipe.errors import ConfigurationError
@@ -22,6 +23,8 @@ _LAYOUT = 1
 #: Sampling parameters that a reply was drawn without, where the endpoint refused some.
 _LEFT_OUT = "CREATE TABLE IF NOT EXISTS left_out (key TEXT PRIMARY KEY, names TEXT NOT NULL) WITHOUT ROWID"
 _HAS_LEFT_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'left_out'"
+#: Most replies of one statement: 900 values, which every SQLite takes.
+_MOST_AT_ONCE = 150
 
 
 class ReplyCache:
@@ -109,11 +112,19 @@ class ReplyCache:
 
 
 def _insert(connection: sqlite3.Connection, replies: Sequence[tuple[str, ChatReply]]) -> None:
+    if not replies:
+        return
     rows = [
         (key, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.attempts)
         for key, reply in replies
     ]
     altered = [(key, " ".join(reply.left_out)) for key, reply in replies if reply.left_out]
+    if not altered and len(rows) <= _MOST_AT_ONCE:
+        # one statement, a transaction of its own: each further one waits for a thread that is busy to let go of Python
+        marks = ",".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
+        insert = f"INSERT OR IGNORE INTO replies VALUES {marks}"  # noqa: S608 - marks only
+        connection.execute(insert, tuple(chain.from_iterable(rows)))
+        return
     # takes the lock of writing at once: a lock asked for later can be refused without any wait
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", rows)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_many_keys_and_many_threads(tmp_path: Path) -> None:
     found = cache.get_many([str(number) for number in range(1300)])
     assert len(found) == len(cache) == 1200
     assert all(reply.text == key for key, reply in found.items())
+
+
+@pytest.mark.parametrize("count", [0, 1, 150, 151, 1000])
+@pytest.mark.parametrize("refused", [(), ("seed",)])
+def test_as_many_as_are_put_at_once_come_back(tmp_path: Path, count: int, refused: tuple[str, ...]) -> None:
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+    given = {f"k{number}": ChatReply(f"reply {number}", "stop", number, 1, 1) for number in range(count)}
+    if given:
+        given["k0"] = replace(given["k0"], left_out=refused)
+    cache.put_many(list(given.items()))
+    assert len(cache) == count
+    assert cache.get_many(list(given)) == {key: replace(reply, is_cached=True) for key, reply in given.items()}
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
