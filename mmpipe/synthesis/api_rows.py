@@ -15,7 +15,7 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.synthesis.api_calls import CallVerdict, check_references, list_strings, read_calls, read_reference
-from mmpipe.synthesis.drafts import Parent, make_seed
+from mmpipe.synthesis.drafts import Parent, join_left_out, make_seed
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.row_account import Judged, Paid, RowAccount, make_instruction_row
 from mmpipe.synthesis.tool_schemas import choose_tools, describe_call, read_tool_call, write_json
@@ -233,10 +233,15 @@ def _read_cards(cards: pl.DataFrame, account: RowAccount, settings: ApiRowSettin
         if row["api_id"] in wrong or row["api_id"] not in complete:
             verdict = wrong.get(row["api_id"])
             reason = "unscorable_card" if verdict else "incomplete_card"
-            said = f"{row['api_call']}\n{verdict.verdict}: {', '.join(verdict.found)}" if verdict else json.dumps(row)
+            said = f"{row['api_call']}\n{verdict.verdict}: {', '.join(verdict.found)}" if verdict else _write_card(row)
             for number in range(settings.instructions):
                 account.refuse(make_id(METHOD, row["api_id"], number), said, reason, was_asked=False)
     return [row for row in whole if row["api_id"] not in wrong]
+
+
+def _write_card(row: Mapping[str, Any]) -> str:
+    # a file of cards may have columns of any type, such as days
+    return json.dumps(row, ensure_ascii=False, default=str)
 
 
 def _is_tool_call(call: str) -> bool:
@@ -293,8 +298,9 @@ def _share(outcome: ChatReply | ChatFailure, count: int) -> Any:
     def part(whole: int, number: int) -> int:
         return whole * (number + 1) // count - whole * number // count
 
+    left_out = join_left_out((), outcome)
     return lambda number: Paid(
-        outcome.attempts, part(outcome.prompt_tokens, number), part(outcome.completion_tokens, number)
+        outcome.attempts, part(outcome.prompt_tokens, number), part(outcome.completion_tokens, number), left_out
     )
 
 

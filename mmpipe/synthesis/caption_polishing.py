@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.caption_rows import make_caption_row
-from mmpipe.synthesis.drafts import Spent, describe_sampling, make_seed
+from mmpipe.synthesis.drafts import Spent, describe_sampling, join_left_out, make_seed
 from mmpipe.synthesis.grounding import has_numbers_of, list_words, measure_grounding, measure_repetition
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
@@ -108,7 +108,7 @@ def polish_captions(
                 sample_index=numbers[place],
                 model=teacher.name,
                 prompt_version=PROMPT.version,
-                sampling=describe_sampling(request.sampling),
+                sampling=describe_sampling(request.sampling, join_left_out((), outcome)),
                 seed=request.sampling.seed,
                 reason=reason,
             )

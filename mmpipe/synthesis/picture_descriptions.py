@@ -37,6 +37,7 @@ METHOD = "picture_descriptions"
 #: Why a picture has no row, beside the teacher's failures; the last four are of `caption_polishing`.
 REASONS = (
     *LEAK_REASONS,
+    "empty_reply",
     "description_too_short",
     "description_unfinished",
     "description_other_script",
@@ -177,7 +178,7 @@ def _take(one: _Described, outcome: ChatReply | ChatFailure) -> str:
         one.reason, one.said = f"teacher_{outcome.kind}", outcome.detail
         return ""
     text = " ".join(outcome.text.split())
-    one.reason = find_leak(text, "")
+    one.reason = find_leak(text, "") if text else "empty_reply"
     return text
 
 
@@ -263,10 +264,13 @@ def _make_row(
     one: _Described, tokens: int, describer: Teacher, mender: Teacher, settings: DescriptionSettings
 ) -> dict[str, Any]:
     assert one.request is not None, one.instruction_id
+    # a row states the parameters of the model that it names
+    asked, mending = _request_description(one, settings).sampling, one.request.sampling
     request = DETAIL_REQUESTS[draw(settings.asking.seed, len(DETAIL_REQUESTS), METHOD, one.scene.pair_id)]
     details = {
         "described_by": describer.name,
         "mended_by": mender.name,
+        "mended_with": {"temperature": mending.temperature, "top_p": mending.top_p, "seed": mending.seed},
         "described_tokens": tokens,
         "is_continued": one.is_continued,
     }
@@ -281,7 +285,7 @@ def _make_row(
         parents=[Parent("filtered_image_pairs", one.scene.pair_id)],
         teacher=describer.name,
         prompt_version=f"{DESCRIBE.version}+{MEND.version}",
-        sampling=one.request.sampling,
+        sampling=asked,
         paid=one.paid,
         evidence=one.raw,
     )

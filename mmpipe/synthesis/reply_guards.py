@@ -33,15 +33,15 @@ _ANNOUNCEMENT = re.compile(
     rf"[^\n]*",
     re.IGNORECASE,
 )
-#: A last line that says what was done to the text.
+#: How a last line begins that says what was done to the text.
 _REMARK = re.compile(
-    rf"(?:\A|\n)[ \t*_(\[]*note\b[^\n]{{0,40}}:[^\n]*?\b(?:{_TASK}|original (?:text|passage))\b[^\n]*\s*\Z",
-    re.IGNORECASE,
+    rf"[ \t*_(\[]*note\b[^\n]{{0,40}}:[^\n]{{0,400}}?\b(?:{_TASK}|original (?:text|passage))\b", re.IGNORECASE
 )
 _AGREEMENT = re.compile(r"\A\s*(?:sure|certainly|of course|absolutely)\s*[!.,:]\s*\n", re.IGNORECASE)
+#: How a last line begins that takes leave.
 _FAREWELL = re.compile(
-    r"\n\s*(?:i hope (?:this|that)\b|let me know\b|please let me know\b|feel free to\b|is there anything else\b"
-    r"|\(?note: (?:this|the|i)\b[^\n]*(?:paraphras|rephras|rewrit|version))[^\n]*\s*\Z",
+    r"\s*(?:i hope (?:this|that)\b|let me know\b|please let me know\b|feel free to\b|is there anything else\b"
+    r"|\(?note: (?:this|the|i)\b[^\n]*(?:paraphras|rephras|rewrit|version))",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -57,7 +57,8 @@ def strip_preamble(text: str) -> str:
     text = text.strip()
     for pattern in (_PREAMBLE, _AGREEMENT, _PREAMBLE):
         text = pattern.sub("", text, count=1).strip()
-    text = _FAREWELL.sub("", text).strip()
+    before, _, last = text.rpartition("\n")
+    text = before.strip() if before and _FAREWELL.match(last) else text
     quoted = re.fullmatch(r"[\"“](.*)[\"”]", text, re.DOTALL)
     return quoted[1].strip() if quoted and not re.search(r"[\"“”]", quoted[1]) else text
 
@@ -67,8 +68,10 @@ def find_announcement(text: str) -> str:
 
     What `strip_preamble` takes away is no part of the text any more; this is what it could not tell from the text.
     """
-    found = _ANNOUNCEMENT.match(text) or _REMARK.search(text)
-    return found[0].strip() if found else ""
+    if announced := _ANNOUNCEMENT.match(text):
+        return announced[0].strip()
+    last = text.rstrip().rpartition("\n")[2]
+    return last.strip() if _REMARK.match(last) else ""
 
 
 def is_refusal(text: str) -> bool:

@@ -277,7 +277,7 @@ def _describe(job: _Job, teacher: str, settings: WrapSettings) -> dict[str, Any]
         "parents": [{"table": "deduped_corpus", "id": job.row["doc_id"]}],
         "teacher": teacher,
         "prompt_version": PROMPTS[job.style].version,
-        "sampling": describe_sampling(sampling),
+        "sampling": describe_sampling(sampling, job.paid.left_out),
         "seed": seed,
         "attempts": job.paid.attempts,
         "prompt_tokens": job.paid.prompt_tokens,

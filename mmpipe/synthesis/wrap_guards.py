@@ -51,7 +51,7 @@ FOUND_CHARS = 300
 
 #: Where a question or its answer begins; chat models like to number and embolden them.
 _LABEL = re.compile(
-    r"^\s*(?:[-*•]\s+|\d+[.)]\s+)?(?:\*\*)?(Question|Answer)\b[^:\n]{0,4}:(?:\*\*)?[ \t]*\S", re.MULTILINE
+    r"^[^\S\n]*(?:[-*•]\s+|\d+[.)]\s+)?(?:\*\*)?(Question|Answer)\b[^:\n]{0,4}:(?:\*\*)?[ \t]*\S", re.MULTILINE
 )
 
 

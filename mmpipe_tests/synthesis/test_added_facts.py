@@ -191,6 +191,9 @@ def test_another_language_is_refused_where_both_are_sure(
         "Anna Xyz " * 8_000,
         '"a b c d e ' * 10_000,
         "\nnote:" * 20_000,
+        "note" + ":" * 40 + "rewrite " * 10_000 + "\nfoo",
+        "note" + ":" * 40 + "write " * 10_000,
+        "a" + "\n" * 50_000 + "b",
     ],
 )
 def test_no_reply_takes_long_to_read(said: str) -> None:
@@ -198,6 +201,6 @@ def test_no_reply_takes_long_to_read(said: str) -> None:
     list_added_names(said, "the WHO cat " * 500)
     list_added_links(said, "x")
     list_added_quotes(said, "x")
-    find_announcement(said)
+    read_reply(Asked("x", "question_answer"), ChatReply(said, "stop", 1, 1), SETTINGS)
     # squares of these lengths take minutes
     assert time.process_time() - started < 5

@@ -15,7 +15,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.synthesis.api_calls import CallTree, check_references, judge_calls, read_calls, read_reference
 from mmpipe.synthesis.api_rows import REASONS, ApiRowSettings, make_api_rows, names_api
-from mmpipe.tables.chat import ChatFailure, ChatRequest
+from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 
 CALLS = {
     "resnet": "torch.hub.load(repo_or_dir='pytorch/vision', model='resnet50', pretrained=True)",
@@ -149,6 +149,22 @@ def test_tokens_of_one_reply_are_shared_whole() -> None:
     assert made.synthesis.frame.height == 7
     assert made.synthesis.frame["completion_tokens"].sum() == made.synthesis.spent.completion_tokens
     assert made.synthesis.frame["prompt_tokens"].sum() == made.synthesis.spent.prompt_tokens
+
+
+def test_no_row_states_a_parameter_that_the_endpoint_refused() -> None:
+    reply = ChatReply(json.dumps({"instructions": GOOD[:2]}), "stop", 9, 9, left_out=("temperature",))
+    made = make_api_rows(CARDS.head(1), ScriptedTeacher(lambda _: reply), ApiRowSettings(instructions=2))
+    stated = [json.loads(text) for text in made.synthesis.frame["sampling"]]
+    assert [("temperature" in one, "top_p" in one) for one in stated] == [(False, True)] * 2
+
+
+def test_an_incomplete_card_is_kept_as_it_stands_whatever_its_columns_hold() -> None:
+    cards = CARDS.tail(1).with_columns(
+        description=pl.lit(None, pl.String), since=pl.date(2020, 1, 2), maker=pl.lit("百")
+    )
+    made = make_api_rows(cards, ScriptedTeacher(lambda _: "{}"), ApiRowSettings(instructions=1))
+    (said,) = made.candidates["text"]
+    assert (json.loads(said)["since"], '"maker": "百"' in said) == ("2020-01-02", True)
 
 
 @pytest.mark.parametrize(

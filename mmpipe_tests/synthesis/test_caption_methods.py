@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.synthesis.caption_filtering import filter_captions
 from mmpipe.synthesis.caption_polishing import PROMPT, PolishSettings, find_fault, polish_captions
 from mmpipe.synthesis.recaptioning import RecaptionSettings, sample_captions
@@ -145,6 +146,14 @@ def test_several_captions_of_a_picture_are_told_apart():
     assert [row["sample_index"] for row in rows] == [0, 1]
     assert make_frame(rows)["caption_id"].n_unique() == 2
     assert len({request.sampling.seed for request in teacher.requests}) == 2
+
+
+def test_a_caption_states_no_parameter_that_the_endpoint_refused():
+    said = ChatReply(json.dumps({"caption": "A dog on the sofa."}), "stop", 1, 1, left_out=("temperature",))
+    sources = [(PAIRS[1], PAIRS[1]["caption"])]
+    (row,), _ = polish_captions(sources, ScriptedTeacher(lambda _: said), PolishSettings())
+    assert row["is_kept"]
+    assert ("temperature" in json.loads(row["sampling"]), "top_p" in json.loads(row["sampling"])) == (False, True)
 
 
 def test_a_caption_keeps_its_numbers():

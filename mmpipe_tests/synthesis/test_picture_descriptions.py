@@ -96,6 +96,13 @@ def test_a_short_description_is_gone_on_with_joined_and_mended() -> None:
     tokens = len(f"{FIRST} {MORE}".split())
     assert details == {
         "described_by": "seeing:a@0", "mended_by": "writing:b@0", "described_tokens": tokens, "is_continued": True,
+        "mended_with": {"temperature": 0.0, "top_p": mending.sampling.top_p, "seed": mending.sampling.seed},
+    }  # fmt: skip
+    # of the model that the row names
+    stated = json.loads(row["sampling"])
+    assert {**stated, "seed": row["seed"]} == {
+        **stated, "temperature": first.sampling.temperature, "max_tokens": first.sampling.max_tokens,
+        "seed": first.sampling.seed,
     }  # fmt: skip
 
 
@@ -157,12 +164,16 @@ def test_a_refused_reply_is_asked_again_with_another_seed_and_named_at_last() ->
 
 
 def test_who_does_not_see_and_lost_pictures_cost_their_rows_alone() -> None:
-    said = {"blind": "I'm unable to view the image.", "lost": ChatFailure("image_lost", "gone", attempts=0)}
+    said: dict[str, str | ChatReply | ChatFailure] = {
+        "blind": "I'm unable to view the image.",
+        "lost": ChatFailure("image_lost", "gone", attempts=0),
+        "silent": ChatReply(" ", "stop", 1, 1),
+    }
     judged, _, mender = make(
         lambda request: MORE if is_going_on(request) else said.get(request.images[0].sha256, FIRST),
-        mend, "blind", "good", "lost",
+        mend, "blind", "good", "lost", "silent",
     )  # fmt: skip
-    assert judged.synthesis.rejected == {"cannot_see": 1, "teacher_image_lost": 1}
+    assert judged.synthesis.rejected == {"cannot_see": 1, "empty_reply": 1, "teacher_image_lost": 1}
     assert judged.synthesis.frame["images"].to_list() == [["good"]]
     assert len(mender.asked) == 1
 

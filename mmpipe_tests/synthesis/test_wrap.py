@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import polars as pl
@@ -154,6 +155,13 @@ def test_a_document_falls_with_a_piece_that_fails_every_time(reply: str | ChatRe
     assert made.candidates["reason"].to_list() == [reason]
     # the good piece is asked for once, the other twice
     assert made.synthesis.spent.requests == 3
+
+
+def test_a_row_states_no_parameter_that_the_endpoint_refused() -> None:
+    teacher = ScriptedTeacher(lambda request: ChatReply(GOOD[asked_about(request)], "stop", 1, 1, left_out=("top_p",)))
+    made = rephrase_documents(DOCUMENTS, teacher, MEDIUM, count_words)
+    stated = [json.loads(text) for text in made.synthesis.frame["sampling"]]
+    assert [("top_p" in one, "temperature" in one) for one in stated] == [(False, True)] * 2
 
 
 def test_a_second_attempt_is_warmer_and_saves_the_document() -> None:
