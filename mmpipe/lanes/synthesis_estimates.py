@@ -10,7 +10,7 @@ import polars as pl
 from mmpipe.errors import DatasetNotReady
 from mmpipe.lanes.exact_methods import order_candidates, read_exact
 from mmpipe.lanes.instruction_candidates import take_accepted
-from mmpipe.lanes.instructions import METHODS, open_once, plan_method, reads_instructions
+from mmpipe.lanes.instructions import METHODS, open_critic, open_once, plan_method, reads_instructions
 from mmpipe.lanes.preference_methods import check_preferences
 from mmpipe.lanes.synthesis_methods import EVOLVED, FILE_METHODS, check_methods, list_entries
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
@@ -84,12 +84,14 @@ def estimate_synthesis(run: StageRun) -> list[MethodEstimate]:
     check_preferences(run.recipe)
     opened: dict[str, Teacher] = {}
     return [
-        _estimate(entry, open_once(run.knobs.choose_teacher(entry.method), opened), run)
+        _estimate(
+            entry, open_once(run.knobs.choose_teacher(entry.method), opened), open_critic(entry, run, opened), run
+        )
         for entry in sorted(list_entries(run.recipe), key=reads_instructions)
     ]
 
 
-def _estimate(entry: SynthesisMethod, teacher: Teacher, run: StageRun) -> MethodEstimate:
+def _estimate(entry: SynthesisMethod, teacher: Teacher, critic: Teacher | None, run: StageRun) -> MethodEstimate:
     if entry.method in METHODS:
         planned = METHODS[entry.method].plan(run.read(METHODS[entry.method].source), run.recipe)
         exact = read_exact(entry)
@@ -99,7 +101,7 @@ def _estimate(entry: SynthesisMethod, teacher: Teacher, run: StageRun) -> Method
             planned, note = ordered[:wanted], "as many as are wanted; more for those that are refused"
         requests = [plan.make_request(0) for plan in planned]
         return MethodEstimate(entry.method, teacher.name, estimate(teacher, requests), note)
-    item = plan_method(entry, Unasked(teacher), run, {})
+    item = plan_method(entry, Unasked(teacher), run, {}, critic and Unasked(critic))
     if item is None:
         return MethodEstimate(entry.method, teacher.name, None, "makes its rows for another dump")
     ready = item.arguments[1]

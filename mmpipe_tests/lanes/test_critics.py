@@ -11,11 +11,13 @@ from mmpipe.errors import RecipeError, ShardError
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes import instructions
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
-from mmpipe.lanes.stage import Knobs
+from mmpipe.lanes.stage import Knobs, StageRun
+from mmpipe.lanes.synthesis_estimates import estimate_synthesis
 from mmpipe.lanes.teacher_roster import read_roster
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
+from mmpipe.storage.shards import Engine
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
@@ -127,6 +129,19 @@ def test_a_method_that_forbids_its_own_family_stops_before_anything_is_asked(des
     with pytest.raises(ShardError, match="strong@1 would judge what its own family 'one' wrote"):
         desk.make(strict, ", evol_instruct_judge: strong", teachers=kin)
     assert desk.make(EVOL, ", evol_instruct_judge: strong", teachers=kin) == 1
+
+
+def test_an_estimate_knows_who_judges(desk: Desk) -> None:
+    strict = EVOL.replace("rounds: 1", "rounds: 1, judges_own_family: false")
+    desk.make(strict, ", evol_instruct_judge: strong")
+    desk.asked.clear()
+    roster = read_roster(str(desk.folder / "teachers.yaml"))
+    knobs = Knobs(cache_folder=str(desk.folder), teachers=roster.teachers, teacher_uses=roster.uses)
+    recipe = load_recipe(str(desk.folder / "mine.yaml"))
+    (told,) = estimate_synthesis(StageRun(INSTRUCTION_LANE[0], desk.lake, recipe, knobs, Engine(), "d1"))
+    assert told.estimate is not None
+    assert (told.teacher, told.estimate.requests) == ("scripted:small@1", 1)
+    assert desk.asked == {"small": [], "strong": []}
 
 
 def test_families_are_no_option_of_a_method(desk: Desk) -> None:
