@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+#: Passes up to which a document teaches nearly as much as a new one (Muennighoff et al. 2023, arXiv 2305.16264).
+_WORTHWHILE_EPOCHS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class MixturePlan:
@@ -62,6 +65,7 @@ def plan_sources(settings: PretrainingSettings, sources: Sequence[PretrainingSou
         for source in sources:
             sizes[source.dump] += int(counts[source.name].get_column("tokens").sum())
         epochs = plan_epochs(settings, sizes, total)
+        _tell_repeated(epochs)
     once_more = {}
     for source in sources:
         fraction = epochs[source.dump] - math.floor(epochs[source.dump])
@@ -179,6 +183,16 @@ def tell_total(plan: MixturePlan) -> list[str]:
         return []
     most = max(plan.epochs.values(), default=0.0)
     return [f"Asked for were {plan.total_tokens:,} tokens in all; the source read most often is read {most:.4g} times."]
+
+
+def _tell_repeated(epochs: Mapping[str, float]) -> None:
+    dump, most = max(epochs.items(), key=lambda item: item[1], default=("", 0.0))
+    if most > _WORTHWHILE_EPOCHS:
+        _log.warning(
+            "pretraining: %s is read %.4g times, so that the recipe's tokens are reached. What is read more than %d times "
+            "teaches a model little. Ask for fewer tokens, or add documents.",
+            dump, most, _WORTHWHILE_EPOCHS,
+        )  # fmt: skip
 
 
 def _tell_unknown(settings: PretrainingSettings, dumps: Sequence[str]) -> None:

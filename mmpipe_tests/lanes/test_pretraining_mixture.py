@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmpipe.errors import ConfigurationError, InvariantBroken, RecipeError
 from mmpipe.filtering.pretraining_sections import MIXTURES, PretrainingSettings
 from mmpipe.filtering.recipes import load_recipe
-from mmpipe.lanes.pretraining_mixture import MixturePlan, account_published, plan_epochs
+from mmpipe.lanes.pretraining_mixture import MixturePlan, account_published, plan_epochs, plan_sources
 from mmpipe.lanes.pretraining_sources import open_source
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.models.tokenizer import load_tokenizer
@@ -104,6 +104,19 @@ def test_a_models_parameters_give_the_total(lake: Lake) -> None:
     for dump, own in sizes.items():
         part = read.filter(pl.col("source") == dump)["tokens"].sum()
         assert part / 20_000 == pytest.approx(own / sum(sizes.values()), abs=0.03)
+
+
+def test_a_total_far_beyond_what_there_is_is_told_before_anything_is_packed(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    mix(lake, **LLAMA, total_tokens=12_000)
+    assert "times" not in caplog.text
+    tokenizer = load_tokenizer(None)
+    sources = [open_source(lake.dataset(DEDUPED_CORPUS, dump)) for dump in DUMPS]
+    plan_sources(PretrainingSettings(parameters=1e6), sources, tokenizer)
+    sizes = count_tokens(lake)
+    assert f"is read {20e6 / sum(sizes.values()):.4g} times" in caplog.text
+    assert "more than 4 times" in caplog.text
 
 
 def test_without_a_plan_every_document_is_read_once_and_the_card_says_so(lake: Lake) -> None:
