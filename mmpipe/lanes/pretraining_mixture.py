@@ -189,8 +189,8 @@ def _tell_repeated(epochs: Mapping[str, float]) -> None:
     dump, most = max(epochs.items(), key=lambda item: item[1], default=("", 0.0))
     if most > _WORTHWHILE_EPOCHS:
         _log.warning(
-            "pretraining: %s is read %.4g times, so that the recipe's tokens are reached. What is read more than %d times "
-            "teaches a model little. Ask for fewer tokens, or add documents.",
+            "pretraining: %s is read %.4g times, so that the recipe's tokens are reached. What is read more than %d "
+            "times teaches a model little. Ask for fewer tokens, or add documents.",
             dump, most, _WORTHWHILE_EPOCHS,
         )  # fmt: skip
 
