@@ -84,8 +84,7 @@ def plan_review(
     if teacher is None or budget is None:
         allocation = _give_all_to_people(items)
     else:
-        texts = pl.format("{}\n\nAnswer: {}", "prompt", "response")
-        votes = collect_votes(items.select("item_id", text=texts), TASK, teacher, seed=seed)
+        votes = collect_votes(write_texts(items, rows), TASK, teacher, seed=seed)
         allocation, spent = (
             allocate(votes.frame, budget, seed=seed).with_columns(teacher=pl.lit(teacher.name)),
             votes.spent,
@@ -112,6 +111,21 @@ def plan_review(
         most_pictures = max(counted.to_list(), default=0)
     unparsed = sum(allocation.get_column("unparsed").to_list()) if spent is not None else 0
     return ReviewPlan(suggested, allocation, spent, unparsed, most_pictures)
+
+
+def write_texts(items: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return item_id and text, what a model votes on: a picture, which people see, it is told of in words.
+
+    Args:
+        items: as `describe_items` returns them for `rows`.
+        rows: instructions.
+    """
+    is_told = (pl.col("images").list.len() > 0) & (pl.col("evidence") != "")
+    told = pl.when(is_told).then(pl.format("\n\nWhat the picture shows: {}", "evidence")).otherwise(pl.lit(""))
+    known = items.join(
+        rows.select(item_id="instruction_id", told=told), on="item_id", how="left", maintain_order="left"
+    )
+    return known.select("item_id", text=pl.format("{}{}\n\nAnswer: {}", "prompt", "told", "response"))
 
 
 def _add_earlier(allocation: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:

@@ -45,7 +45,7 @@ def lake(tmp_path: Path) -> Lake:
         for place in range(6)
     ]  # fmt: skip
     rows[2] |= {"tools": '[{"name": "find"}]', "tool_calls": "[]"}
-    rows[5] |= {"turns": TURNS, "images": ["p1"]}
+    rows[5] |= {"turns": TURNS, "images": ["p1"], "evidence": "a red cup"}
     publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, rows))
     gone = {"instruction_id": "r4", "rule": "x", "signal": "x"}
     publish(lake, INSTRUCTION_REMOVALS, "a", fill_rows(INSTRUCTION_REMOVALS, [gone]))
@@ -152,6 +152,16 @@ def test_a_budget_gives_people_the_rows_that_votes_differ_on(lake: Lake, tmp_pat
     assert len(rows["r3"]["annotators"]) == 1
     assert (rows[items[0]]["verdict"], rows[items[0]]["annotators"]) == ("remove", ["ann"])
     assert items[1] not in rows
+
+
+def test_a_model_that_votes_is_told_what_a_picture_shows(lake: Lake) -> None:
+    teacher = ScriptedTeacher(say)
+    plan_review(lake, "a", teacher=teacher, budget=1)
+    asked = [str(request.messages) for request in teacher.asked]
+    told = [text for text in asked if "What the picture shows: a red cup" in text]
+    assert len(told) == 9
+    assert all("Sum?" in text for text in told)
+    assert sum("picture" in text for text in asked) == 9
 
 
 def test_a_second_round_keeps_the_verdicts_of_the_first(lake: Lake, tmp_path: Path) -> None:
