@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
@@ -25,6 +26,8 @@ _LEFT_OUT = "CREATE TABLE IF NOT EXISTS left_out (key TEXT PRIMARY KEY, names TE
 _HAS_LEFT_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'left_out'"
 #: Most replies of one statement: 900 values, which every SQLite takes.
 _MOST_AT_ONCE = 150
+#: How long one who writes waits for the others.
+_LOCK_SECONDS = 60.0
 
 
 class ReplyCache:
@@ -43,7 +46,7 @@ class ReplyCache:
     def _connect(self) -> sqlite3.Connection:
         # a connection per use: threads and forked workers never share one
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=_LOCK_SECONDS, isolation_level=None)
         layout = connection.execute("PRAGMA user_version").fetchone()[0]
         if layout == _LAYOUT:
             # beside the replies, so that caches made before it was known stay; looked for first, as making it locks
@@ -56,7 +59,7 @@ class ReplyCache:
             raise ConfigurationError(
                 f"{self.path}: reply cache of layout {layout}, this version reads {_LAYOUT}. Name another cache file."
             )
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS replies ("
             "key TEXT PRIMARY KEY, text TEXT NOT NULL, finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, "
@@ -131,3 +134,19 @@ def _insert(connection: sqlite3.Connection, replies: Sequence[tuple[str, ChatRep
     if altered:
         connection.executemany("INSERT OR IGNORE INTO left_out VALUES (?, ?)", altered)
     connection.execute("COMMIT")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch a new file to the write-ahead log.
+
+    SQLite waits for others in all else; this it refuses while another, who came first at the same time, does it.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)

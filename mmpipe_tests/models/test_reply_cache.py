@@ -44,6 +44,27 @@ def test_many_keys_and_many_threads(tmp_path: Path) -> None:
     assert all(reply.text == key for key, reply in found.items())
 
 
+def test_several_who_make_the_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    refused: list[Exception] = []
+    for number in range(100):
+        cache, ready = ReplyCache(tmp_path / str(number) / "replies.sqlite"), threading.Barrier(4)
+
+        def write(part: int, cache: ReplyCache = cache, ready: threading.Barrier = ready) -> None:
+            ready.wait()
+            try:
+                cache.put(str(part), ChatReply("So.", "stop", 1, 1))
+            except sqlite3.OperationalError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=write, args=(part,)) for part in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(cache) == 4 - len(refused)
+        assert not refused
+
+
 @pytest.mark.parametrize("count", [0, 1, 150, 151, 1000])
 @pytest.mark.parametrize("refused", [(), ("seed",)])
 def test_as_many_as_are_put_at_once_come_back(tmp_path: Path, count: int, refused: tuple[str, ...]) -> None:
