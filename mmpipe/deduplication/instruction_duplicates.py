@@ -18,6 +18,7 @@ from mmpipe.deduplication.semantic import SemanticSettings
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instruction_matches import INSTRUCTION_DUPLICATES
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.row_draws import list_originals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,16 +80,18 @@ def find_instruction_duplicates(
 
 
 def key_instructions(rows: pl.DataFrame, settings: InstructionDuplicateSettings) -> pl.DataFrame:
-    """Return what of rows is compared: instruction_id, dump, instruction, draw, about, words, answer.
+    """Return what of rows is compared: instruction_id, dump, instruction, original, draw, about, words, answer.
 
     Passages, answers and turns are digests in it, so that the keys of a whole dump hold its questions and no more.
 
     Args:
-        rows: instruction_id, dump, instruction, context, images, response, and turns if there are talks.
+        rows: instruction_id, dump, instruction, context, images, response, turns if there are talks, and details if a
+            mixture drew some again: draws of one row are one, and stay or go together.
         settings: what counts.
     """
-    draws = [make_id("row_duplicates", row_id) for row_id in rows.get_column("instruction_id")]
-    keyed = rows.select("instruction_id", "dump", "instruction")
+    originals = list_originals(rows)
+    draws = [make_id("row_duplicates", original) for original in originals]
+    keyed = rows.select("instruction_id", "dump", "instruction", pl.Series("original", originals, dtype=pl.String))
     return keyed.with_columns(pl.Series("draw", draws, dtype=pl.String), *_key_rows(rows, settings))
 
 
@@ -113,13 +116,14 @@ def find_keyed_duplicates(
     """
     if keyed.is_empty():
         return INSTRUCTION_DUPLICATES.make_empty()
-    rows, keyed = keyed.select("instruction_id", "dump"), keyed.sort("draw")
+    rows, keyed = keyed.select("instruction_id", "dump"), keyed.sort("draw", "instruction_id")
     found: list[tuple[str, str, str, float, float]] = []
     if settings.exact:
-        first = pl.col("instruction_id").first().over("about", "words", "answer")
-        twins = keyed.with_columns(twin=first).filter(pl.col("twin") != pl.col("instruction_id"))
+        first = pl.col("original").first().over("about", "words", "answer")
+        twin = pl.col("instruction_id").first().over("about", "words", "answer")
+        twins = keyed.with_columns(twin=twin).filter(first != pl.col("original"))
         found += [(row, twin, "exact", 1.0, 1.0) for row, twin in twins.select("instruction_id", "twin").iter_rows()]
-        keyed = keyed.filter(first == pl.col("instruction_id"))
+        keyed = keyed.filter(first == pl.col("original"))
     # the first row of an instruction stands for it, and is the one of the smallest draw
     keyed = keyed.with_columns(unit=pl.col("instruction_id").first().over("about", "words"))
     units = keyed.filter(pl.col("unit") == pl.col("instruction_id")).filter(pl.col("words") != "")

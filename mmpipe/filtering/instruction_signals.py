@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mmpipe.tables.identity import make_id
+from mmpipe.filtering.instruction_equals import (
+    SIGNAL,
+    count_earlier_equals,
+    digest_equals,
+    list_words,
+    read_answered,
+    read_asked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# a run of letters or digits; scripts written without spaces give one word per character
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]|(?:(?![\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f])\w)+")
-
-#: Methods that keep several answers to one instruction on purpose: ReST-EM ten of a problem, TinyGSM as many as wanted.
-_SEVERAL_ANSWERS = frozenset({"rest", "tiny_gsm"})
 
 SIGNALS = (
     "instruction_words",
@@ -25,11 +24,11 @@ SIGNALS = (
     "response_grounding",
     "response_instruction_similarity",
     "response_repetition",
-    "earlier_equal_instructions",
+    SIGNAL,
 )
 
 
-def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
+def measure_instructions(instructions: pl.DataFrame, earlier: Mapping[str, int] | None = None) -> pl.DataFrame:
     """Return one row of signals per instruction, keyed by `instruction_id`.
 
     Signals:
@@ -42,24 +41,24 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
         earlier_equal_instructions: rows with the same words in instruction, passage and images, whatever the case and
             punctuation, whose id has a smaller hash (Self-Instruct drops instructions like an earlier one; this is the
             exact form of it, and no order of rows counts). Of methods that answer an instruction several times on
-            purpose, those with the same words in the answer too.
+            purpose, those with the same words in the answer too; rows that a mixture draws again are one.
 
     Args:
         instructions: columns instruction_id, instruction, response, turns, evidence, context, images, and method where
-            there are several. Of several turns, all questions are the instruction and all answers the response.
+            there are several, and details. Of several turns, all questions are the instruction and all answers the
+            response.
+        earlier: count of equal instructions by id, where those of other shards count too
+            (`instruction_equals.count_earlier_equals`); left out, those given are counted.
     """
-    equal: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    if earlier is None:
+        earlier = count_earlier_equals(digest_equals(instructions))
     rows = []
-    columns = ["instruction_id", "instruction", "response", "turns", "evidence", "context", "images"]
-    further = [name for name in ("method",) if name in instructions.columns]
-    for place, row in enumerate(instructions.select(*columns, *further).iter_rows(named=True)):
-        asked, answered = (_list_words(text) for text in _read_sides(row))
-        same: tuple[Any, ...] = (tuple(asked), tuple(_list_words(row["context"] or "")), tuple(row["images"]))
-        if row.get("method") in _SEVERAL_ANSWERS:
-            same = (*same, tuple(answered))
+    columns = ["instruction_id", "instruction", "response", "turns", "evidence"]
+    for row in instructions.select(columns).iter_rows(named=True):
+        asked, answered = list_words(read_asked(row)), list_words(read_answered(row))
         trigrams = list(zip(answered, answered[1:], answered[2:], strict=False))
         telling = {word for word in answered if len(word) >= 4 or word.isdigit()}
-        known = {*asked, *_list_words(row["evidence"])}
+        known = {*asked, *list_words(row["evidence"])}
         rows.append(
             {
                 "instruction_id": row["instruction_id"],
@@ -68,31 +67,10 @@ def measure_instructions(instructions: pl.DataFrame) -> pl.DataFrame:
                 "response_grounding": len(telling & known) / len(telling) if telling and row["evidence"] else 1.0,
                 "response_instruction_similarity": _compare(set(asked), set(answered)),
                 "response_repetition": 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0,
-                "earlier_equal_instructions": 0.0,
+                SIGNAL: float(earlier.get(row["instruction_id"], 0)),
             }
         )
-        equal[same].append(place)
-    for places in equal.values():
-        if len(places) > 1:
-            # the draw of `deduplication.instruction_duplicates`, so that both keep the same one of two
-            places.sort(key=lambda place: make_id("row_duplicates", rows[place]["instruction_id"]))
-            for before, place in enumerate(places):
-                rows[place]["earlier_equal_instructions"] = float(before)
     return pl.DataFrame(rows, schema={"instruction_id": pl.String, **dict.fromkeys(SIGNALS, pl.Float64)})
-
-
-def _read_sides(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what is asked and what is answered, in all turns."""
-    if not row["turns"]:
-        return row["instruction"], row["response"]
-    sides: dict[str, list[str]] = {"user": [], "assistant": []}
-    for turn in row["turns"]:
-        sides[turn["role"]].append(turn["content"])
-    return "\n".join(sides["user"]), "\n".join(sides["assistant"])
-
-
-def _list_words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
 
 
 def _compare(left: set[str], right: set[str]) -> float:

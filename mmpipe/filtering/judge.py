@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.errors import RecipeError, SchemaError, name_nearest
-from mmpipe.filtering.rules import LANGUAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,8 +91,8 @@ def judge(signals: pl.DataFrame, rules: Sequence[Rule], *, key: str, status: str
 
 
 def _list_columns(rules: Sequence[Rule], key: str, status: str | None) -> list[str]:
-    languages = [LANGUAGE] if any(rule.by_language for rule in rules) else []
-    return list(dict.fromkeys([key, *([status] if status else []), *(rule.signal for rule in rules), *languages]))
+    words = [rule.own_column for rule in rules if rule.own_limits]
+    return list(dict.fromkeys([key, *([status] if status else []), *(rule.signal for rule in rules), *words]))
 
 
 def count_funnel(
@@ -168,7 +167,8 @@ def _check(schema: pl.Schema, rules: Sequence[Rule], *, key: str, status: str | 
         if is_word != rule.is_categorical and schema[rule.signal] != pl.Null:
             wanted = "words (allowed)" if is_word else "numbers (low, high)"
             raise SchemaError(f"judge: {rule.signal} holds {schema[rule.signal]}, so {rule.name} must limit {wanted}.")
-        if rule.by_language and schema.get(LANGUAGE) not in (pl.String, pl.Null):
+        if rule.own_limits and schema.get(rule.own_column) not in (pl.String, pl.Null):
             raise SchemaError(
-                f"judge: {rule.name} has limits by language, and the signals have no words in {LANGUAGE!r}."
+                f"judge: {rule.name} has limits by {rule.own_column}, and the signals have no words in "
+                f"{rule.own_column!r}."
             )

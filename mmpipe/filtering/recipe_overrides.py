@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.errors import RecipeError, name_nearest
-from mmpipe.filtering.recipe_readers import RULES
+from mmpipe.filtering.recipe_readers import RULES, find_own_column
 from mmpipe.filtering.rules import set_limit
 
 if TYPE_CHECKING:
@@ -22,25 +22,26 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         recipe: the recipe.
         overrides: `rule.limit=value`, for example `gopher_word_count.low=80`, `refinedweb_language.allowed=en,de`,
             `gopher_word_count.high=null`; `rule.language.limit=value` for a limit of one language, for example
-            `bloom_stop_word_ratio.en.low=0.25`.
+            `bloom_stop_word_ratio.en.low=0.25`, and `rule.method.limit=value` likewise for rules of instructions.
 
     Raises:
         RecipeError: not of that form, or no such rule in the recipe, limit or number.
     """
     for override in overrides:
-        target, equals, word = override.partition("=")
+        target, equals, text = override.partition("=")
         parts = [part.strip() for part in target.split(".")]
         if not equals or len(parts) not in (2, 3):
             raise RecipeError(
                 f"{override!r} is not of the form rule.limit=value, for example gopher_word_count.low=80."
             )
-        name, *language, limit = parts
+        name, *word, limit = parts
         known = {rule.name: section for section in RULES for rule in getattr(recipe, section).rules}
         if name not in known:
             raise RecipeError(f"{override!r}: recipe {recipe.name!r} has no rule {name!r}.{name_nearest(name, known)}")
         settings = getattr(recipe, known[name])
-        value = _parse_limit(override, limit, word.strip())
-        rules = set_limit(settings.rules, name, limit, value, language=language[0] if language else None)
+        value = _parse_limit(override, limit, text.strip())
+        column = find_own_column(known[name])
+        rules = set_limit(settings.rules, name, limit, value, word=word[0] if word else None, column=column)
         recipe = replace(recipe, **{known[name]: replace(settings, rules=rules)})
     return recipe
 

@@ -22,7 +22,8 @@ from mmpipe.filtering.recipe_lists import find_folder, find_list
 from mmpipe.filtering.recipe_methods import read_methods
 from mmpipe.filtering.recipe_nodes import fail, is_null, read_list, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_sections import CorrectionStep, EvaluationSet, ListReference
-from mmpipe.filtering.rules import LIMITS, Rule
+from mmpipe.filtering.rules import LANGUAGE, LIMITS, METHOD, OWN_LIMITS, Rule
+from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.tables.correction_steps import CORRECTION_STEPS
 
@@ -36,6 +37,12 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "interleaved": INTERLEAVED_RULES,
     "instructions": INSTRUCTION_RULES,
 }
+
+
+def find_own_column(section: str) -> str:
+    """Return what rules of a section may have limits of their own for: the language of a row, or its method."""
+    return METHOD if section == "instructions" else LANGUAGE
+
 
 _LISTS = ("domains", "urls", "strict_subwords", "hard_words", "soft_words", "held_out")
 _LIMIT_TYPES: dict[str, Any] = {"low": float | None, "high": float | None, "allowed": tuple[str, ...], "source": str}
@@ -60,7 +67,7 @@ def make_readers(section: str, folder: Path | None) -> dict[str, Any]:
     """
     readers = _make_method_readers(section, folder)
     if section in RULES:
-        readers["rules"] = partial(_read_rules, known=RULES[section])
+        readers["rules"] = partial(_read_rules, known=RULES[section], column=find_own_column(section))
     if section == "interleaved":
         readers["node_rules"] = partial(_read_rules, known=INTERLEAVED_RULES)
     if section == "images":
@@ -85,11 +92,12 @@ def make_readers(section: str, folder: Path | None) -> dict[str, Any]:
     return readers
 
 
-def _read_rules(node: yaml.Node, file: str, known: Mapping[str, Rule]) -> tuple[Rule, ...]:
+def _read_rules(node: yaml.Node, file: str, known: Mapping[str, Rule], column: str = LANGUAGE) -> tuple[Rule, ...]:
     rules: dict[str, Rule] = {}
+    own = OWN_LIMITS[column]
     for item in read_list(node, file):
         keys = (
-            read_mapping(item, file, ("rule", "source", "by_language", *LIMITS))
+            read_mapping(item, file, ("rule", "source", own, *LIMITS))
             if isinstance(item, yaml.MappingNode)
             else {"rule": item}
         )
@@ -103,11 +111,14 @@ def _read_rules(node: yaml.Node, file: str, known: Mapping[str, Rule]) -> tuple[
         values = {key: read_value(keys[key], file, _LIMIT_TYPES[key]) for key in keys if key in _LIMIT_TYPES}
         try:
             rules[name] = replace(known[name], **values)
-            if "by_language" in keys:
-                for language, limits in read_mapping(keys["by_language"], file).items():
-                    given = read_mapping(limits, file, LIMITS[:2])
+            if own in keys:
+                words = SYNTHESIS_METHODS if column == METHOD else None
+                for word, limits in read_mapping(keys[own], file, words).items():
+                    given = read_mapping(limits, file, ("source", *LIMITS[:2]))
                     moved = {key: read_value(given[key], file, _LIMIT_TYPES[key]) for key in given}
-                    rules[name] = rules[name].set_language_limits(language, **moved)
+                    if not moved.keys() & set(LIMITS):
+                        moved |= {"low": None, "high": None}
+                    rules[name] = rules[name].set_own_limits(column, word, **moved)
         except RecipeError as error:
             fail(item, file, str(error))
     return tuple(rules.values())

@@ -21,7 +21,7 @@ def resolve_settings(value: Any) -> Any:
     match value:
         case Rule():
             limits = {"allowed": list(value.allowed)} if value.allowed else {"low": value.low, "high": value.high}
-            plain: Any = {"rule": value.name, **limits, **value.resolve_languages(), "source": value.source}
+            plain: Any = {"rule": value.name, **limits, **value.resolve_own_limits(), "source": value.source}
         case ListReference():
             plain = {"list": value.list, "sha256": value.sha256, "licence": value.licence}
         case CorrectionStep():
@@ -67,7 +67,18 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("methods", "documents_per_dump", "pairs_per_dump", "questions_per_document", "seed"),
     ),
     "instruction_duplicates": ("instructions", ("duplicates",)),
-    "responses": ("instructions", ("answered_per_dump", "samples_per_prompt", "temperature", "max_tokens", "seed")),
+    "responses": (
+        "instructions",
+        (
+            "answered_per_dump",
+            "samples_per_prompt",
+            "response_teachers",
+            "principles",
+            "temperature",
+            "max_tokens",
+            "seed",
+        ),
+    ),
     "judgements": ("instructions", ("criterion", "judges_own_family", "seed")),
     "release": (
         "release",

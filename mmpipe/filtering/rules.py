@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 #: The parts of a rule that a recipe or a what-if may set; everything else is the definition.
 LIMITS = ("low", "high", "allowed")
 
-#: The column that says which of a rule's limits by language a row is held to.
-LANGUAGE = "language"
+#: The columns that say which of a rule's limits by language, or by method, a row is held to.
+LANGUAGE, METHOD = "language", "method"
+
+#: The field of a rule with limits of their own, by the column whose words they are for.
+OWN_LIMITS: Mapping[str, str] = {LANGUAGE: "by_language", METHOD: "by_method"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +31,12 @@ class Limits:
     Attributes:
         low: lowest value kept.
         high: highest value kept.
+        source: why these rows have limits of their own; it moves no digest.
     """
 
     low: float | None = None
     high: float | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
@@ -59,7 +64,8 @@ class Rule:
 
     A row passes if `low <= value <= high` or, for words, if the value is one of `allowed`. Null and NaN never pass.
     A row in a language of `by_language` is held to that language's limits instead, both of them; if they limit nothing,
-    the rule does not speak of that language and the row passes. A rule may have limits by language only.
+    the rule does not speak of that language and the row passes. A rule may have limits by language only. `by_method`
+    does the same for the method that made a row; no rule has both.
 
     Attributes:
         name: `{paper}_{signal}`.
@@ -72,6 +78,7 @@ class Rule:
         high_is_kept: whether a value equal to `high` passes.
         dialect: the way of counting the limit was set for; None if there is only one.
         by_language: language, as the column `language` names it, to its own limits.
+        by_method: synthesis method, as a recipe names it, to its own limits.
     """
 
     name: str
@@ -84,22 +91,35 @@ class Rule:
     high_is_kept: bool = True
     dialect: str | None = None
     by_language: Mapping[str, Limits] = field(default_factory=dict, hash=False)
+    by_method: Mapping[str, Limits] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         own = Limits(low=self.low, high=self.high)
         object.__setattr__(self, "low", own.low)
         object.__setattr__(self, "high", own.high)
-        has_range = own.has_range or any(limits.has_range for limits in self.by_language.values())
+        if self.by_language and self.by_method:
+            raise RecipeError(f"Rule {self.name!r} has limits by language and by method: a row is held to one of them.")
+        has_range = own.has_range or any(limits.has_range for limits in self.own_limits.values())
         if has_range == (self.allowed is not None):
             raise RecipeError(
                 f"Rule {self.name!r} must have either low/high or allowed, not {'both' if has_range else 'neither'}. "
                 f"To switch a rule off, take it out of the recipe's list."
             )
         own.check(f"Rule {self.name!r}")
-        for language, limits in self.by_language.items():
-            limits.check(f"Rule {self.name!r}, language {language!r},")
+        for word, limits in self.own_limits.items():
+            limits.check(f"Rule {self.name!r}, {self.own_column} {word!r},")
         if self.allowed is not None and not self.allowed:
             raise RecipeError(f"Rule {self.name!r} keeps nothing: allowed is empty.")
+
+    @property
+    def own_column(self) -> str:
+        """The column whose words have limits of their own; `method`, or `language` where none have."""
+        return METHOD if self.by_method else LANGUAGE
+
+    @property
+    def own_limits(self) -> Mapping[str, Limits]:
+        """Limits by the word in `own_column`."""
+        return self.by_method or self.by_language
 
     @property
     def is_categorical(self) -> bool:
@@ -109,13 +129,13 @@ class Rule:
     def describe(self) -> str:
         """Return the limit as people write it, for example `50 <= word_count <= 100000`.
 
-        Limits by language follow: `0.1 <= stop_word_ratio (en: 0.3 <= stop_word_ratio)`.
+        Limits by language or method follow: `0.1 <= stop_word_ratio (en: 0.3 <= stop_word_ratio)`.
         """
         if self.allowed is not None:
             return f"{self.signal} in {{{', '.join(self.allowed)}}}"
-        languages = [f"{name}: {self._describe(limits)}" for name, limits in sorted(self.by_language.items())]
+        further = [f"{word}: {self._describe(limits)}" for word, limits in sorted(self.own_limits.items())]
         own = self._describe(Limits(low=self.low, high=self.high))
-        return f"{own} ({'; '.join(languages)})" if languages else own
+        return f"{own} ({'; '.join(further)})" if further else own
 
     def _describe(self, limits: Limits) -> str:
         if not limits.has_range:
@@ -132,22 +152,22 @@ class Rule:
         # Polars orders NaN above every number, so an unmeasurable value would pass a rule with only a low.
         number = value.cast(pl.Float64).fill_nan(None)
         own = self._keeps(number, Limits(low=self.low, high=self.high))
-        if not self.by_language:
+        if not self.own_limits:
             return own
         # comparisons, and not limits looked up per row: these are shared among rules and 20 times as fast
-        language = pl.col(LANGUAGE)
-        kept = ~language.is_in(list(self.by_language)).fill_null(value=False) & own
-        for name, limits in self.by_language.items():
-            kept |= (language == name).fill_null(value=False) & self._keeps(number, limits)
+        word = pl.col(self.own_column)
+        kept = ~word.is_in(list(self.own_limits)).fill_null(value=False) & own
+        for name, limits in self.own_limits.items():
+            kept |= (word == name).fill_null(value=False) & self._keeps(number, limits)
         return kept
 
     def find_limit(self, side: str) -> pl.Expr:
         """Return an expression: the limit, `low` or `high`, that each row is held to; null where there is none."""
         own = pl.lit(getattr(self, side), pl.Float64)
-        if not self.by_language:
+        if not self.own_limits:
             return own
-        limits = {language: getattr(of, side) for language, of in self.by_language.items()}
-        return pl.col(LANGUAGE).replace_strict(limits, default=own, return_dtype=pl.Float64)
+        limits = {word: getattr(of, side) for word, of in self.own_limits.items()}
+        return pl.col(self.own_column).replace_strict(limits, default=own, return_dtype=pl.Float64)
 
     def _keeps(self, number: pl.Expr, limits: Limits) -> pl.Expr:
         if not limits.has_range:
@@ -172,19 +192,25 @@ class Rule:
             "high_is_kept": self.high_is_kept,
             "source": self.source,
         }
-        return resolved | self.resolve_languages()
+        return resolved | self.resolve_own_limits(has_source=False)
 
-    def resolve_languages(self) -> dict[str, Any]:
-        """Return the limits by language as a plain mapping; nothing if there are none."""
-        if not self.by_language:
+    def resolve_own_limits(self, *, has_source: bool = True) -> dict[str, Any]:
+        """Return the limits by language or method as a plain mapping; nothing if there are none."""
+        if not self.own_limits:
             return {}
-        limits = {name: {"low": of.low, "high": of.high} for name, of in sorted(self.by_language.items())}
-        return {"by_language": limits}
+        limits = {
+            word: {"low": of.low, "high": of.high, **({"source": of.source} if of.source and has_source else {})}
+            for word, of in sorted(self.own_limits.items())
+        }
+        return {OWN_LIMITS[self.own_column]: limits}
 
-    def set_language_limits(self, language: str, **limits: float | None) -> Rule:
-        """Return the rule with limits for one language; a side not named stays as the rule has it for that language."""
-        own = self.by_language.get(language, Limits(low=self.low, high=self.high))
-        return replace(self, by_language={**self.by_language, language: replace(own, **limits)})
+    def set_own_limits(self, column: str, word: str, **limits: Any) -> Rule:
+        """Return the rule with limits for one word of a column; a side not named stays as the rule has it for it."""
+        name = OWN_LIMITS[column]
+        known: Mapping[str, Limits] = getattr(self, name)
+        own = known.get(word, Limits(low=self.low, high=self.high))
+        changed: dict[str, Any] = {name: {**known, word: replace(own, **limits)}}
+        return replace(self, **changed)
 
 
 def index_rules(*tables: Iterable[Rule]) -> dict[str, Rule]:
@@ -213,7 +239,7 @@ def find_rule(name: str, known: Mapping[str, Rule]) -> Rule:
 
 
 def set_limit(
-    rules: Sequence[Rule], name: str, limit: str, value: Any, *, language: str | None = None
+    rules: Sequence[Rule], name: str, limit: str, value: Any, *, word: str | None = None, column: str = LANGUAGE
 ) -> tuple[Rule, ...]:
     """Return the rules with one limit of one of them moved; their order stays.
 
@@ -222,16 +248,15 @@ def set_limit(
         name: the rule.
         limit: low, high or allowed.
         value: a number or None; for `allowed` a tuple of words.
-        language: the language whose limit is moved; None for the rule's own, which languages with limits do not see.
+        word: the language or method whose limit is moved; None for the rule's own, which those with limits do not see.
+        column: what `word` is: language or method.
 
     Raises:
         RecipeError: no such rule or limit, or a rule that would keep nothing.
     """
     rule = find_rule(name, {rule.name: rule for rule in rules})
-    known = LIMITS if language is None else LIMITS[:2]
+    known = LIMITS if word is None else LIMITS[:2]
     if limit not in known:
         raise RecipeError(f"Rule {name!r} has no limit {limit!r}.{name_nearest(limit, known)}")
-    moved = (
-        replace(rule, **{limit: value}) if language is None else rule.set_language_limits(language, **{limit: value})
-    )
+    moved = replace(rule, **{limit: value}) if word is None else rule.set_own_limits(column, word, **{limit: value})
     return tuple(moved if rule.name == name else rule for rule in rules)

@@ -9,6 +9,7 @@ import polars as pl
 
 from mmpipe.errors import InvariantBroken
 from mmpipe.filtering.judge import OK, judge
+from mmpipe.lanes.instruction_equals import count_dump_equals
 from mmpipe.lanes.instruction_matches import judge_all
 from mmpipe.lanes.stage import fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -18,6 +19,8 @@ from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTR
 from mmpipe.tables.keep import Kept, count_removed_by_rule, keep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.lanes.stage import StageRun
     from mmpipe.storage.lake import Dataset
@@ -153,9 +156,11 @@ def judge_instructions(run: StageRun) -> Production:
     candidates, instructions = run.read(INSTRUCTION_CANDIDATES), run.read(SYNTHESIZED_INSTRUCTIONS)
     contamination = run.read(INSTRUCTION_CONTAMINATION)
     whole = run.read(INSTRUCTION_DUPLICATES), run.read(INSTRUCTION_REVIEWS)
-    fingerprint = digest_settings([dataset.require_manifest().fingerprint for dataset in whole])
+    earlier = count_dump_equals(instructions, run.recipe)
+    fingerprint = digest_settings([[dataset.require_manifest().fingerprint for dataset in whole], earlier])
+    arguments = (candidates, instructions, contamination, *whole)
     work = [
-        ShardWork(item.shard, item.inputs, (candidates, instructions, contamination, *whole, item.shard, run.recipe))
+        ShardWork(item.shard, item.inputs, (*arguments, item.shard, run.recipe, earlier))
         for item in follow_shards(candidates, instructions, contamination, extra=fingerprint)
     ]
     inputs = fingerprint_inputs(candidates, instructions, contamination, *whole)
@@ -170,8 +175,9 @@ def judge_instructions_shard(
     reviews: Dataset,
     shard: str,
     recipe: Recipe,
+    earlier: Mapping[str, int],
 ) -> ShardResult:
-    """Judge the candidates of one shard.
+    """Judge the candidates of one shard; `earlier` counts equal instructions of the dump.
 
     Raises:
         InvariantBroken: the instructions are not the accepted candidates.
@@ -185,7 +191,7 @@ def judge_instructions_shard(
             f"{instructions.label}, shard {shard}: its {rows.height} rows are not the {kept.height} candidates that "
             f"were accepted. Materialize {instructions.label} again."
         )
-    failed = judge_all(rows, contamination, duplicates, reviews, shard, recipe)
+    failed = judge_all(rows, contamination, duplicates, reviews, shard, recipe, earlier)
     removals = pl.concat([refused, failed]).sort("instruction_id", maintain_order=True)
     return ShardResult(
         removals,

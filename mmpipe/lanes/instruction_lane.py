@@ -46,14 +46,14 @@ INSTRUCTION_LANE = (
         (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_CONTAMINATION, INSTRUCTION_REVIEWS),
         find_dump_duplicates,
         ("instruction_duplicates", "instruction_rules", "contamination"),
-        revision=2,
+        revision=3,
     ),
     Stage(
         INSTRUCTION_REMOVALS,
         (INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS, *INSTRUCTION_MATCHES),
         judge_instructions,
         ("instruction_rules", "contamination"),
-        revision=5,
+        revision=6,
     ),
     Stage(
         RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("responses",), revision=2

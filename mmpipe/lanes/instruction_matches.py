@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.lanes.duplicates import make_scratch, open_text_embedder
+from mmpipe.lanes.instruction_equals import count_dump_equals
 from mmpipe.lanes.repeats import open_evaluation_index
+from mmpipe.lanes.row_prices import name_shard_method
 from mmpipe.lanes.stage import fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
@@ -23,6 +25,8 @@ from mmpipe.tables.keep import Kept, keep
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmpipe.filtering.recipes import Recipe
     from mmpipe.lanes.stage import Knobs, StageRun
     from mmpipe.storage.lake import Dataset
@@ -144,10 +148,11 @@ def duplicates_shard(
         return ShardResult(INSTRUCTION_DUPLICATES.make_empty(), height, accounts_for_rows=False)
     settings = InstructionDuplicateSettings(**asdict(section))
     shards = [commit.shard for commit in instructions.require_manifest().commits]
+    earlier = count_dump_equals(instructions, recipe)
     keyed = [key_instructions(SYNTHESIZED_INSTRUCTIONS.make_empty(), settings)]
     for shard in shards:
         rows = instructions.read_shard(shard)
-        removals = judge_rows(rows, contamination.read_shard(shard), reviews, recipe)
+        removals = judge_rows(rows, contamination.read_shard(shard), reviews, shard, recipe, earlier)
         keyed.append(key_instructions(keep(rows, removals, key="instruction_id").frame, settings))
     embed = None
     if section.cosine is not None:
@@ -161,13 +166,32 @@ def duplicates_shard(
 # instruction_removals -------------------------------------------------------------------------------------------------
 
 
-def judge_rows(rows: pl.DataFrame, contamination: pl.DataFrame, reviews: Dataset, recipe: Recipe) -> pl.DataFrame:
-    """Return the removals of one shard that look at each row by itself: rules, evaluation sets, people's verdicts."""
+def judge_rows(
+    rows: pl.DataFrame,
+    contamination: pl.DataFrame,
+    reviews: Dataset,
+    shard: str,
+    recipe: Recipe,
+    earlier: Mapping[str, int],
+) -> pl.DataFrame:
+    """Return the removals of one shard by rules, evaluation sets and people's verdicts; not yet those of repeats.
+
+    Args:
+        rows: instructions of the shard.
+        contamination: spans that they share with evaluation sets.
+        reviews: verdicts of the dump.
+        shard: its name, which says what method made it.
+        recipe: the rules, some of which may have limits by method.
+        earlier: equal instructions before each, by id (`instruction_equals.count_dump_equals`).
+    """
     from mmpipe.deduplication.row_contamination import removals_of_row_contamination
     from mmpipe.filtering.instruction_signals import measure_instructions
     from mmpipe.filtering.judge import judge
+    from mmpipe.filtering.rules import METHOD
 
-    failed = judge(measure_instructions(rows), recipe.instructions.rules, key="instruction_id", status=None)
+    # a row's own `method` is the file's name in `synthesis`, which two methods of a recipe may share
+    signals = measure_instructions(rows, earlier).with_columns(pl.lit(name_shard_method(shard)).alias(METHOD))
+    failed = judge(signals, recipe.instructions.rules, key="instruction_id", status=None)
     hits = removals_of_row_contamination(contamination, INSTRUCTION_CONTAMINATION, remove=recipe.contamination.remove)
     return pl.concat([failed, INSTRUCTION_REMOVALS.conform(hits), list_rejected(rows, reviews)])
 
@@ -192,12 +216,18 @@ def list_rejected(rows: pl.DataFrame, reviews: Dataset) -> pl.DataFrame:
 
 
 def judge_all(
-    rows: pl.DataFrame, contamination: Dataset, duplicates: Dataset, reviews: Dataset, shard: str, recipe: Recipe
+    rows: pl.DataFrame,
+    contamination: Dataset,
+    duplicates: Dataset,
+    reviews: Dataset,
+    shard: str,
+    recipe: Recipe,
+    earlier: Mapping[str, int],
 ) -> pl.DataFrame:
     """Return every removal of the instructions of one shard, in the columns of INSTRUCTION_REMOVALS."""
     from mmpipe.deduplication.instruction_duplicates import removals_of_instruction_duplicates
 
-    alone = judge_rows(rows, contamination.read_shard(shard), reviews, recipe)
+    alone = judge_rows(rows, contamination.read_shard(shard), reviews, shard, recipe, earlier)
     of_shard = rows.lazy().select("instruction_id")
     repeated = duplicates.scan().join(of_shard, on="instruction_id", how="semi").collect()
     return pl.concat([alone, removals_of_instruction_duplicates(repeated)])

@@ -67,7 +67,12 @@ def price_methods(manifest: Manifest) -> list[RowPrice]:
 
 def name_method(commit: Commit) -> str:
     """Return the method that made a shard; shards of candidates are named `METHOD-NUMBER`."""
-    return commit.shard.rpartition("-")[0] or commit.shard
+    return name_shard_method(commit.shard)
+
+
+def name_shard_method(shard: str) -> str:
+    """Return the method, as a recipe names it, that made the shard of that name."""
+    return shard.rpartition("-")[0] or shard
 
 
 def _add_up(method: str, commits: Iterable[Commit]) -> RowPrice:

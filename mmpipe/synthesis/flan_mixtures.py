@@ -7,6 +7,7 @@ weights.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,7 +19,9 @@ from mmpipe.synthesis.drafts import Spent, Synthesis
 from mmpipe.synthesis.flan_rows import FlanSettings
 from mmpipe.synthesis.flan_tasks import Task
 from mmpipe.synthesis.joined_syntheses import drop_rows, join_syntheses
+from mmpipe.synthesis.row_account import write_details
 from mmpipe.tables.identity import make_id
+from mmpipe.tables.row_draws import REPEATS
 
 #: Weights of the published FLAN 2022 mixture, by collection.
 FLAN_2022_WEIGHTS = {"flan2021": "0.40", "t0": "0.32", "niv2": "0.20", "cot": "0.05", "dialog": "0.03"}
@@ -197,7 +200,7 @@ def count_unrepeated(shares: list[TaskShare]) -> int:
 
 
 def mix_rendered(rendered: Mapping[str, Synthesis], settings: FlanMixtureSettings) -> Synthesis:
-    """Return the rows of all tasks that the mixture draws; a row drawn again has an id of its own.
+    """Return the rows of all tasks that the mixture draws; a row drawn again has an id of its own, and names the first.
 
     Args:
         rendered: what each task's dataset was rendered to, by its name.
@@ -221,6 +224,12 @@ def mix_rendered(rendered: Mapping[str, Synthesis], settings: FlanMixtureSetting
     again = drawn.filter(pl.col("epoch") > 0).select("instruction_id", "epoch")
     repeats = again.join(whole.frame, on="instruction_id", how="left", maintain_order="left")
     ids = [make_id("flan again", row_id, epoch) for row_id, epoch in again.iter_rows()]
-    repeats = repeats.with_columns(pl.Series("instruction_id", ids, dtype=pl.String)).select(whole.frame.columns)
+    told = [
+        write_details({**json.loads(details or "{}"), REPEATS: row_id, "epoch": epoch})
+        for row_id, epoch, details in repeats.select("instruction_id", "epoch", "details").iter_rows()
+    ]
+    repeats = repeats.with_columns(
+        pl.Series("instruction_id", ids, dtype=pl.String), pl.Series("details", told, dtype=pl.String)
+    ).select(whole.frame.columns)
     once = drop_rows(whole, left, NOT_DRAWN)
     return join_syntheses([once, Synthesis(repeats, repeats.height, {}, {}, Spent())])

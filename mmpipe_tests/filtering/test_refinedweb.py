@@ -148,7 +148,9 @@ def test_every_rule_of_the_other_lanes_removes_values_beyond_its_limit_and_keeps
         *([rule.high - step] if rule.high is not None else []),
     ]
     values = [*beyond, *within, None]
-    signals = pl.DataFrame({"id": [str(index) for index in range(len(values))], rule.signal: values})
+    ids = [str(index) for index in range(len(values))]
+    # limits of their own are those of methods that read files
+    signals = pl.DataFrame({"id": ids, rule.signal: values, "method": "grounded_questions"})
     removed = judge(signals, [rule], key="id", status=None).get_column("id").to_list()
     assert removed == sorted([*(str(index) for index in range(len(beyond))), str(len(values) - 1)])
 

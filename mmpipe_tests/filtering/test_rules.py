@@ -101,14 +101,14 @@ def test_limits_by_language_that_make_no_sense_are_refused(limits: dict[str, obj
 
 
 def test_one_limit_of_one_language_is_moved_and_the_others_stay() -> None:
-    (moved,) = set_limit([RATIO], "paper_ratio", "low", 0.5, language="zh")
+    (moved,) = set_limit([RATIO], "paper_ratio", "low", 0.5, word="zh")
     assert moved.by_language == {"en": Limits(low=0.3), "zh": Limits(low=0.5, high=0.9), "xx": Limits()}
-    (new,) = set_limit([RATIO], "paper_ratio", "high", 0.7, language="de")
+    (new,) = set_limit([RATIO], "paper_ratio", "high", 0.7, word="de")
     assert new.by_language["de"] == Limits(low=0.1, high=0.7)
     with pytest.raises(RecipeError, match="no limit 'lo'"):
-        set_limit([RATIO], "paper_ratio", "lo", 1, language="en")
+        set_limit([RATIO], "paper_ratio", "lo", 1, word="en")
     with pytest.raises(RecipeError, match="no limit 'allowed'"):
-        set_limit([RATIO], "paper_ratio", "allowed", ("a",), language="en")
+        set_limit([RATIO], "paper_ratio", "allowed", ("a",), word="en")
 
 
 def write(tmp_path: Path, text: str) -> str:
@@ -118,9 +118,10 @@ def write(tmp_path: Path, text: str) -> str:
 
 
 def test_a_recipe_writes_limits_by_language_and_its_resolved_form_loads_again(tmp_path: Path) -> None:
-    entry = "{rule: refinedweb_language_score, low: 0.6, by_language: {de: {low: 0.5}, zh: {low: 0.7, high: null}}}"
+    languages = "{de: {low: 0.5}, zh: {low: 0.7, high: null}, fr: {}}"
+    entry = f"{{rule: refinedweb_language_score, low: 0.6, by_language: {languages}}}"
     recipe = load_recipe(write(tmp_path, f"name: own\ntext: {{rules: [{entry}]}}"))
-    assert recipe.text.rules[0].by_language == {"de": Limits(low=0.5), "zh": Limits(low=0.7)}
+    assert recipe.text.rules[0].by_language == {"de": Limits(low=0.5), "zh": Limits(low=0.7), "fr": Limits()}
     again = load_recipe(write(tmp_path, recipe.dump()))
     assert again.resolve() == recipe.resolve()
     assert again.digest_section("text") == recipe.digest_section("text")
