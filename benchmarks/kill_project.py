@@ -176,15 +176,31 @@ class KillProject:
         }
 
     def examine(self) -> dict[str, Any]:
-        """Return what Dagster's records and `mmpipe doctor` say in the end."""
-        doctor = subprocess.run(
-            [sys.executable, "-m", "mmpipe.cli", "doctor"], cwd=self.folder, env=self.environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
+        """Return what Dagster's records and `mmpipe doctor` say in the end.
+
+        A write that a kill broke off leaves a temporary file, which nothing reads; it is counted, and mended as a user
+        would.
+        """
+        said = self._consult("doctor").stdout
+        unfinished = " ".join(said.split()).count("is the unfinished write of a process that is gone")
+        if unfinished:
+            self._consult("doctor", "--fix")
+        doctor = self._consult("doctor")
         if doctor.returncode:
             print(doctor.stdout)
         left = sorted(path.name for path in (self.folder / "tmp").iterdir())
-        return {**self.count_runs(), "is_doctor_content": doctor.returncode == 0, "temporary_left": left}
+        return {
+            **self.count_runs(),
+            "unfinished_writes": unfinished,
+            "is_doctor_content": doctor.returncode == 0,
+            "temporary_left": left,
+        }
+
+    def _consult(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mmpipe.cli", *words], cwd=self.folder, env=self.environ, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
 
 
 def _publish(lake: Lake, table: Table, dump: str, rows: list[dict[str, Any]]) -> None:
