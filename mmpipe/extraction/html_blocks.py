@@ -192,8 +192,9 @@ def _fill_blocks(
     link_level = -1
     code_level = -1
     link_bits = np.uint64(0)
-    start = 0
-    at = 0
+    # no plain zeros: `write_run` would be compiled for them, and once more for every other number
+    start = np.int64(0)
+    at = np.int64(0)
     after_break = False
 
     for position in range(tokens.shape[0] + 1):
@@ -323,7 +324,8 @@ def read_blocks(page: NDArray[np.uint8], vocabulary: Any) -> Any:
     blocks = np.empty((min(most, MOST_BLOCKS), BLOCK_COLUMNS), np.int32)
     marks = np.empty((min(most, MOST_BLOCKS), 3), np.uint64)
     elements = np.empty((most, 3), np.int32)
-    elements[0] = 0
+    for column in range(3):
+        elements[0, column] = 0
     elements[0, PARENT] = -1
     at, count, element_count = _fill_blocks(
         page, tokens, token_marks, vocabulary.word_keys, vocabulary.word_groups, vocabulary.entity_keys,

@@ -273,7 +273,7 @@ def write_run(
             page, first, position, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
         )
         at = _write_stretch(
-            scratch, 0, length, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
+            scratch, np.int64(0), length, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
         )
         position = first = after
     return _write_stretch(

@@ -275,6 +275,18 @@ def _fill_tokens(
     return position, count
 
 
+@compile_loop()
+def _copy_tokens(
+    tokens: NDArray[np.int32], marks: NDArray[np.uint64], to_tokens: NDArray[np.int32], to_marks: NDArray[np.uint64]
+) -> None:
+    # a slice assigned takes seconds to compile
+    for row in range(tokens.shape[0]):
+        for column in range(TOKEN_COLUMNS):
+            to_tokens[row, column] = tokens[row, column]
+        to_marks[row, 0] = marks[row, 0]
+        to_marks[row, 1] = marks[row, 1]
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def read_tokens(page: NDArray[np.uint8], vocabulary: Any) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
     """Cut a page into runs of text and tags.
@@ -290,7 +302,8 @@ def read_tokens(page: NDArray[np.uint8], vocabulary: Any) -> tuple[NDArray[np.in
     marks = np.empty((1024, 2), np.uint64)
     unclosed = np.zeros(_TAG_COUNT, np.bool_)
     no_section_end = np.zeros(1, np.bool_)
-    position, count = 0, 0
+    # no plain zeros: loops would be compiled for them, and once more for every other number
+    position = count = np.int64(0)
     while True:
         position, count = _fill_tokens(
             page, position, vocabulary.tag_keys, vocabulary.tag_ids, vocabulary.class_steps, vocabulary.class_bits,
@@ -299,8 +312,6 @@ def read_tokens(page: NDArray[np.uint8], vocabulary: Any) -> tuple[NDArray[np.in
         if position >= page.size:
             return tokens[:count], marks[:count]
         more_tokens = np.empty((2 * count, TOKEN_COLUMNS), np.int32)
-        more_tokens[:count] = tokens
-        tokens = more_tokens
         more_marks = np.empty((2 * count, 2), np.uint64)
-        more_marks[:count] = marks
-        marks = more_marks
+        _copy_tokens(tokens, marks, more_tokens, more_marks)
+        tokens, marks = more_tokens, more_marks
