@@ -200,7 +200,9 @@ def _explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
         look.at(INSTRUCTION_REVIEWS, describe_review, absent="not reviewed"),
         look.at(INSTRUCTION_DUPLICATES, describe_twin, absent="no row like it"),
         look.at_removals(INSTRUCTION_REMOVALS),
-        look.at_all(RESPONSES, ("response_id", "sample_index", "finish_reason", "response"), "responses"),
+        look.at_all(
+            RESPONSES, ("response_id", "sample_index", "teacher", "principle", "finish_reason", "response"), "responses"
+        ),
         look.at_all(JUDGEMENTS, ("response_id", "criterion", "score", "judgement_status"), "judgements"),
         Look(lake, dump, pl.col("group_id") == instruction_id).at_all(
             PREFERENCE_PAIRS, ("pair_id", "method", "score_chosen", "score_rejected"), "pairs"

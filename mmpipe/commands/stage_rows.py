@@ -51,7 +51,8 @@ class Look:
         rows, note = self._read(table)
         if rows is None:
             return Step(table.name, "not made yet")
-        shown = tuple(shorten({name: row[name] for name in columns}) for row in rows)
+        # a table that an earlier version made lacks columns that came since
+        shown = tuple(shorten({name: row[name] for name in columns if name in row}) for row in rows)
         return Step(table.name, f"{len(rows)} {noun}{note}", rows=shown)
 
     def at_removals(self, table: Table) -> Step:

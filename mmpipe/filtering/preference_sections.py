@@ -32,6 +32,27 @@ READING_RESPONSES = (
 #: Of these, the ones that read a score of each; `scores:` says which.
 READING_SCORES = ("best_worst", "comparisons", "best_of_n", "online_preferences")
 
+#: What responses may be told to be (`synthesis.ultrafeedback_prompts.PRINCIPLES` has their sentences).
+PRINCIPLES = ("helpfulness", "truthfulness", "honesty", "verbalized_calibration")
+
+
+def check_authors(pool: tuple[str, ...], principles: Mapping[str, float]) -> None:
+    """Refuse a pool of teachers and weights of principles that cannot work.
+
+    Raises:
+        RecipeError: a teacher stands twice, a principle is unknown, or the weights are negative or all 0.
+    """
+    for name in pool:
+        if pool.count(name) > 1:
+            raise RecipeError(f"response_teachers: {name!r} stands {pool.count(name)} times; name each teacher once.")
+    for name, weight in principles.items():
+        if name not in PRINCIPLES:
+            raise RecipeError(f"unknown principle {name!r}.{name_nearest(name, PRINCIPLES)}")
+        if weight < 0:
+            raise RecipeError(f"principles: the weight of {name!r} must not be negative.")
+    if principles and not any(principles.values()):
+        raise RecipeError("principles: one weight must be above 0.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceSettings:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from mmpipe.errors import RecipeError, name_nearest
 from mmpipe.filtering.instruction_duplicate_sections import InstructionDuplicates
+from mmpipe.filtering.preference_sections import check_authors
 from mmpipe.filtering.rules import Rule
 from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS, SynthesisMethod, name_method
 from mmpipe.tables.correction_steps import CORRECTION_STEPS, MASK_STEP, OPTION_WORDS, Option
@@ -321,6 +322,9 @@ class InstructionSettings:
         answered_per_dump: most instructions that get sampled responses; null for all.
         questions_per_document: question-answer pairs asked of one document.
         samples_per_prompt: responses sampled for one instruction.
+        response_teachers: names of several teachers that answer, each sample of an instruction by another one while
+            there are some (UltraFeedback); none for the one that `uses: {responses: …}` names.
+        principles: weight of each principle that responses are written under; none for responses under none.
         criterion: what responses are judged by.
         judges_own_family: whether the judge of the criterion may score what a model of its own family wrote.
         temperature: sampling temperature of responses.
@@ -336,6 +340,8 @@ class InstructionSettings:
     answered_per_dump: int | None = None
     questions_per_document: int = 2
     samples_per_prompt: int = 4
+    response_teachers: tuple[str, ...] = ()
+    principles: Mapping[str, float] = field(default_factory=dict)
     criterion: str = "helpfulness"
     judges_own_family: bool = False
     temperature: float = 0.8
@@ -357,6 +363,7 @@ class InstructionSettings:
         )
         _require(self.questions_per_document >= 1, "questions_per_document must be 1 or more")
         _require(self.samples_per_prompt >= 2, "samples_per_prompt must be 2 or more: a preference needs a pair")
+        check_authors(self.response_teachers, self.principles)
         _require(self.temperature >= 0, "temperature must not be negative")
         _require(self.max_tokens >= 1, "max_tokens must be 1 or more")
 

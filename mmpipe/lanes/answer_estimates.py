@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -11,9 +12,10 @@ from mmpipe.filtering.preference_sections import RATING_METHOD
 from mmpipe.lanes.instruction_candidates import keep_instructions
 from mmpipe.lanes.instructions import choose_rows, open_once
 from mmpipe.lanes.preference_methods import PREFERENCE_RUNS, add_families, read_preference_method
-from mmpipe.lanes.preference_runs import PreferenceRun, list_answers, rate_answers
+from mmpipe.lanes.preference_runs import PreferenceRun, choose_first, list_answers, rate_answers
 from mmpipe.lanes.preferences import choose_answered, collect_judgement_settings, collect_response_settings
 from mmpipe.lanes.rephrasing import collect_wrap_settings
+from mmpipe.lanes.response_authors import open_authors
 from mmpipe.lanes.synthesis_estimates import Asked, MethodEstimate, Unasked, estimate
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mmpipe.filtering.recipes import Recipe
-    from mmpipe.lanes.stage import StageRun
+    from mmpipe.lanes.stage import Knobs, StageRun
     from mmpipe.tables.chat import Estimate, Teacher
     from mmpipe.tables.columns import Table
 
@@ -60,8 +62,11 @@ def estimate_answers(run: StageRun) -> list[MethodEstimate]:
     """
     opened: dict[str, Teacher] = {}
 
+    def open_one(knobs: Knobs) -> Teacher:
+        return open_once(knobs, opened)
+
     def open_for(use: str) -> Teacher:
-        return open_once(run.knobs.choose_teacher(use), opened)
+        return open_one(run.knobs.choose_teacher(use))
 
     made = [_estimate_rephrasing(run, open_for("rephrasing"))] if run.recipe.rephrasing.styles else []
     entries = run.recipe.preferences.list_entries(run.recipe.name)
@@ -73,9 +78,14 @@ def estimate_answers(run: StageRun) -> list[MethodEstimate]:
         waiting = [name for name, is_asked in _list_steps(run.recipe) if is_asked]
         waiting += [entry.method for entry in asking if entry not in of_files]
         return made + [MethodEstimate(name, "", None, _NOT_MADE) for name in waiting]
-    answers = _read_answers(run, open_for)
-    made += _estimate_responses(run, answers, open_for)
-    return made + [_estimate_preferences(entry, run, open_for, answers) for entry in asking if entry not in of_files]
+    answers = _read_answers(run, open_one)
+    made += _estimate_responses(run, answers, open_for, open_one)
+    for entry in asking:
+        if "authors" in PREFERENCE_RUNS[entry.method].asks:
+            made += _estimate_authors(entry, run, open_for, open_one, answers)
+        elif entry not in of_files:
+            made.append(_estimate_preferences(entry, run, open_for, answers))
+    return made
 
 
 def _list_steps(recipe: Recipe) -> list[tuple[str, bool]]:
@@ -139,7 +149,7 @@ def _estimate_rephrasing(run: StageRun, teacher: Teacher) -> MethodEstimate:
     )
 
 
-def _read_answers(run: StageRun, open_for: Callable[[str], Teacher]) -> _Answers:
+def _read_answers(run: StageRun, open_one: Callable[[Knobs], Teacher]) -> _Answers:
     """Return the kept instructions with their responses, or with one for each that will be sampled."""
     from mmpipe.synthesis.talks import tell_talks
 
@@ -149,18 +159,21 @@ def _read_answers(run: StageRun, open_for: Callable[[str], Teacher]) -> _Answers
     if _is_published(run, RESPONSES) and (said := run.read(RESPONSES).scan().collect()).height:
         return _Answers(tell_talks(kept), said, 0)
     chosen = choose_answered(instructions, removals, run.recipe)
-    author = open_for("responses").name if chosen else ""
+    authors = open_authors(run.recipe, run.knobs, open_one).teachers if chosen else {}
+    routes = collect_response_settings(run.recipe, run.knobs.families).routes
     # texts that differ, as answers do: equal ones are not compared
     rows = [
         {"response_id": make_id("response", name, place), "instruction_id": name, "dump": dump, "sample_index": place,
-         "response": f"{place}.", "teacher": author}
+         "response": f"{place}.", "teacher": authors[author].name}
         for name, dump in kept.select("instruction_id", "dump").iter_rows() if name in chosen
-        for place in range(section.samples_per_prompt)
+        for place, author in enumerate(routes.list_authors(name))
     ]  # fmt: skip
     return _Answers(tell_talks(kept), pl.DataFrame(rows, schema=RESPONSES.schema), section.max_tokens)
 
 
-def _estimate_responses(run: StageRun, answers: _Answers, open_for: Callable[[str], Teacher]) -> list[MethodEstimate]:
+def _estimate_responses(
+    run: StageRun, answers: _Answers, open_for: Callable[[str], Teacher], open_one: Callable[[Knobs], Teacher]
+) -> list[MethodEstimate]:
     from mmpipe.synthesis.judgements import judge_responses
     from mmpipe.synthesis.responses import sample_responses
 
@@ -171,8 +184,15 @@ def _estimate_responses(run: StageRun, answers: _Answers, open_for: Callable[[st
         rows = answers.instructions.filter(pl.col("instruction_id").is_in(sorted(asked)))
         # the talk is told to judges; whoever answers hears it turn by turn
         plain = run.read(SYNTHESIZED_INSTRUCTIONS).scan().join(rows.lazy(), on="instruction_id", how="semi").collect()
-        settings = collect_response_settings(run.recipe)
-        made.append(_catch(responses, lambda: sample_responses(plain, Unasked(open_for("responses")), settings), ""))
+        settings = collect_response_settings(run.recipe, run.knobs.families)
+        for author, teacher in open_authors(run.recipe, run.knobs, open_one).teachers.items():
+            made.append(
+                _catch(
+                    f"{responses} ({author})" if author else responses,
+                    partial(sample_responses, plain, Unasked(teacher), settings, author),
+                    "",
+                )
+            )
     unsaid = answers.unsaid_tokens
     if by_criterion and asked:
         judging = collect_judgement_settings(run.recipe, run.knobs.families)
@@ -203,14 +223,49 @@ def _estimate_responses(run: StageRun, answers: _Answers, open_for: Callable[[st
     return made
 
 
+def _estimate_authors(
+    entry: Any,
+    run: StageRun,
+    open_for: Callable[[str], Teacher],
+    open_one: Callable[[Knobs], Teacher],
+    answers: _Answers,
+) -> list[MethodEstimate]:
+    """Return what a method would ask each author of the answers; of several, each about its own."""
+    from mmpipe.synthesis.cut_answers import mark_cut
+
+    authors = open_authors(run.recipe, run.knobs, open_one).teachers
+    listed = list_answers(answers.responses, answers.instructions)
+    first = choose_first(listed.filter(~mark_cut(listed))).select("model", response_id="answer_id")
+    made = []
+    for name, teacher in authors.items():
+        own = first if len(authors) == 1 else first.filter(pl.col("model") == teacher.name)
+        about = replace(answers, responses=answers.responses.join(own, on="response_id", how="semi"))
+        made.append(_estimate_preferences(entry, run, open_for, about, name, Unasked(teacher)))
+    return made
+
+
 def _tell_bound(unsaid_tokens: int) -> str:
     return f"an upper bound: each response counts as {unsaid_tokens:,} tokens" if unsaid_tokens else ""
 
 
 def _estimate_preferences(
-    entry: Any, run: StageRun, open_for: Callable[[str], Teacher], answers: _Answers | None
+    entry: Any,
+    run: StageRun,
+    open_for: Callable[[str], Teacher],
+    answers: _Answers | None,
+    name: str = "",
+    author: Teacher | None = None,
 ) -> MethodEstimate:
-    """Return what one preference method would ask for; `answers` are None for one that reads a file."""
+    """Return what one preference method would ask for; `answers` are None for one that reads a file.
+
+    Args:
+        entry: the method.
+        run: of the dump.
+        open_for: opens whom the recipe uses for what.
+        answers: what it reads.
+        name: of the author, where there are several.
+        author: who wrote these answers, for a method that asks their authors.
+    """
     (settings, beside), entry = read_preference_method(entry, run.recipe)
     if beside.get("dump", run.dump) != run.dump:
         return MethodEstimate(entry.method, "", None, "makes its pairs for another dump")
@@ -223,6 +278,7 @@ def _estimate_preferences(
         run.recipe.instructions.criterion,
         Unasked(open_for("responses")) if "teacher" in names else None,
         Unasked(open_for("judge")) if "judge" in names else None,
+        (author,) if author is not None else (),
         judgements=JUDGEMENTS.make_empty(),
     )
     if answers is not None:
@@ -236,4 +292,9 @@ def _estimate_preferences(
     # a comparison shows two answers, a critique one, and who answers a prompt sees none
     shown = {"pairwise_judge": 2, "self_refinement": 1}.get(entry.method, 0)
     note = "; ".join(note for note in notes if note)
-    return _catch(entry.method, lambda: PREFERENCE_RUNS[entry.method].run(ready), note, unsaid * shown)
+    return _catch(
+        f"{entry.method} ({name})" if name else entry.method,
+        lambda: PREFERENCE_RUNS[entry.method].run(ready),
+        note,
+        unsaid * shown,
+    )

@@ -29,7 +29,7 @@ class PreferenceMethod:
         run: makes them.
         settings: module and class of its settings in `mmpipe.synthesis`; empty for a method without options.
         scope: what it reads where the recipe names no file of it.
-        asks: whether it asks the one who answers, the judge, or both.
+        asks: whom: `teacher`, who answers anew; `authors`, whoever wrote the responses; `judge`.
         extra: options beside its settings, and the type of each.
         hidden: settings that a recipe does not set.
         required: options that must be there.
@@ -50,7 +50,7 @@ class PreferenceMethod:
         return "file" if set(self.whole_files) & set(entry.files) else self.scope
 
     def names_asked(self, entry: SynthesisMethod) -> tuple[str, ...]:
-        """Return whom it asks: `teacher`, `judge`."""
+        """Return whom it asks: `teacher`, `authors`, `judge`."""
         # answers of a problem are sampled here; those of the lane are there already
         return (*self.asks, "teacher") if "problems" in entry.files else self.asks
 
@@ -178,6 +178,8 @@ def check_preferences(recipe: Recipe) -> None:
     for given in recipe.preferences.methods:
         (_, beside), entry = read_preference_method(given, recipe)
         scores = beside.get("scores", "criterion")
+        if entry.method == "online_preferences" and recipe.instructions.response_teachers:
+            refuse(entry, "a round is of one policy's answers: leave `response_teachers` out of `instructions`.")
         if entry.method != RATING_METHOD and scores != "criterion" and not is_rated:
             refuse(entry, f"{entry.method} scores by {scores}: name the method {RATING_METHOD} too, which rates.")
 
@@ -240,7 +242,7 @@ PREFERENCE_RUNS: Mapping[str, PreferenceMethod] = {
     "self_refinement": PreferenceMethod(
         preference_runs.run_self_refinement,
         ("self_refinement", "RefinementSettings"),
-        asks=("teacher", "judge"),
+        asks=("authors", "judge"),
     ),
     "online_preferences": PreferenceMethod(
         preference_policy_runs.run_online,

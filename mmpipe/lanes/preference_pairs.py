@@ -16,6 +16,7 @@ from mmpipe.lanes.preference_policy_runs import run_previous
 from mmpipe.lanes.preference_posts import LaidDump
 from mmpipe.lanes.preference_runs import Made, PreferenceRun
 from mmpipe.lanes.preferences import identify_asked, open_run_judge
+from mmpipe.lanes.response_authors import open_authors
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -88,8 +89,9 @@ def plan_method(given: Any, run: StageRun, sources: PairSources) -> Iterator[Sha
         run.recipe.instructions.criterion,
         open_run_teacher(run.knobs.choose_teacher("responses")) if "teacher" in asked else None,
         open_run_judge(run) if "judge" in asked else None,
+        tuple(open_authors(run.recipe, run.knobs, open_run_teacher).teachers.values()) if "authors" in asked else (),
     )
-    names = [who.name for who in (ready.teacher, ready.judge) if who is not None]
+    names = [who.name for who in (ready.teacher, *ready.authors, ready.judge) if who is not None]
     whom = identify_asked(names, run.knobs.families if ready.judge is not None else {})
     scope = method.find_scope(entry)
     if scope == "posts":
@@ -137,10 +139,11 @@ def pairs_shard(make: Callable[[PreferenceRun], Made], ready: PreferenceRun, of_
     started = time.monotonic()
     teacher = WatchedTeacher(ready.teacher) if ready.teacher is not None else None
     judge = WatchedTeacher(ready.judge) if ready.judge is not None else None
-    watched = [who for who in (teacher, judge) if who is not None]
-    made = make(replace(ready, teacher=teacher, judge=judge))
+    authors = tuple(WatchedTeacher(author) for author in ready.authors)
+    watched = [who for who in (teacher, *authors, judge) if who is not None]
+    made = make(replace(ready, teacher=teacher, judge=judge, authors=authors))
     for who in watched:
-        refuse_outage(who.asked, who.failures)
+        refuse_outage(who.asked, who.failures, who.name)
     frame = table_pairs(made.comparisons.frame, ready.dump, of_instructions=of_instructions)
     spent = made.spent
     counts: dict[str, float] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -39,6 +40,7 @@ class PreferenceRun:
         criterion: what `instructions.criterion` names.
         teacher: who answers; None where nobody is asked.
         judge: who judges; None likewise.
+        authors: who wrote the responses, for a method that asks them again.
         instructions: kept ones of a shard; no rows where the method reads a file.
         responses: theirs.
         judgements: of these.
@@ -52,6 +54,7 @@ class PreferenceRun:
     criterion: str
     teacher: Teacher | None = None
     judge: Teacher | None = None
+    authors: tuple[Teacher, ...] = ()
     instructions: pl.DataFrame = field(default_factory=pl.DataFrame)
     responses: pl.DataFrame = field(default_factory=pl.DataFrame)
     judgements: pl.DataFrame = field(default_factory=pl.DataFrame)
@@ -287,16 +290,33 @@ def run_pairwise_judge(run: PreferenceRun) -> Made:
 
 
 def run_self_refinement(run: PreferenceRun) -> Made:
-    """Have the first whole sample of each prompt criticised and revised, and last compared with first."""
+    """Have the first whole sample of each prompt criticised and revised by its author, and last compared with first."""
+    from mmpipe.synthesis.comparison_groups import join_comparisons
+    from mmpipe.synthesis.drafts import Spent
     from mmpipe.synthesis.self_refinement import run_self_refinement
 
     assert run.judge is not None
-    # who revises sees no picture, and would revise what it cannot know
     answers, cut = list_whole(run)
-    seen = answers.filter(pl.col("picture") == "")
-    first = seen.sort("sample_index").group_by("prompt_id", maintain_order=True).first()
-    made = run_self_refinement(first.sort("prompt_id"), run.policy, run.judge, run.settings)
+    first = choose_first(answers)
+    stops, spent, made = Counter[str](), Spent(), []
+    for author in run.authors:
+        # without a pool, one teacher answers for all that were ever made
+        own = first if len(run.authors) == 1 else first.filter(pl.col("model") == author.name)
+        part = run_self_refinement(own, author, run.judge, run.settings)
+        made.append(part.comparisons)
+        stops.update(part.stops)
+        spent.join(part.spent)
+    comparisons = join_comparisons(made)
     # of two answers one is a row, the other was written here
-    frame = set_parents(made.comparisons.frame, "responses", "rejected_id")
-    counts = {f"stopped_{name}": count for name, count in made.stops.items()}
-    return Made(replace(made.comparisons, frame=frame), made.spent, {**counts, **cut})
+    frame = set_parents(comparisons.frame.sort("group_id", "pair_id"), "responses", "rejected_id")
+    counts = {f"stopped_{name}": count for name, count in sorted(stops.items())}
+    return Made(replace(comparisons, frame=frame), spent, {**counts, **cut})
+
+
+def choose_first(answers: pl.DataFrame) -> pl.DataFrame:
+    """Return the first answer to each prompt without a picture, by prompt.
+
+    Who revises sees no picture, and would revise what it cannot know.
+    """
+    seen = answers.filter(pl.col("picture") == "")
+    return seen.sort("sample_index").group_by("prompt_id", maintain_order=True).first().sort("prompt_id")

@@ -11,6 +11,7 @@ from mmpipe.filtering.preference_sections import RATING_METHOD
 from mmpipe.lanes.instructions import account_for, open_run_teacher
 from mmpipe.lanes.preference_methods import add_families, check_preferences, read_preference_method
 from mmpipe.lanes.preference_runs import list_answers, rate_answers
+from mmpipe.lanes.response_authors import ask_authors, open_authors
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.lanes.teacher_watch import refuse_outage
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mmpipe.filtering.recipes import Recipe
+    from mmpipe.lanes.response_authors import Authors
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
     from mmpipe.synthesis.judgements import JudgementSettings
@@ -35,12 +37,13 @@ def sample_dump_responses(run: StageRun) -> Production:
     check_preferences(run.recipe)
     chosen = choose_answered(instructions, removals, run.recipe)
     # where no method reads responses nobody is asked, so no teacher has to be there
-    teacher = open_run_teacher(run.knobs.choose_teacher("responses")) if chosen else None
+    authors = open_authors(run.recipe, run.knobs, open_run_teacher) if chosen else None
     work = []
-    for item in follow_shards(instructions, removals, extra=teacher.name if teacher else ""):
+    extra = identify_asked(authors.identities, run.knobs.families) if authors else ""
+    for item in follow_shards(instructions, removals, extra=extra):
         ids = instructions.scan_shard(item.shard).select("instruction_id").collect()
         answered = [name for name in ids.to_series().to_list() if name in chosen]
-        arguments = (instructions, item.shard, answered, run.recipe, teacher)
+        arguments = (instructions, item.shard, answered, run.recipe, authors, run.knobs.families)
         work.append(ShardWork(item.shard, digest_settings([item.inputs, answered]), arguments))
     return run.write(work, responses_shard, inputs=fingerprint_inputs(instructions, removals), is_in_process=True)
 
@@ -65,22 +68,24 @@ def choose_answered(instructions: Dataset, removals: Dataset, recipe: Recipe) ->
 
 
 def responses_shard(
-    instructions: Dataset, shard: str, answered: Sequence[str], recipe: Recipe, teacher: Teacher | None
+    instructions: Dataset,
+    shard: str,
+    answered: Sequence[str],
+    recipe: Recipe,
+    authors: Authors | None,
+    families: Mapping[str, str],
 ) -> ShardResult:
     """Sample the responses of one shard."""
-    from mmpipe.synthesis.responses import sample_responses
-
-    if teacher is None or not answered:
+    if authors is None or not answered:
         return ShardResult(RESPONSES.make_empty(), 0)
     started = time.monotonic()
     rows = instructions.read_shard(shard).filter(pl.col("instruction_id").is_in(answered))
-    synthesis = sample_responses(rows, teacher, collect_response_settings(recipe))
-    refuse_outage(synthesis.planned, synthesis.rejected)
+    synthesis = ask_authors(rows, authors, collect_response_settings(recipe, families))
     return account_for(synthesis, time.monotonic() - started)
 
 
-def collect_response_settings(recipe: Recipe) -> ResponseSettings:
-    """Return the recipe's section as sampled responses take it."""
+def collect_response_settings(recipe: Recipe, families: Mapping[str, str]) -> ResponseSettings:
+    """Return the recipe's section as sampled responses take it, with the families that the knobs give."""
     from mmpipe.synthesis.responses import ResponseSettings
 
     section = recipe.instructions
@@ -89,6 +94,9 @@ def collect_response_settings(recipe: Recipe) -> ResponseSettings:
         temperature=section.temperature,
         max_tokens=section.max_tokens,
         seed=section.seed,
+        pool=section.response_teachers,
+        principles=section.principles,
+        families=families,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, is_made, produce
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import digest_settings
@@ -84,6 +85,20 @@ class Knobs:
         """Return the knobs of a method or role: its own teacher, or the default one."""
         name = self.teacher_uses.get(use) or self.teacher_uses.get("default")
         return self if name is None else replace(self, teacher=self.teachers[name])
+
+    def name_teacher(self, name: str) -> Knobs:
+        """Return the knobs of a teacher by the name that the file of teachers gives it.
+
+        Raises:
+            ConfigurationError: it has none of that name; with the nearest one.
+        """
+        if name not in self.teachers:
+            where = "the file of teachers has none of that name" if self.teachers else "no file of teachers is named"
+            raise ConfigurationError(
+                f"`instructions.response_teachers` of the recipe names the teacher {name!r}; {where} (MMPIPE_TEACHERS)."
+                f"{name_nearest(name, self.teachers)}"
+            )
+        return replace(self, teacher=self.teachers[name])
 
     def choose_critic(self, use: str) -> Knobs | None:
         """Return the knobs of a critic within a method, or None where the file names none of its own."""

@@ -20,10 +20,15 @@ _PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teac
 _OUTAGE_LEAST = 20
 
 
-def refuse_outage(asked: int, failures: Mapping[str, int]) -> None:
+def refuse_outage(asked: int, failures: Mapping[str, int], who: str = "") -> None:
     """Raise if a share of the requests failed for reasons that pass: an outage is not a result to be committed.
 
     Replies that did come are in the cache, so the next run asks only for the others.
+
+    Args:
+        asked: requests.
+        failures: of them, by reason.
+        who: name of the teacher, where there are several.
 
     Raises:
         TeacherError: more than `OUTAGE_SHARE` of the requests failed for rate, timeout, server or connection.
@@ -31,8 +36,9 @@ def refuse_outage(asked: int, failures: Mapping[str, int]) -> None:
     passing = {reason: count for reason, count in failures.items() if reason in _PASSING}
     if asked and sum(passing.values()) > OUTAGE_SHARE * asked:
         said = ", ".join(f"{reason} {count}" for reason, count in passing.items())
+        name = f"The teacher {who}" if who else "The teacher"
         raise TeacherError(
-            f"The teacher failed on {sum(passing.values())} of {asked} requests ({said}). Look at the endpoint, then "
+            f"{name} failed on {sum(passing.values())} of {asked} requests ({said}). Look at the endpoint, then "
             f"run again: what it did answer is in the cache and is not asked for again."
         )
 

@@ -96,12 +96,12 @@ def draw_models(prompt_id: str, pool: Sequence[str], count: int = 4, seed: int =
     return sorted(models, key=lambda model: make_id("model", seed, prompt_id, model))[:count]
 
 
-def draw_principle(prompt_id: str, model: str, weights: Mapping[str, float], seed: int = 0) -> tuple[str, str]:
+def draw_principle(prompt_id: str, answer: str, weights: Mapping[str, float], seed: int = 0) -> tuple[str, str]:
     """Return (principle, its sentence) for one answer, by keyed hash.
 
     Args:
         prompt_id: of the prompt.
-        model: who answers.
+        answer: what tells it from the prompt's other answers: who gives it, or its number.
         weights: weight by principle; UltraFeedback has other ones for each source of prompts.
         seed: of the draw.
 
@@ -114,12 +114,12 @@ def draw_principle(prompt_id: str, model: str, weights: Mapping[str, float], see
     whole = sum(weights.values())
     if whole <= 0 or min(weights.values()) < 0:
         raise ConfigurationError("The weights of the principles must not be negative, and one must be above 0.")
-    draw = int(make_id("principle", seed, prompt_id, model)[:13], 16) / 16**13 * whole
+    draw = int(make_id("principle", seed, prompt_id, answer)[:13], 16) / 16**13 * whole
     chosen, reached = "", 0.0
     for name in sorted(name for name in weights if weights[name] > 0):
         chosen, reached = name, reached + weights[name]
         if draw < reached:
             break
     sentences = PRINCIPLES[chosen]
-    place = int(make_id("sentence", seed, prompt_id, model)[:13], 16) % len(sentences)
+    place = int(make_id("sentence", seed, prompt_id, answer)[:13], 16) % len(sentences)
     return chosen, sentences[place]

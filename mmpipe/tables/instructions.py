@@ -141,6 +141,10 @@ RESPONSES = Table(
         Column("sample_index", pl.Int64, "0, 1, … in the order sampled."),
         Column("response", pl.String, "Text of the response.", parents=("synthesized_instructions.instruction",)),
         Column("finish_reason", pl.String, "stop or length, as the engine said."),
+        Column(
+            "principle", pl.String, "Principle the model was told to answer by; null where none was.", nullable=True
+        ),
+        Column("family", pl.String, "Family of the model: a judge scores no answer of its own."),
         *_TEACHER_COLUMNS,
     ),
 )

@@ -53,7 +53,7 @@ class House:
         self.judge = ScriptedTeacher(lambda _: "", "openai:judge-1@0")
         #: Settings of teachers that the knobs name.
         self.teachers: dict[str, dict[str, str]] = {}
-        self.criterion = "helpfulness"
+        self.instructions = "criterion: helpfulness, samples_per_prompt: 3"
         rows = [
             {
                 "instruction_id": name, "dump": DUMP, "instruction": asked, "response": f"It is {place + 1}.",
@@ -83,7 +83,7 @@ class House:
     def recipe(self, methods: str, more: str = "") -> Any:
         path = self.folder / "mine.yaml"
         path.write_text(
-            f"extends: refinedweb\ninstructions: {{criterion: {self.criterion}, samples_per_prompt: 3}}\n"
+            f"extends: refinedweb\ninstructions: {{{self.instructions}}}\n"
             f"preferences:\n  methods: {methods}\n{more}",
             encoding="utf-8",
         )

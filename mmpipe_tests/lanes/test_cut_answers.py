@@ -91,7 +91,7 @@ def judge_alone(request: ChatRequest) -> str:
     [("best_worst", "helpfulness"), ("best_worst", "answer_f1"), ("ultrafeedback", "helpfulness")],
 )
 def test_no_judge_is_asked_about_a_cut_answer_and_its_row_says_why(house: House, method: str, criterion: str) -> None:
-    house.criterion = criterion
+    house.instructions = f"criterion: {criterion}, samples_per_prompt: 3"
     house.make(f"[{method}]", cut(0, 1, 2), judge)
 
     assert not house.judge.asked

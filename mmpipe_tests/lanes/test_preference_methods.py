@@ -261,7 +261,7 @@ def test_nobody_revises_what_rests_on_a_picture_that_is_not_shown() -> None:
     entry = SynthesisMethod(method="self_refinement", file="mine.yaml")
     run = PreferenceRun(entry, RefinementSettings(), {}, DUMP, "helpfulness", instructions=rows, responses=responses)
     author = ScriptedTeacher(lambda _: json.dumps({"critique": "", "is_done": True}))
-    made = run_self_refinement(replace(run, teacher=author, judge=author))
+    made = run_self_refinement(replace(run, authors=(author,), judge=author))
     assert len(author.asked) == 1
     assert "Why?" in ask_of(author.asked[0])
     assert made.comparisons.planned == 1
@@ -497,7 +497,7 @@ def test_a_killed_run_goes_on_at_its_shard_and_repeats_no_call(house: House) -> 
 
 def test_an_outage_commits_nothing(house: House) -> None:
     # too few requests for a method to be stopped in its midst
-    with pytest.raises(ShardError, match="The teacher failed on 12 of 12 requests"):
+    with pytest.raises(ShardError, match="The teacher openai:judge-1@0 failed on 12 of 12 requests"):
         house.make("[pairwise_judge]", answer, lambda _: ChatFailure("server", "503"))
     assert not house.lake.dataset(PREFERENCE_PAIRS, DUMP).find_commits()
 
