@@ -51,7 +51,7 @@ from mmpipe.extraction.html_tokens import (
     read_tokens,
 )
 from mmpipe.extraction.html_vocabulary import FLAG, TAG
-from mmpipe.extraction.uncounted_loops import compile_loop
+from mmpipe.extraction.uncounted_loops import ZERO, compile_loop
 
 #: Columns of the element table, int32: the enclosing element, the tag, a hash of tag and class.
 PARENT, ELEMENT_TAG, LIKENESS = range(3)
@@ -192,9 +192,8 @@ def _fill_blocks(
     link_level = -1
     code_level = -1
     link_bits = np.uint64(0)
-    # no plain zeros: `write_run` would be compiled for them, and once more for every other number
-    start = np.int64(0)
-    at = np.int64(0)
+    start = ZERO
+    at = ZERO
     after_break = False
 
     for position in range(tokens.shape[0] + 1):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmpipe.extraction.html_tokens import find_slot
-from mmpipe.extraction.uncounted_loops import compile_loop
+from mmpipe.extraction.uncounted_loops import ZERO, compile_loop
 
 #: Columns of the block table, int32; the first ten are counted here.
 (
@@ -273,7 +273,7 @@ def write_run(
             page, first, position, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
         )
         at = _write_stretch(
-            scratch, np.int64(0), length, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
+            scratch, ZERO, length, out, start, at, in_pre, in_link, counts, carried, hashes, word_keys, word_groups
         )
         position = first = after
     return _write_stretch(

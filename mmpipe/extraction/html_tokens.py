@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmpipe.extraction.html_vocabulary import FIRST_UNSHOWN, TAG
-from mmpipe.extraction.uncounted_loops import compile_loop
+from mmpipe.extraction.uncounted_loops import ZERO, compile_loop
 
 #: Columns of the token table, int32. A run of text has KIND TEXT and its bounds; a tag its id and what it says.
 KIND, FIRST, LAST, TAG_OF, IS_HIDDEN, HAS_TARGET = range(6)
@@ -302,8 +302,7 @@ def read_tokens(page: NDArray[np.uint8], vocabulary: Any) -> tuple[NDArray[np.in
     marks = np.empty((1024, 2), np.uint64)
     unclosed = np.zeros(_TAG_COUNT, np.bool_)
     no_section_end = np.zeros(1, np.bool_)
-    # no plain zeros: loops would be compiled for them, and once more for every other number
-    position = count = np.int64(0)
+    position = count = ZERO
     while True:
         position, count = _fill_tokens(
             page, position, vocabulary.tag_keys, vocabulary.tag_ids, vocabulary.class_steps, vocabulary.class_bits,

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import numba
+import numpy as np
+
+#: Zero as one number of many: for a plain 0 numba compiles what is called with it apart, and once more for the others.
+ZERO: Any = np.int64(0)
 
 _Loop = TypeVar("_Loop", bound=Callable[..., object])
 
