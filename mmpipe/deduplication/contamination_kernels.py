@@ -159,13 +159,15 @@ def find_hits(
     ends = np.empty(longest, dtype=np.int32)
     hashes = np.empty(longest, dtype=np.uint64)
     hits = np.empty((256, 6), dtype=np.int64)
-    found = 0
+    # no plain zero: `_search` would be compiled for it, and once more for every other number
+    zero: Any = np.int64(0)
+    found = zero
     full, short = kinds
     for document in range(len(offsets) - 1):
         text = codes[offsets[document] : offsets[document + 1]]
         count = read_words(text, table, starts, ends, hashes)
         words = (text, table, starts[:count], ends[:count], hashes[:count])
-        hits, found = _search(words, full[0], full[1], mask, characters, word_start, (document, 0), hits, found)
+        hits, found = _search(words, full[0], full[1], mask, characters, word_start, (document, zero), hits, found)
         shift = len(full[0].hashes)
         hits, found = _search(words, short[0], short[1], mask, characters, word_start, (document, shift), hits, found)
     return hits[:found].copy()

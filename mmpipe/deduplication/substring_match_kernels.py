@@ -31,6 +31,8 @@ _AT, _ORDERED, _LOW, _HIGH = 0, 1, 2, 3
 _HASH, _SLOT, _MEMBER, _IS_MATED = 0, 1, 2, 3
 
 _EMPTY = -1
+#: Zero as one number of many: for a plain 0 numba compiles what is called with it apart, and once more for the others.
+_ZERO: Any = np.int64(0)
 
 # the last byte of an entry's hash is its `back`
 _UPPER_BITS = np.uint64(0xFFFFFFFFFFFFFF00)
@@ -69,10 +71,10 @@ def match_windows(
     """
     length = width + gap - 1
     records = np.empty((1024, 3), dtype=np.int64)
-    count = 0
+    count = _ZERO
     slots = np.full(1024, _EMPTY, dtype=np.int64)
     is_mated = np.empty(gap, dtype=np.bool_)
-    begin = 0
+    begin = _ZERO
     while begin < len(keys):
         end = begin + 1
         while end < len(keys) and keys[end] == keys[begin]:
@@ -182,7 +184,7 @@ def _append_shared(
             count += 1
     back = group[0, _HIGH] if first < current else _EMPTY
     while back >= group[0, _LOW]:
-        run = 0
+        run = _ZERO
         while back - run >= group[0, _LOW] and is_mated[back - run]:
             run += 1
         if run:
@@ -210,7 +212,7 @@ def _look_up_windows(
     for member in range(1, len(group)):
         rolling = np.uint64(0)
         # the window before, and the member whose window it was found equal to
-        last_back, last_mate = _EMPTY, _EMPTY
+        last_back = last_mate = _ZERO + _EMPTY
         for back in range(min(group[member, _HIGH], high), max(group[member, _LOW], low) - 1, -1):
             if shared[member, 0] <= back <= shared[member, 1]:
                 continue
@@ -219,11 +221,11 @@ def _look_up_windows(
                 rolling -= (np.uint64(units[window - 1]) + ONE) * oldest_factor
                 rolling = rolling * BASE + (np.uint64(units[window + length - 1]) + ONE)
             else:
-                last_mate = _EMPTY
+                last_mate = _ZERO + _EMPTY
                 rolling = hash_units(units, window, window + length)
             hashed = np.int64((spread_hash(rolling) >> ONE) & _UPPER_BITS) | back
             entry = _find_entry(units, group, window, back, length, slots, table, hashed, last_mate)
-            last_back, last_mate = back, _EMPTY
+            last_back, last_mate = back, _ZERO + _EMPTY
             if entry >= 0:
                 table[entry, _IS_MATED] = 1
                 last_mate = table[entry, _MEMBER]
@@ -281,7 +283,7 @@ def _append_listed(
     """Append the runs among the windows that `_look_up_windows` listed."""
     windows = 0
     for member in range(1, len(group)):
-        begin, mate, run = 0, _EMPTY, 0
+        begin, mate, run = _ZERO, _EMPTY, _ZERO
         for back in range(min(group[member, _HIGH], high), max(group[member, _LOW], low) - 2, -1):
             other = _EMPTY
             is_end = back < max(group[member, _LOW], low)
@@ -295,6 +297,6 @@ def _append_listed(
                     place, source = group[member, _AT] - begin, group[mate, _ORDERED] - begin
                     records = _append(records, count, place, run, source)
                     count += 1
-                begin, mate, run = back, other, 0
+                begin, mate, run = back, other, _ZERO
             run += 1
     return records, count

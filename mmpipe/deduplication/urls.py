@@ -251,7 +251,8 @@ def _run_kernel(
     from mmpipe.deduplication.url_kernels import normalize_many
 
     _, offsets, data = urls.rechunk().to_arrow().cast(pa.large_string()).buffers()
-    starts = np.frombuffer(offsets, dtype=np.int64)[: len(urls) + 1] if len(urls) else np.zeros(1, dtype=np.int64)
+    # read-only where there is no URL too: the loops are compiled for one kind of array
+    starts = np.frombuffer(offsets if len(urls) else bytes(8), dtype=np.int64)[: len(urls) + 1]
     octets = np.frombuffer(data or b"", dtype=np.uint8)[: starts[-1]]
     names, bounds, prefixes = _pack_names(settings.dropped_parameters)
     out, ends, fates, hosts = normalize_many(
