@@ -11,6 +11,7 @@ import polars as pl
 from mmpipe.lanes.preference_pair_rows import empty_pairs, read_pairs, set_parents
 from mmpipe.lanes.preference_runs import Made, PreferenceRun, name_scores
 from mmpipe.lanes.synthesis_inputs import identify_rows, read_records
+from mmpipe.lanes.verified_answers import open_verifier, tell_calls
 
 
 def run_spin(run: PreferenceRun) -> Made:
@@ -50,15 +51,14 @@ def run_previous(run: PreferenceRun) -> Made:
 
 def run_verified_pairs(run: PreferenceRun) -> Made:
     """Pair right with wrong answers, as the right answer or the tests of each problem say."""
-    from mmpipe.synthesis.answer_checks import AnswerCheck
-    from mmpipe.synthesis.answer_verifiers import make_verifier, run_tests
+    from mmpipe.synthesis.answer_verifiers import run_tests
     from mmpipe.synthesis.plain_answers import PlainSettings, sample_answers
     from mmpipe.synthesis.verified_pairs import pair_verified
 
-    verify = make_verifier(run.beside.get("check") or AnswerCheck())
     if "problems" not in run.entry.files:
-        made = pair_verified(run.list_answers(), verify, run.settings)
-        return Made(made.comparisons, counts=_tell_verdicts(made))
+        verifier = open_verifier(run)
+        made = pair_verified(run.list_answers(), verifier, run.settings)
+        return Made(made.comparisons, counts=_tell_verdicts(made) | tell_calls(verifier))
     file = run.entry.files["problems"]
     problems = read_records(file)
     problems = problems.rename({} if "prompt" in problems.columns else {"question": "prompt"}, strict=False)
@@ -66,17 +66,21 @@ def run_verified_pairs(run: PreferenceRun) -> Made:
     if problems.schema.get("tests") == pl.List(pl.String):
         problems = problems.with_columns(pl.col("tests").list.join("\n"))
     problems = show_options(identify_rows(problems, "prompt_id", "prompt", key, file=file.list, dump=run.dump))
+    # a file that cannot be read stops before anybody is asked
+    verify = None if key == "tests" else open_verifier(run, problems.get_column(key).to_list())
     settings = run.beside.get("sampling") or PlainSettings(seed=run.settings.seed)
     sampled = sample_answers(problems, run.policy, settings)
     named = problems.select("prompt_id", "options", pl.col(key).alias("tests" if key == "tests" else "reference"))
     answers = sampled.frame.join(named, on="prompt_id", how="left", maintain_order="left")
-    if key == "tests":
+    counts: dict[str, float] = {f"policy_{name}": count for name, count in sampled.rejected.items()}
+    if verify is None:
         assert run.runner is not None
         passed = run_tests(answers.rows(named=True), run.runner)
         made = pair_verified(answers, lambda row: passed[row["answer_id"]], run.settings)
     else:
         made = pair_verified(answers, verify, run.settings)
-    counts = {f"policy_{name}": count for name, count in sampled.rejected.items()} | _tell_verdicts(made)
+        counts |= tell_calls(verify)
+    counts |= _tell_verdicts(made)
     frame = set_parents(made.comparisons.frame, "problems", "group_id").with_columns(policy=pl.lit(run.policy.name))
     return Made(replace(made.comparisons, frame=frame), sampled.spent, counts)
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.synthesis.answer_numbers import Quantity, clean_markup, find_quantities, read_quantity
 from mmpipe.synthesis.answer_units import measure_unit
+from mmpipe.synthesis.api_calls import judge_calls, read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-AnswerKind = Literal["number", "percent", "quantity", "choice", "text"]
+AnswerKind = Literal["number", "percent", "quantity", "choice", "text", "api_call"]
 
 #: Changes with what is judged right: part of every row that was kept by it.
 VERSION = "answer_checks@1"
@@ -46,7 +47,8 @@ class AnswerCheck:
     Attributes:
         kind: what an answer is. `number`: its value, whatever counted thing follows it; a percentage is its hundredth.
             `percent`: 50, 50 % and "50 percent" are one. `quantity`: a number and a unit, converted. `choice`: a
-            letter, or the text of exactly one option. `text`: the same text after `normalize_text`.
+            letter, or the text of exactly one option. `text`: the same text after `normalize_text`. `api_call`: a
+            call in Python that states every argument of the right one, with equal trees (`api_calls`).
         relative: largest difference as a share of the right value.
         absolute: largest difference. Both 0 asks for the exact value; 0.33 is then no third.
         may_leave_unit: whether a quantity without a unit is taken to be in the right answer's.
@@ -88,6 +90,8 @@ def check_answer(said: str, right: str, check: AnswerCheck, options: Sequence[st
     """
     if check.kind == "choice":
         return _check_choice(said, right, options)
+    if check.kind == "api_call":
+        return _check_call(said, right)
     if check.kind == "text":
         answer = extract_final(said)
         is_same = bool(normalize_text(answer)) and normalize_text(answer) == normalize_text(right)
@@ -100,6 +104,12 @@ def check_answer(said: str, right: str, check: AnswerCheck, options: Sequence[st
         return Verdict(False, extract_final(said), "answer_unreadable")
     reason = _compare(found, expected, check)
     return Verdict(not reason, _write(found), reason)
+
+
+def _check_call(said: str, right: str) -> Verdict:
+    verdict = judge_calls(said, "right", {"right": read_reference(right)}).verdict
+    reason = "" if verdict == "right" else "answer_unreadable" if verdict == "no_call" else "wrong_answer"
+    return Verdict(not reason, said.strip(), reason)
 
 
 def _compare(found: Quantity, expected: Quantity, check: AnswerCheck) -> str:

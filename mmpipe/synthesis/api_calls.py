@@ -49,12 +49,17 @@ class CallVerdict:
     found: tuple[str, ...] = ()
 
 
+def find_fenced(text: str) -> list[str]:
+    """Return the fenced blocks of a text, in the order they stand."""
+    return _FENCE.findall(text)
+
+
 def read_calls(text: str) -> list[CallTree]:
     """Return every call with a dotted name in a text, nested ones too, in the order they stand.
 
     Fenced code is read if there is any; else the whole text; where that does not parse, each line that does.
     """
-    blocks = _FENCE.findall(text) or [text]
+    blocks = find_fenced(text) or [text]
     calls: list[CallTree] = []
     for block in blocks:
         for tree in _parse(block):
@@ -89,10 +94,10 @@ def judge_calls(answer: str, wanted: str, references: Mapping[str, CallTree]) ->
     """
     if wanted not in references:
         raise ConfigurationError(f"{wanted!r} is not among the reference calls.")
-    return _judge(answer, wanted, _group_by_name(references))
+    return judge_grouped(answer, wanted, group_by_name(references))
 
 
-def _group_by_name(references: Mapping[str, CallTree]) -> dict[str, dict[str, CallTree]]:
+def group_by_name(references: Mapping[str, CallTree]) -> dict[str, dict[str, CallTree]]:
     """Return references by the name they call, so that a call is held against those it can be."""
     groups: dict[str, dict[str, CallTree]] = {}
     for number, reference in references.items():
@@ -100,7 +105,8 @@ def _group_by_name(references: Mapping[str, CallTree]) -> dict[str, dict[str, Ca
     return groups
 
 
-def _judge(answer: str, wanted: str, groups: Mapping[str, Mapping[str, CallTree]]) -> CallVerdict:
+def judge_grouped(answer: str, wanted: str, groups: Mapping[str, Mapping[str, CallTree]]) -> CallVerdict:
+    """Return what `judge_calls` does of references that are grouped already, `wanted` among them."""
     calls = read_calls(answer)
     found: set[str] = set()
     is_right = is_other = False
@@ -126,8 +132,8 @@ def check_references(calls: Mapping[str, str]) -> dict[str, CallVerdict]:
     A text that is no call at all is `no_call`.
     """
     read = {number: found[0] for number, text in calls.items() if (found := read_calls(text))}
-    groups = _group_by_name(read)
-    verdicts = {number: _judge(text, number, groups) for number, text in calls.items()}
+    groups = group_by_name(read)
+    verdicts = {number: judge_grouped(text, number, groups) for number, text in calls.items()}
     return {number: verdict for number, verdict in verdicts.items() if verdict.verdict != "right"}
 
 

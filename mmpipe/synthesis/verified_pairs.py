@@ -1,4 +1,4 @@
-"""Pairs right and wrong answers of one prompt, as a verifier says: equal numbers for maths, a run for code.
+"""Pairs right and wrong answers of one prompt, as a verifier says: equal numbers, a run for code, trees for API calls.
 
 Where an answer can be checked, no judge is needed: the verifier's word is chosen against rejected (survey, preference
 alignment: domain sets for maths and code). An answer that cannot be checked is neither right nor wrong.
