@@ -22,7 +22,7 @@ from mmpipe.synthesis.drafts import Parent, Planned
 from mmpipe.synthesis.joined_syntheses import join_syntheses
 from mmpipe.synthesis.judged_drafts import Accepted, Refused, judge_drafts
 from mmpipe.synthesis.prompts import Prompt
-from mmpipe.synthesis.python_functions import find_functions
+from mmpipe.synthesis.python_functions import find_functions, hash_function
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.programs import make_python_program
@@ -67,7 +67,9 @@ PROMPT = Prompt(
 )
 
 DETAILS_SCHEMA = {
+    # the file's own id where it has one; the hash of the code, which is that of functions found in documents
     "function_id": pl.String(),
+    "function_hash": pl.String(),
     "name": pl.String(),
     "inputs": pl.List(pl.String),
     "outputs": pl.List(pl.String),
@@ -149,7 +151,7 @@ def plan_case2code(functions: pl.DataFrame, settings: Case2CodeSettings) -> list
     }
     return [
         Planned(
-            instruction_id=make_id(METHOD, row["function_id"], "cases"),
+            instruction_id=_name_row(row["doc_id"], row["function_id"]),
             dump=row["dump"],
             method=METHOD,
             stage="finetuning",
@@ -195,7 +197,9 @@ def make_case2code(
         return [
             inputs
             if isinstance(inputs, Refused)
-            else _judge_runs(plan, inputs, [(next(runs), next(runs)) for _ in inputs], settings)
+            else _judge_runs(
+                plan, named[plan.instruction_id], inputs, [(next(runs), next(runs)) for _ in inputs], settings
+            )
             for (plan, _), inputs in zip(replies, read, strict=True)
         ]
 
@@ -203,10 +207,16 @@ def make_case2code(
     checked = functions.with_columns(pl.Series("fault", faults, dtype=pl.String))
     usable, unusable = checked.filter(pl.col("fault") == ""), checked.filter(pl.col("fault") != "")
     planned = plan_case2code(usable, settings)
+    named = {_name_row(*row): row[1] for row in usable.select("doc_id", "function_id").iter_rows()}
     made = judge_drafts(planned, teacher, judge, details_schema=DETAILS_SCHEMA, attempts=settings.attempts)
     unasked = unusable.select(id="function_id", text=pl.col("code").fill_null(""), reason="fault")
     synthesis = join_syntheses([made.synthesis], unasked)
     return replace(made, synthesis=synthesis, candidates=pl.concat([unasked, made.candidates]))
+
+
+def _name_row(doc_id: str, function_id: str) -> str:
+    # documents of two dumps may hold one function, and its rows go into one release
+    return make_id(METHOD, doc_id, function_id, "cases")
 
 
 def _find_unusable(code: str, settings: Case2CodeSettings) -> str:
@@ -257,7 +267,11 @@ def _make_program(code: str, call: str, settings: Case2CodeSettings) -> Program:
 
 
 def _judge_runs(
-    plan: Planned, inputs: list[str], runs: list[tuple[ProgramRun, ProgramRun]], settings: Case2CodeSettings
+    plan: Planned,
+    function_id: str,
+    inputs: list[str],
+    runs: list[tuple[ProgramRun, ProgramRun]],
+    settings: Case2CodeSettings,
 ) -> Accepted | Refused:
     cases = []
     for text, (first, second) in zip(inputs, runs, strict=True):
@@ -276,7 +290,8 @@ def _judge_runs(
         instruction=render_cases(plan.instruction_id, settings.seed, name, [cases[place] for place in shown]),
         response=f"```python\n{code}\n```",
         details={
-            "function_id": make_id(METHOD, code),
+            "function_id": function_id,
+            "function_hash": hash_function(code),
             "name": name,
             "inputs": inputs,
             "outputs": [case.output for case in cases],

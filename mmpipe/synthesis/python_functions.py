@@ -35,12 +35,17 @@ def find_function_table(documents: pl.DataFrame) -> pl.DataFrame:
         documents: columns doc_id, dump, text.
     """
     rows = [
-        {"function_id": make_id("case2code", code), "dump": row["dump"], "doc_id": row["doc_id"], "code": code}
+        {"function_id": hash_function(code), "dump": row["dump"], "doc_id": row["doc_id"], "code": code}
         for row in documents.select("doc_id", "dump", "text").sort("doc_id").rows(named=True)
         for code in find_functions(row["text"])
     ]
     schema = {"function_id": pl.String, "dump": pl.String, "doc_id": pl.String, "code": pl.String}
     return pl.DataFrame(rows, schema=schema).unique("function_id", keep="first", maintain_order=True)
+
+
+def hash_function(code: str) -> str:
+    """Return the id that a function has among those found in documents: a hash of its code."""
+    return make_id("case2code", code)
 
 
 def _is_usable(node: ast.FunctionDef) -> bool:

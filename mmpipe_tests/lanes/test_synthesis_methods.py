@@ -17,6 +17,7 @@ from mmpipe.lanes.stage import Knobs
 from mmpipe.lanes.synthesis_methods import check_methods
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.lake import Lake
+from mmpipe.synthesis.python_functions import find_function_table, hash_function
 from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
@@ -219,6 +220,9 @@ def test_case2code_takes_the_functions_of_documents(house: House) -> None:
     (row,) = house.rows.rows(named=True)
     assert row["parents"] == [{"table": "deduped_corpus", "id": "code"}]
     assert "number * 2" in row["response"]
+    details = json.loads(row["details"])
+    (known,) = find_function_table(house.lake.dataset(DEDUPED_CORPUS, DUMP).scan().collect())["function_id"]
+    assert details["function_id"] == details["function_hash"] == known
 
 
 def test_case2code_takes_the_functions_of_a_file(house: House) -> None:
@@ -228,6 +232,10 @@ def test_case2code_takes_the_functions_of_a_file(house: House) -> None:
     (row,) = house.rows.rows(named=True)
     assert row["parents"] == [{"table": "functions", "id": "f"}]
     assert "number * 3" in row["response"]
+    # by the hash it is found among functions of documents
+    details = json.loads(row["details"])
+    code = "def triple(number):\n    return number * 3"
+    assert (details["function_id"], details["function_hash"]) == ("f", hash_function(code))
 
 
 # api_rows, tool_plans, flan -------------------------------------------------------------------------------------------

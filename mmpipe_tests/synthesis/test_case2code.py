@@ -120,6 +120,14 @@ def test_rows_depend_neither_on_order_nor_on_neighbours(sandbox: ProgramSandbox)
     assert kept.height == 2
 
 
+def test_one_function_of_two_documents_has_two_rows(sandbox: ProgramSandbox) -> None:
+    table = make_table(["good"])
+    other = table.with_columns(doc_id=pl.lit("elsewhere"), dump=pl.lit("y"))
+    rows = [make_case2code(each, ScriptedTeacher(answer), sandbox, SETTINGS).synthesis.frame for each in (table, other)]
+    both = pl.concat(rows)
+    assert (both.height, both["instruction_id"].n_unique(), both["response"].n_unique()) == (2, 2, 1)
+
+
 def test_a_refused_teacher_is_asked_again(sandbox: ProgramSandbox) -> None:
     def script(request: ChatRequest) -> str | ChatFailure | ChatReply:
         return ChatFailure("timeout", "slow", prompt_tokens=7) if request.sample_index == 0 else answer(request)
