@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -113,8 +114,7 @@ def measure_likeness(one: str, other: str) -> float:
     words, others = _list_telling(one), _list_telling(other)
     if not words or not others:
         return 0.0
-    shared = sum(any(_may_mean(word, another) for another in others) for word in words)
-    shared += sum(any(_may_mean(another, word) for word in words) for another in others)
+    shared = _count_meant(words, others) + _count_meant(others, words)
     return max(measure_rouge_l(" ".join(words), " ".join(others)), shared / (len(words) + len(others)))
 
 
@@ -122,9 +122,17 @@ def _list_telling(text: str) -> list[str]:
     return list_content_words(text) or list_words(text)
 
 
-def _may_mean(word: str, other: str) -> bool:
+def _count_meant(words: Sequence[str], others: Sequence[str]) -> int:
+    """Return how many of the words may mean what one of the others does."""
+    nothing = frozenset[str]()
+    forms, related = nothing.union(*map(list_forms, others)), nothing.union(*map(_list_related, others))
     # either way round: a word may have several singulars
-    return bool(list_forms(other) & ENGLISH.list_related(word) or list_forms(word) & ENGLISH.list_related(other))
+    return sum(not (related.isdisjoint(list_forms(word)) and forms.isdisjoint(_list_related(word))) for word in words)
+
+
+@lru_cache(maxsize=65536)
+def _list_related(word: str) -> frozenset[str]:
+    return ENGLISH.list_related(word)
 
 
 def measure_told(text: str, evidence: str, list_names: Callable[[str], frozenset[str]]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -194,6 +195,14 @@ def test_letters_depend_neither_on_order_nor_on_the_rest():
 def test_options_are_apart_in_wording_and_in_meaning(one: str, other: str, are_apart: bool):
     assert (measure_likeness(one, other) < SETTINGS.most_alike) == are_apart
     assert measure_likeness(one, other) == measure_likeness(other, one)
+
+
+def test_options_as_long_as_the_schema_lets_them_take_no_time():
+    one, other = (" ".join(f"{letter}{number}" for number in range(250)) for letter in "vw")
+    started = time.process_time()
+    assert measure_likeness(one, other) == 0
+    # word by word it takes six seconds
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
