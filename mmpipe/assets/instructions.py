@@ -15,6 +15,7 @@ INSTRUCTION_DRESSING = {
     "instruction_removals": Dressing("instructions"),
     "responses": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
     "judgements": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
+    "response_revisions": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
     "preference_pairs": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
     "preference_contamination": Dressing("instructions", ("parquet", "numpy")),
 }

@@ -41,6 +41,7 @@ from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_REMOVA
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
     EXTRACTED_TEXT,
@@ -204,6 +205,7 @@ def _explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
             RESPONSES, ("response_id", "sample_index", "teacher", "principle", "finish_reason", "response"), "responses"
         ),
         look.at_all(JUDGEMENTS, ("response_id", "criterion", "score", "judgement_status"), "judgements"),
+        look.at_all(RESPONSE_REVISIONS, ("revision_id", "round", "revision_status", "critique", "revision"), "tries"),
         Look(lake, dump, pl.col("group_id") == instruction_id).at_all(
             PREFERENCE_PAIRS, ("pair_id", "method", "score_chosen", "score_rejected"), "pairs"
         ),

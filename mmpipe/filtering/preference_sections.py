@@ -17,13 +17,16 @@ PREFERENCE_METHODS: Mapping[str, Mapping[str, bool]] = {
     "pairwise_judge": {},
     "stack_exchange": {"posts": True},
     "spin": {"rows": False, "previous": False},
-    "verified_pairs": {"problems": False},
+    "verified_pairs": {"problems": False, "cards": False},
     "self_refinement": {},
     "online_preferences": {"old": False},
 }
 
 #: The method whose ratings are rows of `judgements`.
 RATING_METHOD = "ultrafeedback"
+
+#: The method that compares the last revision of a response with the first.
+REVISING_METHOD = "self_refinement"
 
 #: Methods that read the sampled responses, unless they read a file.
 READING_RESPONSES = (

@@ -20,7 +20,7 @@ from mmpipe.filtering.image_sections import (
     ImageSettings,
     InterleavedSettings,
 )
-from mmpipe.filtering.preference_sections import RATING_METHOD, PreferenceSettings
+from mmpipe.filtering.preference_sections import RATING_METHOD, REVISING_METHOD, PreferenceSettings
 from mmpipe.filtering.pretraining_sections import PretrainingSettings
 from mmpipe.filtering.recipe_nodes import compose, read_mapping, read_settings, read_value
 from mmpipe.filtering.recipe_readers import make_readers
@@ -72,6 +72,7 @@ DIGESTED = (
     "judgements",
     "preferences",
     "ratings",
+    "revisions",
     "instruction_rules",
     "instruction_duplicates",
     "rephrasing",
@@ -213,10 +214,8 @@ class Recipe:
                 settings = identify(self.text.rules)
             case "images":
                 settings = identify(self.images.rules)
-            case "ratings":
-                # what of the preferences decides what is judged
-                preferences = self.preferences
-                settings = [preferences.reads_criterion, identify(preferences.find(RATING_METHOD))]
+            case "ratings" | "revisions":
+                settings = self._identify_asked(section)
             case "instruction_rules":
                 settings = identify(self.instructions.rules)
             case _ if section in STEPS:
@@ -227,6 +226,13 @@ class Recipe:
             case _:
                 settings = identify(getattr(self, section))
         return digest_settings(settings)
+
+    def _identify_asked(self, section: str) -> list[Any]:
+        """Return what of the preferences decides what is judged, or what is revised."""
+        preferences = self.preferences
+        if section == "revisions":
+            return [identify(preferences.find(REVISING_METHOD)), self.instructions.seed]
+        return [preferences.reads_criterion, identify(preferences.find(RATING_METHOD))]
 
 
 _SECTIONS: dict[str, type] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmpipe.filtering.preference_sections import REVISING_METHOD
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -128,6 +130,11 @@ SWITCHES: dict[str, Switch] = {
     ),
     "responses": _RESPONSES,
     "judgements": _RESPONSES,
+    "response_revisions": Switch(
+        lambda recipe: bool(recipe.instructions.methods) and recipe.preferences.find(REVISING_METHOD) is not None,
+        "no model revises its responses",
+        "preferences: {methods: [best_worst, self_refinement]}",
+    ),
     "preference_pairs": _PAIRS,
     "preference_dataset": _PAIRS,
     "preference_contamination": _SETS,

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.filtering.preference_sections import RATING_METHOD
+from mmpipe.filtering.preference_sections import RATING_METHOD, REVISING_METHOD
 from mmpipe.lanes.instruction_candidates import keep_instructions
 from mmpipe.lanes.instructions import choose_rows, open_once
 from mmpipe.lanes.preference_methods import PREFERENCE_RUNS, add_families, read_preference_method
-from mmpipe.lanes.preference_runs import PreferenceRun, choose_first, list_answers, rate_answers
+from mmpipe.lanes.preference_runs import PreferenceRun, list_answers, list_first, rate_answers
 from mmpipe.lanes.preferences import choose_answered, collect_judgement_settings, collect_response_settings
 from mmpipe.lanes.rephrasing import collect_wrap_settings
 from mmpipe.lanes.response_authors import open_authors
+from mmpipe.lanes.response_revisions import revise, share_answers
 from mmpipe.lanes.synthesis_estimates import Asked, MethodEstimate, Unasked, estimate
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 
 if TYPE_CHECKING:
@@ -81,9 +83,9 @@ def estimate_answers(run: StageRun) -> list[MethodEstimate]:
     answers = _read_answers(run, open_one)
     made += _estimate_responses(run, answers, open_for, open_one)
     for entry in asking:
-        if "authors" in PREFERENCE_RUNS[entry.method].asks:
-            made += _estimate_authors(entry, run, open_for, open_one, answers)
-        elif entry not in of_files:
+        if entry.method == REVISING_METHOD:
+            made += _estimate_revisions(entry, run, open_one, answers)
+        if entry not in of_files:
             made.append(_estimate_preferences(entry, run, open_for, answers))
     return made
 
@@ -97,6 +99,7 @@ def _list_steps(recipe: Recipe) -> list[tuple[str, bool]]:
         ("responses", preferences.reads_responses),
         ("judgements", preferences.reads_criterion and recipe.instructions.criterion != BY_REFERENCE),
         (f"judgements ({RATING_METHOD})", preferences.find(RATING_METHOD) is not None),
+        (RESPONSE_REVISIONS.name, preferences.find(REVISING_METHOD) is not None),
     ]
 
 
@@ -177,7 +180,7 @@ def _estimate_responses(
     from mmpipe.synthesis.judgements import judge_responses
     from mmpipe.synthesis.responses import sample_responses
 
-    (responses, _), (judgements, by_criterion), (ratings, by_aspects) = _list_steps(run.recipe)
+    (responses, _), (judgements, by_criterion), (ratings, by_aspects), _ = _list_steps(run.recipe)
     made = []
     asked = set(answers.responses.get_column("instruction_id"))
     if asked:
@@ -223,25 +226,38 @@ def _estimate_responses(
     return made
 
 
-def _estimate_authors(
-    entry: Any,
-    run: StageRun,
-    open_for: Callable[[str], Teacher],
-    open_one: Callable[[Knobs], Teacher],
-    answers: _Answers,
+def _estimate_revisions(
+    entry: Any, run: StageRun, open_one: Callable[[Knobs], Teacher], answers: _Answers
 ) -> list[MethodEstimate]:
-    """Return what a method would ask each author of the answers; of several, each about its own."""
-    from mmpipe.synthesis.cut_answers import mark_cut
-
+    """Return what models would be asked to revise their responses, each about its own."""
+    (settings, _), _ = read_preference_method(entry, run.recipe)
+    first = list_first(answers.responses, answers.instructions)
     authors = open_authors(run.recipe, run.knobs, open_one).teachers
-    listed = list_answers(answers.responses, answers.instructions)
-    first = choose_first(listed.filter(~mark_cut(listed))).select("model", response_id="answer_id")
-    made = []
-    for name, teacher in authors.items():
-        own = first if len(authors) == 1 else first.filter(pl.col("model") == teacher.name)
-        about = replace(answers, responses=answers.responses.join(own, on="response_id", how="semi"))
-        made.append(_estimate_preferences(entry, run, open_for, about, name, Unasked(teacher)))
-    return made
+    shared = share_answers(first, [Unasked(author) for author in authors.values()])
+    note = f"the first critiques; up to {2 * settings.rounds - 1} more requests an answer"
+    note = "; ".join(said for said in (_tell_bound(answers.unsaid_tokens), note) if said)
+    return [
+        _catch(
+            f"{RESPONSE_REVISIONS.name} ({name})" if name else RESPONSE_REVISIONS.name,
+            partial(revise, own, author, settings),
+            note,
+            answers.unsaid_tokens,
+        )
+        for name, (author, own) in zip(authors, shared, strict=True)
+    ]
+
+
+def _stand_in_revisions(run: StageRun, answers: _Answers) -> pl.DataFrame:
+    """Return the tries that are made, or one for each answer that will be revised."""
+    if _is_published(run, RESPONSE_REVISIONS) and (tried := run.read(RESPONSE_REVISIONS).scan().collect()).height:
+        return tried
+    first = list_first(answers.responses, answers.instructions)
+    rows = [
+        {"revision_id": f"{name} revised", "instruction_id": name, "round": 1, "revision_status": "ok",
+         "revision": f"{answer} Revised.", "teacher": model}
+        for name, answer, model in first.select("prompt_id", "answer", "model").iter_rows()
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=RESPONSE_REVISIONS.schema)
 
 
 def _tell_bound(unsaid_tokens: int) -> str:
@@ -249,23 +265,9 @@ def _tell_bound(unsaid_tokens: int) -> str:
 
 
 def _estimate_preferences(
-    entry: Any,
-    run: StageRun,
-    open_for: Callable[[str], Teacher],
-    answers: _Answers | None,
-    name: str = "",
-    author: Teacher | None = None,
+    entry: Any, run: StageRun, open_for: Callable[[str], Teacher], answers: _Answers | None
 ) -> MethodEstimate:
-    """Return what one preference method would ask for; `answers` are None for one that reads a file.
-
-    Args:
-        entry: the method.
-        run: of the dump.
-        open_for: opens whom the recipe uses for what.
-        answers: what it reads.
-        name: of the author, where there are several.
-        author: who wrote these answers, for a method that asks their authors.
-    """
+    """Return what one preference method would ask for; `answers` are None for one that reads a file."""
     (settings, beside), entry = read_preference_method(entry, run.recipe)
     if beside.get("dump", run.dump) != run.dump:
         return MethodEstimate(entry.method, "", None, "makes its pairs for another dump")
@@ -278,23 +280,17 @@ def _estimate_preferences(
         run.recipe.instructions.criterion,
         Unasked(open_for("responses")) if "teacher" in names else None,
         Unasked(open_for("judge")) if "judge" in names else None,
-        (author,) if author is not None else (),
         judgements=JUDGEMENTS.make_empty(),
     )
     if answers is not None:
-        ready = replace(ready, instructions=answers.instructions, responses=answers.responses)
+        revisions = _stand_in_revisions(run, answers)
+        ready = replace(ready, instructions=answers.instructions, responses=answers.responses, revisions=revisions)
     unsaid = 0 if answers is None else answers.unsaid_tokens
     notes = [_tell_bound(unsaid)] if entry.method != "spin" else []
-    if entry.method == "self_refinement":
-        notes.append(
-            f"the first critiques; up to {2 * settings.rounds - 1} more requests an answer, then 2 of the judge"
-        )
-    # a comparison shows two answers, a critique one, and who answers a prompt sees none
-    shown = {"pairwise_judge": 2, "self_refinement": 1}.get(entry.method, 0)
+    # a comparison shows two answers, and who answers a prompt sees none
+    more = {"pairwise_judge": 2 * unsaid}.get(entry.method, 0)
+    if entry.method == REVISING_METHOD:
+        notes.append("where every answer is revised")
+        more = unsaid + settings.max_tokens
     note = "; ".join(note for note in notes if note)
-    return _catch(
-        f"{entry.method} ({name})" if name else entry.method,
-        lambda: PREFERENCE_RUNS[entry.method].run(ready),
-        note,
-        unsaid * shown,
-    )
+    return _catch(entry.method, lambda: PREFERENCE_RUNS[entry.method].run(ready), note, more)

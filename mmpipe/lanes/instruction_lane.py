@@ -12,6 +12,7 @@ from mmpipe.lanes.instruction_reviews import publish_reviews
 from mmpipe.lanes.instructions import synthesize_instructions
 from mmpipe.lanes.preference_pairs import PAIR_INPUTS, make_dump_pairs
 from mmpipe.lanes.preferences import judge_dump_responses, sample_dump_responses
+from mmpipe.lanes.response_revisions import revise_dump_responses
 from mmpipe.lanes.stage import Stage
 from mmpipe.tables.grounding import GROUNDED_PAIRS
 from mmpipe.tables.image_captions import IMAGE_CAPTIONS
@@ -25,6 +26,7 @@ from mmpipe.tables.instruction_matches import (
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 
 #: What instructions are held against before they are judged.
@@ -36,7 +38,7 @@ INSTRUCTION_LANE = (
         (DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS, GROUNDED_PAIRS, IMAGE_CAPTIONS),
         synthesize_instructions,
         ("instructions",),
-        revision=2,
+        revision=3,
     ),
     Stage(SYNTHESIZED_INSTRUCTIONS, (INSTRUCTION_CANDIDATES,), accept_instructions),
     Stage(INSTRUCTION_CONTAMINATION, (SYNTHESIZED_INSTRUCTIONS,), find_instruction_contamination, ("contamination",)),
@@ -60,6 +62,12 @@ INSTRUCTION_LANE = (
     ),
     Stage(
         JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements", "ratings"), revision=3
+    ),
+    Stage(
+        RESPONSE_REVISIONS,
+        (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, RESPONSES),
+        revise_dump_responses,
+        ("revisions",),
     ),
     Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=4),
     Stage(PREFERENCE_CONTAMINATION, (PREFERENCE_PAIRS,), find_preference_contamination, ("contamination",)),

@@ -12,6 +12,7 @@ from mmpipe.filtering.synthesis_sections import SynthesisMethod
 from mmpipe.lanes import preference_policy_runs, preference_runs
 from mmpipe.lanes.preference_runs import Made, PreferenceRun
 from mmpipe.lanes.synthesis_inputs import read_options, refuse
+from mmpipe.lanes.verified_answers import check_verifier
 
 if TYPE_CHECKING:
     from mmpipe.filtering.recipes import Recipe
@@ -29,7 +30,7 @@ class PreferenceMethod:
         run: makes them.
         settings: module and class of its settings in `mmpipe.synthesis`; empty for a method without options.
         scope: what it reads where the recipe names no file of it.
-        asks: whom: `teacher`, who answers anew; `authors`, whoever wrote the responses; `judge`.
+        asks: whom: `teacher`, who answers anew, or `judge`.
         extra: options beside its settings, and the type of each.
         hidden: settings that a recipe does not set.
         required: options that must be there.
@@ -50,7 +51,7 @@ class PreferenceMethod:
         return "file" if set(self.whole_files) & set(entry.files) else self.scope
 
     def names_asked(self, entry: SynthesisMethod) -> tuple[str, ...]:
-        """Return whom it asks: `teacher`, `authors`, `judge`."""
+        """Return whom it asks: `teacher`, `judge`."""
         # answers of a problem are sampled here; those of the lane are there already
         return (*self.asks, "teacher") if "problems" in entry.files else self.asks
 
@@ -111,6 +112,7 @@ class _NoSettings:
 def _check_values(entry: SynthesisMethod, method: PreferenceMethod, settings: Any, beside: Mapping[str, Any]) -> None:
     """Refuse values that the types let pass."""
     name = entry.method
+    check_verifier(entry, beside)
     for option in ("pairs_per_prompt", "pairs_per_question", "answers_per_prompt"):
         value = beside.get(option, getattr(settings, option, None))
         if value is not None and value < 1:
@@ -242,7 +244,7 @@ PREFERENCE_RUNS: Mapping[str, PreferenceMethod] = {
     "self_refinement": PreferenceMethod(
         preference_runs.run_self_refinement,
         ("self_refinement", "RefinementSettings"),
-        asks=("authors", "judge"),
+        asks=("judge",),
     ),
     "online_preferences": PreferenceMethod(
         preference_policy_runs.run_online,

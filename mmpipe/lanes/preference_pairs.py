@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.filtering.preference_sections import REVISING_METHOD
 from mmpipe.lanes.dump_owners import is_for
 from mmpipe.lanes.instructions import open_run_teacher
 from mmpipe.lanes.preference_methods import PREFERENCE_RUNS, add_families, check_preferences, read_preference_method
@@ -16,13 +17,13 @@ from mmpipe.lanes.preference_policy_runs import run_previous
 from mmpipe.lanes.preference_posts import LaidDump
 from mmpipe.lanes.preference_runs import Made, PreferenceRun
 from mmpipe.lanes.preferences import identify_asked, open_run_judge
-from mmpipe.lanes.response_authors import open_authors
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mmpipe.storage.shards import Production
 
 #: The tables that pairs are made from.
-PAIR_INPUTS = (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, RESPONSES, JUDGEMENTS)
+PAIR_INPUTS = (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, RESPONSES, JUDGEMENTS, RESPONSE_REVISIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,15 @@ class PairSources:
     removals: Dataset
     responses: Dataset
     judgements: Dataset
+    revisions: Dataset
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """All of them, in the order of `PAIR_INPUTS`."""
+        return (self.instructions, self.removals, self.responses, self.judgements, self.revisions)
 
     def fill(self, ready: PreferenceRun, shards: tuple[str, ...]) -> PreferenceRun:
-        """Return a method's run with the kept instructions of these shards, their responses and judgements."""
+        """Return a method's run with the kept instructions of these shards, and what was said to them."""
         from mmpipe.synthesis.talks import tell_talks
 
         removed = self.removals.scan().select("instruction_id").unique()
@@ -55,14 +62,21 @@ class PairSources:
         instructions = pl.concat([SYNTHESIZED_INSTRUCTIONS.make_empty(), *kept])
         responses = pl.concat([RESPONSES.make_empty(), *map(self.responses.read_shard, shards)])
         judgements = pl.concat([JUDGEMENTS.make_empty(), *map(self.judgements.read_shard, shards)])
-        return replace(ready, instructions=tell_talks(instructions), responses=responses, judgements=judgements)
+        revisions = pl.concat([RESPONSE_REVISIONS.make_empty(), *map(self.revisions.read_shard, shards)])
+        return replace(
+            ready,
+            instructions=tell_talks(instructions),
+            responses=responses,
+            judgements=judgements,
+            revisions=revisions,
+        )
 
 
 def make_dump_pairs(run: StageRun) -> Production:
     """Make the pairs of a dump by every preference method of the recipe, each in shards of its own."""
     check_preferences(run.recipe)
     sources = PairSources(*(run.read(table) for table in PAIR_INPUTS))
-    inputs = fingerprint_inputs(sources.instructions, sources.removals, sources.responses, sources.judgements)
+    inputs = fingerprint_inputs(*sources.datasets)
     work = [item for given in run.recipe.preferences.methods for item in plan_method(given, run, sources)]
     return run.write(work, call, inputs=inputs, is_in_process=True)
 
@@ -89,9 +103,8 @@ def plan_method(given: Any, run: StageRun, sources: PairSources) -> Iterator[Sha
         run.recipe.instructions.criterion,
         open_run_teacher(run.knobs.choose_teacher("responses")) if "teacher" in asked else None,
         open_run_judge(run) if "judge" in asked else None,
-        tuple(open_authors(run.recipe, run.knobs, open_run_teacher).teachers.values()) if "authors" in asked else (),
     )
-    names = [who.name for who in (ready.teacher, *ready.authors, ready.judge) if who is not None]
+    names = [who.name for who in (ready.teacher, ready.judge) if who is not None]
     whom = identify_asked(names, run.knobs.families if ready.judge is not None else {})
     scope = method.find_scope(entry)
     if scope == "posts":
@@ -109,8 +122,8 @@ def plan_method(given: Any, run: StageRun, sources: PairSources) -> Iterator[Sha
         identity = digest_settings([entry.method, whom])
         yield ShardWork(f"{entry.method}-file", identity, (pairs_shard, method.run, ready, False))
         return
-    datasets = (sources.instructions, sources.removals, sources.responses, sources.judgements)
-    shards = follow_shards(*(datasets[:2] if scope == "instructions" else datasets), extra=whom)
+    read = sources.datasets if entry.method == REVISING_METHOD else sources.datasets[:4]
+    shards = follow_shards(*(read[:2] if scope == "instructions" else read), extra=whom)
     if scope == "dump":
         identity = digest_settings([entry.method, [item.inputs for item in shards]])
         parts = tuple(item.shard for item in shards)
@@ -139,9 +152,8 @@ def pairs_shard(make: Callable[[PreferenceRun], Made], ready: PreferenceRun, of_
     started = time.monotonic()
     teacher = WatchedTeacher(ready.teacher) if ready.teacher is not None else None
     judge = WatchedTeacher(ready.judge) if ready.judge is not None else None
-    authors = tuple(WatchedTeacher(author) for author in ready.authors)
-    watched = [who for who in (teacher, *authors, judge) if who is not None]
-    made = make(replace(ready, teacher=teacher, judge=judge, authors=authors))
+    watched = [who for who in (teacher, judge) if who is not None]
+    made = make(replace(ready, teacher=teacher, judge=judge))
     for who in watched:
         refuse_outage(who.asked, who.failures, who.name)
     frame = table_pairs(made.comparisons.frame, ready.dump, of_instructions=of_instructions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -12,7 +11,6 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.preference_sections import RATING_METHOD
-from mmpipe.lanes.preference_pair_rows import set_parents
 from mmpipe.lanes.synthesis_inputs import identify_rows, read_records
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import JUDGEMENTS
@@ -40,10 +38,10 @@ class PreferenceRun:
         criterion: what `instructions.criterion` names.
         teacher: who answers; None where nobody is asked.
         judge: who judges; None likewise.
-        authors: who wrote the responses, for a method that asks them again.
         instructions: kept ones of a shard; no rows where the method reads a file.
         responses: theirs.
         judgements: of these.
+        revisions: of these, every try (`response_revisions`).
         runner: runs programs; None where none are run.
     """
 
@@ -54,10 +52,10 @@ class PreferenceRun:
     criterion: str
     teacher: Teacher | None = None
     judge: Teacher | None = None
-    authors: tuple[Teacher, ...] = ()
     instructions: pl.DataFrame = field(default_factory=pl.DataFrame)
     responses: pl.DataFrame = field(default_factory=pl.DataFrame)
     judgements: pl.DataFrame = field(default_factory=pl.DataFrame)
+    revisions: pl.DataFrame = field(default_factory=pl.DataFrame)
     runner: ProgramRunner | None = None
 
     @property
@@ -290,33 +288,34 @@ def run_pairwise_judge(run: PreferenceRun) -> Made:
 
 
 def run_self_refinement(run: PreferenceRun) -> Made:
-    """Have the first whole sample of each prompt criticised and revised by its author, and last compared with first."""
-    from mmpipe.synthesis.comparison_groups import join_comparisons
-    from mmpipe.synthesis.drafts import Spent
-    from mmpipe.synthesis.self_refinement import run_self_refinement
+    """Compare the last revision of each first answer with that answer."""
+    from mmpipe.synthesis.refined_pairs import pair_with_first
+    from mmpipe.synthesis.self_refinement import list_last
 
     assert run.judge is not None
-    answers, cut = list_whole(run)
-    first = choose_first(answers)
-    stops, spent, made = Counter[str](), Spent(), []
-    for author in run.authors:
-        # without a pool, one teacher answers for all that were ever made
-        own = first if len(run.authors) == 1 else first.filter(pl.col("model") == author.name)
-        part = run_self_refinement(own, author, run.judge, run.settings)
-        made.append(part.comparisons)
-        stops.update(part.stops)
-        spent.join(part.spent)
-    comparisons = join_comparisons(made)
-    # of two answers one is a row, the other was written here
-    frame = set_parents(comparisons.frame.sort("group_id", "pair_id"), "responses", "rejected_id")
-    counts = {f"stopped_{name}": count for name, count in sorted(stops.items())}
-    return Made(replace(comparisons, frame=frame), spent, {**counts, **cut})
+    first, (_, cut) = list_first(run.responses, run.instructions), list_whole(run)
+    last = list_last(run.revisions.rename({"instruction_id": "prompt_id"}))
+    made = pair_with_first(first, last, run.judge, run.settings.judging)
+    tables = (("response_revisions", "chosen_id"), ("responses", "rejected_id"))
+    parents = pl.concat_list(*(pl.struct(table=pl.lit(table), id=pl.col(column)) for table, column in tables))
+    bias = made.bias
+    places = {"first_place_wins": bias.first_place, "second_place_wins": bias.second_place}
+    frame = made.comparisons.frame.with_columns(parents=parents)
+    counts = {"read_in_both_orders": bias.compared, **places, **cut}
+    return Made(replace(made.comparisons, frame=frame), made.spent, counts)
 
 
-def choose_first(answers: pl.DataFrame) -> pl.DataFrame:
-    """Return the first answer to each prompt without a picture, by prompt.
+def list_first(responses: pl.DataFrame, instructions: pl.DataFrame) -> pl.DataFrame:
+    """Return the answer to each prompt that its author revises: the first that is whole, by prompt.
 
-    Who revises sees no picture, and would revise what it cannot know.
+    Prompts about pictures have none: who revises sees no picture, and would revise what it cannot know.
+
+    Args:
+        responses: rows of RESPONSES.
+        instructions: the kept ones, talks told (`talks.tell_talks`).
     """
-    seen = answers.filter(pl.col("picture") == "")
+    from mmpipe.synthesis.cut_answers import mark_cut
+
+    answers = list_answers(responses, instructions)
+    seen = answers.filter(~mark_cut(answers) & (pl.col("picture") == ""))
     return seen.sort("sample_index").group_by("prompt_id", maintain_order=True).first().sort("prompt_id")

@@ -1,66 +1,33 @@
 """Has a model criticise and revise its own answers, and pairs last with first where an outside judge agrees.
 
 Self-Refine (Madaan et al. 2023, section 2): feedback and refinement by one model until it finds nothing more to mend.
-Every revision is a row with its parent. The last revision is chosen and the first answer rejected only if a judge,
-asked in both orders, says that it is better: a model that revises is not always one that improves.
+Every revision is a row with its parent, and so is every try at one that ended the rounds. `refined_pairs` compares the
+last with the first.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.synthesis.comparisons import Comparisons
 from mmpipe.synthesis.drafts import Spent, describe_sampling, make_seed, sort_counts
-from mmpipe.synthesis.pairwise_judge import PairwiseSettings, PositionBias, judge_pairs
-from mmpipe.synthesis.prompts import Prompt
+from mmpipe.synthesis.pairwise_judge import PairwiseSettings
+from mmpipe.synthesis.refined_pairs import METHOD, MODE, pair_with_first
+from mmpipe.synthesis.refinement_prompts import CRITIQUE, CRITIQUE_SCHEMA, REVISION
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mmpipe.synthesis.comparisons import Comparisons
+    from mmpipe.synthesis.pairwise_judge import PositionBias
+    from mmpipe.synthesis.prompts import Prompt
     from mmpipe.tables.chat import Teacher
-
-METHOD = "self_refinement"
-MODE = "self_feedback_loop"
-
-CRITIQUE = Prompt(
-    "self_refinement/critique",
-    "You read your own answer as a stern editor. You name what is wrong, missing or unclear, each with what to do "
-    "about it. If nothing needs to change, you say that it is done.",
-    "Question: {question}\n\nAnswer:\n{answer}",
-    (
-        (
-            {"question": "Why is the sky dark at night?", "answer": "Because of the moon."},
-            {
-                "critique": "The moon is not the cause. Say that the Earth has turned away from the sun.",
-                "is_done": False,
-            },
-        ),
-        (
-            {"question": "Which is the longest river of Europe?", "answer": "The Volga, with about 3,500 km."},
-            {"critique": "Right and complete.", "is_done": True},
-        ),
-    ),
-)
-REVISION = Prompt(
-    "self_refinement/revision",
-    "You revise your answer by the critique: you mend what it names and leave the rest. You reply with the whole new "
-    "answer and nothing else.",
-    "Question: {question}\n\nAnswer:\n{answer}\n\nCritique:\n{critique}",
-)
-
-_CRITIQUE_SCHEMA = {
-    "type": "object",
-    "properties": {"critique": {"type": "string", "maxLength": 1200}, "is_done": {"type": "boolean"}},
-    "required": ["critique", "is_done"],
-    "additionalProperties": False,
-}
 
 #: Why revising an answer ended. `done`: the critique says so. `unchanged`: the revision is the answer it was of.
 #: `returned`: it is an earlier one. `round_limit`: there was still something to mend.
@@ -87,6 +54,27 @@ REVISIONS_SCHEMA = pl.Schema(
     }
 )
 
+#: Every try at a revision: what was found wanting, what was written then, and whether it counts (`ok`, or a stop).
+TRIES_SCHEMA = pl.Schema(
+    {
+        "prompt_id": pl.String,
+        "first_id": pl.String,
+        "revision_id": pl.String,
+        "parent_id": pl.String,
+        "round": pl.Int64,
+        "revision_status": pl.String,
+        "critique": pl.String,
+        "revision": pl.String,
+        "teacher": pl.String,
+        "prompt_version": pl.String,
+        "sampling": pl.String,
+        "seed": pl.Int64,
+        "attempts": pl.Int64,
+        "prompt_tokens": pl.Int64,
+        "completion_tokens": pl.Int64,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefinementSettings:
@@ -105,6 +93,23 @@ class RefinementSettings:
     max_tokens: int = 512
     seed: int = 0
     judging: PairwiseSettings = field(default_factory=PairwiseSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """What became of answers that their author revised.
+
+    Attributes:
+        frame: `REVISIONS_SCHEMA`, by prompt and round; `stop` stands on the last row of each answer.
+        tries: `TRIES_SCHEMA`, by prompt and round: one row per round of each answer, its last one included.
+        stops: answers by why they ended (`STOPS`, or `teacher_…`).
+        spent: requests of the author.
+    """
+
+    frame: pl.DataFrame
+    tries: pl.DataFrame
+    stops: dict[str, int]
+    spent: Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,12 @@ def start_revisions(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def refine_round(
-    state: pl.DataFrame, author: Teacher, number: int, settings: RefinementSettings, spent: Spent
+    state: pl.DataFrame,
+    author: Teacher,
+    number: int,
+    settings: RefinementSettings,
+    spent: Spent,
+    tries: list[dict[str, Any]] | None = None,
 ) -> pl.DataFrame:
     """Return the state after one more round: new revisions, and why others end.
 
@@ -163,16 +173,19 @@ def refine_round(
         number: of the round, from 1.
         settings: how.
         spent: counts; added to.
+        tries: rows of `TRIES_SCHEMA`; one is added for each answer that was still open.
     """
     rows = state.rows(named=True)
     history: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         history.setdefault(row["prompt_id"], []).append(row)
     open_rows = [revisions[-1] for revisions in history.values() if not revisions[-1]["stop"]]
-    critiques = _ask(author, [_plan(CRITIQUE, row, None, number, settings) for row in open_rows], spent)
-    to_revise = []
-    for row, reply in zip(open_rows, critiques, strict=True):
+    asked = [_plan(CRITIQUE, row, None, number, settings) for row in open_rows]
+    to_revise, tried = [], {}
+    for row, request, reply in zip(open_rows, asked, _ask(author, asked, spent), strict=True):
         row["stop"], critique = _read_critique(reply)
+        own = tried[row["prompt_id"]] = _start_try(history[row["prompt_id"]], author, number, critique)
+        _count_try(own, request, reply, row["stop"])
         if not row["stop"]:
             to_revise.append((row, critique))
     requests = [_plan(REVISION, row, critique, number, settings) for row, critique in to_revise]
@@ -180,12 +193,16 @@ def refine_round(
     for (row, critique), request, reply in zip(to_revise, requests, revised, strict=True):
         revisions = history[row["prompt_id"]]
         row["stop"] = _find_stop(reply, revisions)
+        own = tried[row["prompt_id"]]
+        _count_try(own, request, reply, row["stop"])
+        own["prompt_version"] = f"{CRITIQUE.version} {REVISION.version}"
+        own["revision"] = "" if isinstance(reply, ChatFailure) else reply.text.strip()
         if row["stop"] or isinstance(reply, ChatFailure):
             continue
         revisions.append(
             row
             | {
-                "revision_id": make_id(METHOD, revisions[0]["revision_id"], author.name, number),
+                "revision_id": own["revision_id"],
                 "parent_id": row["revision_id"],
                 "round": number,
                 "answer": reply.text.strip(),
@@ -197,8 +214,39 @@ def refine_round(
                 "stop": "round_limit" if number >= settings.rounds else "",
             }
         )
+    if tries is not None:
+        tries.extend(tried.values())
     ordered = [row for prompt_id in sorted(history) for row in history[prompt_id]]
     return pl.DataFrame(ordered, schema=REVISIONS_SCHEMA)
+
+
+def revise_answers(answers: pl.DataFrame, author: Teacher, settings: RefinementSettings) -> Revisions:
+    """Return every answer's revisions, and every try at one.
+
+    Args:
+        answers: columns prompt_id, prompt, answer_id, answer; one answer per prompt.
+        author: who criticises and revises.
+        settings: how.
+
+    Raises:
+        TeacherError: the author cannot answer any more.
+    """
+    spent = Spent()
+    tries: list[dict[str, Any]] = []
+    state = start_revisions(answers)
+    for number in range(1, settings.rounds + 1):
+        if (state.group_by("prompt_id", maintain_order=True).last().get_column("stop") != "").all():
+            break
+        state = refine_round(state, author, number, settings, spent, tries)
+    stops = Counter(state.filter(pl.col("stop") != "").get_column("stop").to_list())
+    told = pl.DataFrame(tries, schema=TRIES_SCHEMA).sort("prompt_id", "round")
+    return Revisions(state, told, sort_counts(stops), spent)
+
+
+def list_last(tries: pl.DataFrame) -> pl.DataFrame:
+    """Return the last try of each prompt that is a revision, of rows with prompt_id, round and revision_status."""
+    kept = tries.filter(pl.col("revision_status") == "ok").sort("prompt_id", "round")
+    return kept.group_by("prompt_id", maintain_order=True).last()
 
 
 def run_self_refinement(
@@ -216,46 +264,36 @@ def run_self_refinement(
     Raises:
         TeacherError: author or judge cannot answer any more.
     """
-    spent = Spent()
-    state = start_revisions(answers)
-    for number in range(1, settings.rounds + 1):
-        state = refine_round(state, author, number, settings, spent)
-        if not (state.group_by("prompt_id", maintain_order=True).last().get_column("stop") == "").any():
-            break
-    stops = Counter(state.filter(pl.col("stop") != "").get_column("stop").to_list())
-    return _judge(answers, state, stops, author, judge, settings, spent)
+    made = revise_answers(answers, author, settings)
+    paired = pair_with_first(answers, list_last(made.tries), judge, settings.judging)
+    made.spent.join(paired.spent)
+    return Refinement(made.frame, made.stops, paired.comparisons, paired.bias, made.spent)
 
 
-def _judge(
-    answers: pl.DataFrame, state: pl.DataFrame, stops: Counter[str], author: Teacher, judge: Teacher,
-    settings: RefinementSettings, spent: Spent,
-) -> Refinement:  # fmt: skip
-    first, last = (
-        state.group_by("prompt_id", maintain_order=True).agg(pl.col(name).get(place) for name in state.columns[1:])
-        for place in (0, -1)
-    )
-    evidence = "evidence" if "evidence" in answers.columns else pl.lit("").alias("evidence")
-    pairs = (
-        first.select("prompt_id", "prompt", first_id="revision_id", first="answer")
-        .join(last.select("prompt_id", "round", second_id="revision_id", second="answer"), on="prompt_id")
-        .join(answers.select("prompt_id", evidence), on="prompt_id")
-        .filter(pl.col("round") > 0)
-        .with_columns(first_model=pl.lit(author.name), second_model=pl.lit(author.name))
-    )
-    judged = judge_pairs(pairs, judge, replace(settings.judging, mode=MODE))
-    for name in ("requests", "cached", "attempts", "prompt_tokens", "completion_tokens", "cost"):
-        setattr(spent, name, getattr(spent, name) + getattr(judged.spent, name))
-    made = judged.comparisons
-    # the first answers are rows of the table they came from, not revisions
-    is_better = made.frame.get_column("chosen_id").is_in(last.get_column("revision_id").to_list())
-    left_out = Counter(made.left_out)
-    left_out["judge_disagrees"] = made.frame.height - int(is_better.sum())
-    left_out["no_revision"] = first.height - pairs.height
-    frame = made.frame.filter(is_better).with_columns(
-        method=pl.lit(METHOD), policy=pl.lit(author.name), criterion=pl.lit(judge.name)
-    )
-    counts = sort_counts(Counter({reason: count for reason, count in left_out.items() if count}))
-    return Refinement(state, sort_counts(stops), Comparisons(frame, first.height, counts), judged.bias, spent)
+def _start_try(revisions: Sequence[Mapping[str, Any]], author: Teacher, number: int, critique: str) -> dict[str, Any]:
+    first, parent = revisions[0]["revision_id"], revisions[-1]
+    return {
+        "prompt_id": parent["prompt_id"],
+        "first_id": first,
+        "revision_id": make_id(METHOD, first, author.name, number),
+        "parent_id": parent["revision_id"],
+        "round": number,
+        "critique": critique,
+        "revision": "",
+        "teacher": author.name,
+        "prompt_version": CRITIQUE.version,
+        "attempts": 0,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+    }
+
+
+def _count_try(tried: dict[str, Any], request: ChatRequest, reply: ChatReply | ChatFailure, stop: str) -> None:
+    """Note what one more reply took, and whether it ended the rounds; the last request's sampling stays."""
+    tried["revision_status"] = stop or "ok"
+    tried["sampling"], tried["seed"] = describe_sampling(request.sampling), request.sampling.seed
+    for name in ("attempts", "prompt_tokens", "completion_tokens"):
+        tried[name] += getattr(reply, name)
 
 
 def _ask(author: Teacher, requests: Sequence[ChatRequest], spent: Spent) -> list[ChatReply | ChatFailure]:
@@ -272,7 +310,7 @@ def _plan(
     seed = make_seed(settings.seed, prompt.name, row["revision_id"], number)
     if critique is None:
         sampling = Sampling(max_tokens=settings.max_tokens, seed=seed)
-        return ChatRequest(prompt.render(**fields), sampling, _CRITIQUE_SCHEMA)
+        return ChatRequest(prompt.render(**fields), sampling, CRITIQUE_SCHEMA)
     sampling = Sampling(settings.temperature, 1.0, settings.max_tokens, seed)
     return ChatRequest(prompt.render(**fields, critique=critique), sampling)
 

@@ -30,6 +30,7 @@ from mmpipe.tables.interleaved_release import INTERLEAVED_DATASET
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
     EXTRACTED_TEXT,
@@ -82,6 +83,7 @@ INSTRUCTION_TABLES = (
     INSTRUCTION_REMOVALS,
     RESPONSES,
     JUDGEMENTS,
+    RESPONSE_REVISIONS,
     PREFERENCE_PAIRS,
     PREFERENCE_CONTAMINATION,
 )

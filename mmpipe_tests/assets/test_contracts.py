@@ -84,7 +84,8 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         name: rule.severity for name, contract in contracts.items() for rule in contract.rules if rule.id == "has_rows"
     }
     assert {name for name, severity in severities.items() if severity == ERROR} == {"raw_crawl"}
-    # no duplicate, no contamination, no broken rule is good news; balance, captions, boxes, documents are asked for
+    # no duplicate, no contamination, no broken rule is good news; balance, captions, boxes, documents and revisions are
+    # asked for
     assert set(contracts) - set(severities) == {
         "instruction_removals",
         "image_removals",
@@ -106,6 +107,7 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         "instruction_reviews",
         "instruction_duplicates",
         "preference_contamination",
+        "response_revisions",
     }
 
 

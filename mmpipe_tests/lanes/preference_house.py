@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from mmpipe.filtering.recipes import load_recipe
-from mmpipe.lanes import preference_pairs, preferences
+from mmpipe.lanes import preference_pairs, preferences, response_revisions
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.stage import Knobs
@@ -22,6 +22,7 @@ from mmpipe.tables.instruction_matches import PREFERENCE_CONTAMINATION
 from mmpipe.tables.instructions import JUDGEMENTS, PREFERENCE_DATASET, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 from mmpipe_tests.lanes.running import run_stages
 
@@ -37,7 +38,7 @@ DUMP = "d1"
 STAGES = [
     stage
     for stage in INSTRUCTION_LANE
-    if stage.table in (RESPONSES, JUDGEMENTS, PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION)
+    if stage.table in (RESPONSES, JUDGEMENTS, RESPONSE_REVISIONS, PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION)
 ]
 PREFERENCE_STAGE = RELEASE_LANE[1]
 #: Two shards of three questions each.
@@ -74,6 +75,7 @@ class House:
         monkeypatch.setattr(preferences, "open_run_teacher", lambda _: self.teacher)
         monkeypatch.setattr(preferences, "open_run_judge", lambda _: self.judge)
         monkeypatch.setattr(preference_pairs, "open_run_teacher", lambda _: self.teacher)
+        monkeypatch.setattr(response_revisions, "open_run_teacher", lambda _: self.teacher)
         monkeypatch.setattr(preference_pairs, "open_run_judge", lambda _: self.judge)
 
     def write(self, name: str, rows: list[dict[str, Any]]) -> str:
@@ -83,8 +85,7 @@ class House:
     def recipe(self, methods: str, more: str = "") -> Any:
         path = self.folder / "mine.yaml"
         path.write_text(
-            f"extends: refinedweb\ninstructions: {{{self.instructions}}}\n"
-            f"preferences:\n  methods: {methods}\n{more}",
+            f"extends: refinedweb\ninstructions: {{{self.instructions}}}\npreferences:\n  methods: {methods}\n{more}",
             encoding="utf-8",
         )
         recipe = load_recipe(str(path))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mmpipe.filtering.recipes import load_recipe
-from mmpipe.lanes import instructions, preference_pairs, preferences, rephrasing
+from mmpipe.lanes import instructions, preference_pairs, preferences, rephrasing, response_revisions
 from mmpipe.lanes.answer_estimates import estimate_answers, widen
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.rephrasing import REPHRASING
@@ -23,6 +23,7 @@ from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 from mmpipe_tests.lanes.running import run_stages
@@ -52,7 +53,7 @@ class Scene:
             cache_folder=str(folder / "cache"), teachers={"j": {"model": "j"}}, teacher_uses={"judge": "j"}
         )
         self.asked: dict[str, list[ChatRequest]] = {"author": [], "judge": []}
-        for module in (instructions, preferences, preference_pairs, rephrasing):
+        for module in (instructions, preferences, preference_pairs, rephrasing, response_revisions):
             monkeypatch.setattr(module, "open_run_teacher", self.open)
         documents = [{"doc_id": f"d{place}", "dump": "a", "text": f"The pier of {place} opened early. " * 8,
                       "language": "en"} for place in range(2)]  # fmt: skip
@@ -109,8 +110,8 @@ def take(one: MethodEstimate) -> Estimate:
 def test_before_instructions_rephrasing_alone_is_counted(scene: Scene) -> None:
     told = scene.estimate()
     waiting = {name for name, one in told.items() if "none are made yet" in one.note}
-    assert waiting == {"responses", "judgements", "judgements (ultrafeedback)", "pairwise_judge", "self_refinement",
-                       "spin"}  # fmt: skip
+    assert waiting == {"responses", "judgements", "judgements (ultrafeedback)", "response_revisions", "pairwise_judge",
+                       "self_refinement", "spin"}  # fmt: skip
     run_stages(scene.lake, "a", [REPHRASING], recipe=scene.recipe, knobs=scene.knobs)
     first = [request for request in scene.asked["author"] if request.sample_index == 0]
     assert (take(told["rephrasing"]).requests, told["rephrasing"].teacher) == (len(first), "scripted:author@1")
@@ -136,13 +137,22 @@ def test_what_is_told_beforehand_is_what_is_asked_or_more(scene: Scene) -> None:
     assert "upper bound: each response counts as 64 tokens" in told["judgements"].note
     assert take(told["judgements"]).requests == 6
 
+    # a reply that is no critique ends the rounds; before, each answer would be revised and compared
+    assert take(told["response_revisions"]).requests == 2
+    assert "up to 3 more requests an answer" in told["response_revisions"].note
+    assert "upper bound: each response counts as 64 tokens" in told["response_revisions"].note
+    assert take(told["self_refinement"]).requests == 4
+    revised = scene.run(RESPONSE_REVISIONS)
+    assert len(revised["author"]) == 2
+    assert take(told["response_revisions"]).prompt_tokens >= sum(map(count_by_characters, revised["author"]))
+
     asked = scene.run(PREFERENCE_PAIRS)
     compared = [request for request in asked["judge"] if request.sample_index == 0]
-    # of each prompt one pair in both orders; the judge of revisions is told of in words
+    # of each prompt one pair in both orders
     assert take(told["pairwise_judge"]).requests == 4
     assert len(compared) >= 4
-    assert take(told["self_refinement"]).requests == take(told["spin"]).requests == 2
-    assert "up to 3 more requests an answer, then 2 of the judge" in told["self_refinement"].note
+    assert take(told["spin"]).requests == 2
+    assert told["self_refinement"].teacher == "scripted:judge@1"
     assert "upper bound" not in told["spin"].note
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,13 @@ from mmpipe.commands.trace import trace
 from mmpipe.errors import RecipeError, ShardError
 from mmpipe.filtering.preference_sections import PREFERENCE_METHODS
 from mmpipe.filtering.recipes import load_recipe
-from mmpipe.filtering.synthesis_sections import SynthesisMethod
 from mmpipe.lanes.preference_methods import PREFERENCE_RUNS, check_preferences, read_preference_method
 from mmpipe.lanes.preference_posts import LaidDump
-from mmpipe.lanes.preference_runs import PreferenceRun, run_self_refinement
 from mmpipe.lanes.stage import follow_shards
 from mmpipe.models.scripted_teacher import ScriptedTeacher
-from mmpipe.synthesis.self_refinement import RefinementSettings
 from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.instructions import JUDGEMENTS, PREFERENCE_DATASET, RESPONSES
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe_tests.lanes.pair_lake import fill_rows
 from mmpipe_tests.lanes.preference_house import DUMP, House, answer, ask_of, mark
 
 if TYPE_CHECKING:
@@ -233,38 +228,6 @@ def test_two_answers_are_compared_in_both_orders(house: House) -> None:
     # and one that gives 11 of 10 is refused by that name
     manifest = house.make("[{method: pairwise_judge, pairs_per_prompt: 3}]", answer, lambda _: "11 2\nFirst.")
     assert manifest.removed_by_rule == {"score_out_of_range": 18}
-
-
-def test_an_answer_is_refined_and_chosen_where_the_judge_agrees(house: House) -> None:
-    def author(request: ChatRequest) -> str:
-        if request.schema is not None:
-            return json.dumps({"critique": "Say more.", "is_done": "Answer 7" in ask_of(request)})
-        return "Answer 7." if "Critique" in ask_of(request) else answer(request)
-
-    manifest = house.make("[{method: self_refinement, rounds: 2}]", author, compare)
-
-    assert set(house.pairs["chosen"]) == {"Answer 7."}
-    assert manifest.counts["stopped_done"] == 6
-    assert {parent["table"] for row in house.pairs["parents"] for parent in row} == {"responses"}
-    assert {parent["id"] for row in house.pairs["parents"] for parent in row} <= set(
-        house.read(RESPONSES)["response_id"]
-    )
-
-
-def test_nobody_revises_what_rests_on_a_picture_that_is_not_shown() -> None:
-    asked = {"instruction_id": ["seen", "unseen"], "instruction": ["Why?", "What is here?"], "context": [None, None]}
-    rows = pl.DataFrame({**asked, "evidence": ["", "a cup"], "response": ["So.", "A cup."], "images": [[], ["p"]]})
-    responses = fill_rows(
-        RESPONSES,
-        [{"response_id": f"r-{name}", "instruction_id": name, "response": "Hm."} for name in asked["instruction_id"]],
-    )
-    entry = SynthesisMethod(method="self_refinement", file="mine.yaml")
-    run = PreferenceRun(entry, RefinementSettings(), {}, DUMP, "helpfulness", instructions=rows, responses=responses)
-    author = ScriptedTeacher(lambda _: json.dumps({"critique": "", "is_done": True}))
-    made = run_self_refinement(replace(run, authors=(author,), judge=author))
-    assert len(author.asked) == 1
-    assert "Why?" in ask_of(author.asked[0])
-    assert made.comparisons.planned == 1
 
 
 def test_spin_pairs_the_answers_of_the_set_with_the_policys_own(house: House) -> None:

@@ -1,0 +1,38 @@
+"""The words a model criticises and revises its own answers by (Self-Refine, Madaan et al. 2023, section 2); our own."""
+
+from __future__ import annotations
+
+from mmpipe.synthesis.prompts import Prompt
+
+CRITIQUE = Prompt(
+    "self_refinement/critique",
+    "You read your own answer as a stern editor. You name what is wrong, missing or unclear, each with what to do "
+    "about it. If nothing needs to change, you say that it is done.",
+    "Question: {question}\n\nAnswer:\n{answer}",
+    (
+        (
+            {"question": "Why is the sky dark at night?", "answer": "Because of the moon."},
+            {
+                "critique": "The moon is not the cause. Say that the Earth has turned away from the sun.",
+                "is_done": False,
+            },
+        ),
+        (
+            {"question": "Which is the longest river of Europe?", "answer": "The Volga, with about 3,500 km."},
+            {"critique": "Right and complete.", "is_done": True},
+        ),
+    ),
+)
+REVISION = Prompt(
+    "self_refinement/revision",
+    "You revise your answer by the critique: you mend what it names and leave the rest. You reply with the whole new "
+    "answer and nothing else.",
+    "Question: {question}\n\nAnswer:\n{answer}\n\nCritique:\n{critique}",
+)
+
+CRITIQUE_SCHEMA = {
+    "type": "object",
+    "properties": {"critique": {"type": "string", "maxLength": 1200}, "is_done": {"type": "boolean"}},
+    "required": ["critique", "is_done"],
+    "additionalProperties": False,
+}
