@@ -46,9 +46,10 @@ def review_export(
     asked = ""
     if done.requests is not None:
         asked = f" {done.requests} requests to the teacher; {done.unparsed} of its votes name no label."
+    unseen = f"Of {done.unseen} rows a picture cannot be read: people do not see it.\n" if done.unseen else ""
     OUT.print(
         f"{done.people} rows for people ({done.pictures} with pictures), {done.model} decided by the model, "
-        f"{done.nobody} by nobody.{asked}\n"
+        f"{done.nobody} by nobody.{asked}\n{unseen}"
         f"{' and '.join(str(file) for file in done.files)}\n"
         f"When they are labelled: mmpipe review merge FILE...",
         soft_wrap=True,

@@ -45,6 +45,7 @@ class Export:
         requests: requests to the teacher; None where none was asked.
         unparsed: its votes that name no label.
         pictures: rows that people see with pictures.
+        unseen: rows with a picture that cannot be had any more.
     """
 
     files: tuple[Path, ...]
@@ -54,6 +55,7 @@ class Export:
     requests: int | None
     unparsed: int = 0
     pictures: int = 0
+    unseen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,14 @@ def export_review(
     requests = plan.spent.requests if plan.spent is not None else None
     pictured = int(plan.items.get_column("pictures").list.len().gt(0).sum()) if plan.pictures else 0
     return Export(
-        (out, setup), said.count("people"), said.count("model"), said.count("nobody"), requests, plan.unparsed, pictured
+        (out, setup),
+        said.count("people"),
+        said.count("model"),
+        said.count("nobody"),
+        requests,
+        plan.unparsed,
+        pictured,
+        plan.unseen,
     )
 
 

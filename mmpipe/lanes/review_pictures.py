@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SIDE = 512
 #: Kept pairs are within the recipe's own limit; this one bounds memory where a recipe has none.
 _MOST_PIXELS = 150_000_000
+#: Pictures whose files are in memory at once.
+_READ_AT_ONCE = 256
 
 
 def draw_pictures(rows: pl.DataFrame, lake: Lake, dump: str, cache_folder: str) -> pl.DataFrame:
@@ -33,14 +35,15 @@ def draw_pictures(rows: pl.DataFrame, lake: Lake, dump: str, cache_folder: str) 
     drawn: dict[str, str] = {}
     if named.collect().height:
         pairs = lake.dataset(FILTERED_IMAGE_PAIRS, dump).scan().join(named, on="pair_id", how="semi").collect()
-        found = read_present(pairs.sort("pair_id"), lake, cache_folder)
-        for pair_id, sha256 in pairs.select("pair_id", "image_sha256").iter_rows():
-            data = found.get(pair_id)
-            if data is None or find_picture_fault(data, sha256) is not None:
-                continue
-            picture = draw_thumbnail(data, is_unsafe=False, max_pixels=_MOST_PIXELS, side=SIDE)
-            if picture is not None:
-                drawn[pair_id] = picture
+        for part in pairs.sort("pair_id").iter_slices(_READ_AT_ONCE):
+            found = read_present(part, lake, cache_folder)
+            for pair_id, sha256 in part.select("pair_id", "image_sha256").iter_rows():
+                data = found.get(pair_id)
+                if data is None or find_picture_fault(data, sha256) is not None:
+                    continue
+                picture = draw_thumbnail(data, is_unsafe=False, max_pixels=_MOST_PIXELS, side=SIDE)
+                if picture is not None:
+                    drawn[pair_id] = picture
     shown = [
         (instruction_id, [drawn[pair_id] for pair_id in images or () if pair_id in drawn])
         for instruction_id, images in rows.select("instruction_id", "images").iter_rows()

@@ -36,6 +36,7 @@ class ReviewPlan:
         spent: what the model's votes cost; None where no model was asked.
         unparsed: the model's votes that name no label.
         pictures: the most pictures that an item has.
+        unseen: items with a picture that cannot be had any more.
     """
 
     items: pl.DataFrame
@@ -43,6 +44,7 @@ class ReviewPlan:
     spent: Spent | None
     unparsed: int = 0
     pictures: int = 0
+    unseen: int = 0
 
 
 def plan_review(
@@ -102,15 +104,16 @@ def plan_review(
         shown=pl.col("item_id").replace_strict(texts_seen, return_dtype=pl.String, default=None)
     )
     write_review_file(lake, dump, ALLOCATION, _add_earlier(allocation, read_review_file(lake, dump, ALLOCATION)))
-    most_pictures = 0
+    most_pictures = unseen = 0
     if cache_folder is not None:
         asked = rows.filter(pl.col("instruction_id").is_in(suggested.get_column("item_id").to_list()))
         drawn = draw_pictures(asked, lake, dump, cache_folder)
         suggested = suggested.join(drawn, on="item_id", how="left", maintain_order="left")
         counted = drawn.get_column("pictures").list.len()
         most_pictures = max(counted.to_list(), default=0)
+        unseen = sum((counted < asked.get_column("images").list.len()).to_list())
     unparsed = sum(allocation.get_column("unparsed").to_list()) if spent is not None else 0
-    return ReviewPlan(suggested, allocation, spent, unparsed, most_pictures)
+    return ReviewPlan(suggested, allocation, spent, unparsed, most_pictures, unseen)
 
 
 def write_texts(items: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

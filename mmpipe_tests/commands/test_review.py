@@ -11,7 +11,7 @@ import pytest
 
 from mmpipe.commands.review import describe_merge, export_review, merge_reviews
 from mmpipe.errors import ConfigurationError
-from mmpipe.lanes import instructions
+from mmpipe.lanes import instructions, review_pictures
 from mmpipe.lanes.instruction_reviews import ALLOCATION, VERDICTS, read_review_file
 from mmpipe.lanes.review_rounds import plan_review
 from mmpipe.lanes.stage import Knobs
@@ -244,7 +244,8 @@ def test_people_see_the_pictures_that_are_there(tmp_path: Path, tool: str) -> No
          house.make_row(3, [])]
     )  # fmt: skip
     done = export_review(house.lake, DUMP, tmp_path / "items.json", tool=tool, cache_folder=house.cache)
-    assert done.pictures == 2
+    # of i2 the picture is gone
+    assert (done.pictures, done.unseen) == (2, 1)
     items, form = json.loads(done.files[0].read_text()), done.files[1].read_text()
     if tool == "argilla":
         shown = {item["id"]: [item["fields"][f"picture_{place}"] for place in (1, 2)] for item in items}
@@ -266,6 +267,21 @@ def test_people_see_the_pictures_that_are_there(tmp_path: Path, tool: str) -> No
         "i2": [None, None], "i3": [None, None],
     }  # fmt: skip
     assert len({one for pictures in shown.values() for one in pictures if one}) == 3
+
+
+def test_pictures_are_read_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = PictureHouse(tmp_path, 3)
+    rows = pl.DataFrame({"instruction_id": ["i0"], "images": [house.ids]})
+    together = review_pictures.draw_pictures(rows, house.lake, DUMP, house.cache)
+    sizes: list[int] = []
+    read = review_pictures.read_present
+    monkeypatch.setattr(review_pictures, "_READ_AT_ONCE", 2)
+    monkeypatch.setattr(
+        review_pictures, "read_present", lambda part, *rest: sizes.append(len(part)) or read(part, *rest)
+    )
+    assert review_pictures.draw_pictures(rows, house.lake, DUMP, house.cache).equals(together)
+    assert len(together["pictures"][0]) == 3
+    assert sizes == [2, 1]
 
 
 @pytest.mark.parametrize(
