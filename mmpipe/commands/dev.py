@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -183,7 +183,8 @@ def end_code_server(
     Args:
         servers: the code server.
         find_runs: returns the ids of the runs that go on in it.
-        warn: gets a line at once where one does: the wait takes half a minute.
+        warn: gets a line at once where one does: the wait takes half a minute. Or a line behind it, where it is in vain
+            though none was known.
     """
     going = find_runs()
     if going:
@@ -192,9 +193,15 @@ def end_code_server(
             "the web UI until it is done, and is in the list of runs when `mmpipe dev` is started again. The code "
             "server is given half a minute for it …"
         )
-    # the wait for a run that goes on ends so; it is told of already
-    with suppress(subprocess.TimeoutExpired):
+    try:
         servers.__exit__(None, None, None)
+    except subprocess.TimeoutExpired:
+        # the wait for a run that goes on ends so; mostly it is told of already
+        if not going:
+            warn(
+                "The code server has not ended by itself: a run that began just now goes on in it until it is done, "
+                "and is in the list of runs when `mmpipe dev` is started again."
+            )
 
 
 def find_going_runs(instance: DagsterInstance, servers: ProxyServerManager) -> list[str]:
