@@ -52,7 +52,7 @@ def judge(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="rule.limit=value, as gopher_word_count.low=80. May repeat.")
     ] = None,
-    lane: Annotated[str, typer.Option(help="text, images or instructions.")] = "text",
+    lane: Annotated[str, typer.Option(help="text or images.")] = "text",
     dump: Annotated[str | None, typer.Option(help="One dump; else all.")] = None,
 ) -> None:
     """Ask what other limits would keep: judges the stored signals again in seconds, and writes nothing."""
