@@ -18,6 +18,7 @@ INSTRUCTION_DRESSING = {
     "response_revisions": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
     "preference_pairs": Dressing("instructions", ("parquet", "openai", "huggingface"), pool="gpu"),
     "preference_contamination": Dressing("instructions", ("parquet", "numpy")),
+    "preference_removals": Dressing("instructions"),
 }
 
 INSTRUCTION_ASSETS = [(stage, INSTRUCTION_DRESSING[stage.table.name]) for stage in INSTRUCTION_LANE]

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _KNOWN_RULES = {**TEXT_RULES, **IMAGE_RULES, **INTERLEAVED_RULES, **INSTRUCTION_RULES}
 #: Signals of removals that no rule made, whose upper limit is not kept.
 _BELOW_ONLY = frozenset({"balance_draw", "embedding_similarity"})
+#: What a row would have to be, by signals that have no number and no list of words.
+_UNLIMITED = {
+    "candidate_status": "accepted by its method",
+    "repeated_pair": "no pair of equal answers before it",
+    "contradicted_pair": "no pair that prefers the opposite",
+}
 
 
 class Look:
@@ -46,11 +52,13 @@ class Look:
             return Step(table.name, absent + note)
         return Step(table.name, str(describe(rows[0])) + note, shorten(rows[0]))
 
-    def at_all(self, table: Table, columns: tuple[str, ...], noun: str) -> Step:
-        """Return some columns of all rows of a table, counted by their noun."""
+    def at_all(self, table: Table, columns: tuple[str, ...], noun: str, absent: str | None = None) -> Step:
+        """Return some columns of all rows of a table, counted by their noun; `absent` where there are none."""
         rows, note = self._read(table)
         if rows is None:
             return Step(table.name, "not made yet")
+        if not rows and absent is not None:
+            return Step(table.name, absent + note)
         # a table that an earlier version made lacks columns that came since
         shown = tuple(shorten({name: row[name] for name in columns if name in row}) for row in rows)
         return Step(table.name, f"{len(rows)} {noun}{note}", rows=shown)
@@ -90,5 +98,5 @@ def describe_limit(row: dict[str, Any]) -> str:
     is_high_kept = row["signal"] not in _BELOW_ONLY if rule is None else rule.high_is_kept
     above = f" {'<=' if is_high_kept else '<'} {row['high']:g}" if row["high"] is not None else ""
     if not below and not above:
-        return "accepted by its method" if row["signal"] == "candidate_status" else "readable"
+        return _UNLIMITED.get(row["signal"], "readable")
     return f"{below}{row['signal']}{above}"

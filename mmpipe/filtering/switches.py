@@ -136,6 +136,7 @@ SWITCHES: dict[str, Switch] = {
         "preferences: {methods: [best_worst, self_refinement]}",
     ),
     "preference_pairs": _PAIRS,
+    "preference_removals": _PAIRS,
     "preference_dataset": _PAIRS,
     "preference_contamination": _SETS,
 }

@@ -11,6 +11,7 @@ from mmpipe.lanes.instruction_matches import (
 from mmpipe.lanes.instruction_reviews import publish_reviews
 from mmpipe.lanes.instructions import synthesize_instructions
 from mmpipe.lanes.preference_pairs import PAIR_INPUTS, make_dump_pairs
+from mmpipe.lanes.preference_removals import judge_dump_pairs
 from mmpipe.lanes.preferences import judge_dump_responses, sample_dump_responses
 from mmpipe.lanes.response_revisions import revise_dump_responses
 from mmpipe.lanes.stage import Stage
@@ -25,7 +26,7 @@ from mmpipe.tables.instruction_matches import (
 )
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS
 from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 
@@ -71,4 +72,5 @@ INSTRUCTION_LANE = (
     ),
     Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=4),
     Stage(PREFERENCE_CONTAMINATION, (PREFERENCE_PAIRS,), find_preference_contamination, ("contamination",)),
+    Stage(PREFERENCE_REMOVALS, (PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION), judge_dump_pairs, ("contamination",)),
 )

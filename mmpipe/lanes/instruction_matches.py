@@ -110,15 +110,6 @@ def keep_clean_corrections(rows: pl.DataFrame, reviews: pl.DataFrame, recipe: Re
     return keep(rows, removals, key="instruction_id")
 
 
-def keep_uncontaminated(pairs: pl.DataFrame, contamination: Dataset, recipe: Recipe) -> Kept:
-    """Return the pairs that hold no text of an evaluation set, or all where the recipe only lists hits."""
-    from mmpipe.deduplication.row_contamination import removals_of_row_contamination
-
-    hits = contamination.scan().join(pairs.lazy().select("pair_id"), on="pair_id", how="semi").collect()
-    removals = removals_of_row_contamination(hits, PREFERENCE_CONTAMINATION, remove=recipe.contamination.remove)
-    return keep(pairs, removals, key="pair_id")
-
-
 # instruction_duplicates -----------------------------------------------------------------------------------------------
 
 

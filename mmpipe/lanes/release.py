@@ -10,7 +10,7 @@ import polars as pl
 from mmpipe.lanes.dialect_release import count_refused
 from mmpipe.lanes.dump_owners import refuse_repeated
 from mmpipe.lanes.instruction_candidates import keep_instructions, scan_kept
-from mmpipe.lanes.instruction_matches import keep_clean_corrections, keep_uncontaminated
+from mmpipe.lanes.instruction_matches import keep_clean_corrections
 from mmpipe.lanes.instruction_reviews import apply_corrections
 from mmpipe.lanes.present_pictures import take_pictured
 from mmpipe.lanes.pretraining_release import release_sequences
@@ -20,15 +20,16 @@ from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
-from mmpipe.tables.instruction_matches import INSTRUCTION_REVIEWS, PREFERENCE_CONTAMINATION
+from mmpipe.tables.instruction_matches import INSTRUCTION_REVIEWS
 from mmpipe.tables.instructions import (
     PREFERENCE_DATASET,
     PRETRAINING_DATASET,
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
+from mmpipe.tables.keep import keep
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
 from mmpipe.tables.text import DEDUPED_CORPUS
 
@@ -99,12 +100,12 @@ def conversations_shard(
 
 # preference_dataset ---------------------------------------------------------------------------------------------------
 
-_PREFERENCE_INPUTS = (*_SFT_INPUTS, PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION)
+_PREFERENCE_INPUTS = (*_SFT_INPUTS, PREFERENCE_PAIRS, PREFERENCE_REMOVALS)
 
 
 def release_preferences(run: StageRun) -> Production:
-    """Render the preference pairs of all dumps that hold nothing of an evaluation set."""
-    arguments = (run.recipe, run.lake, run.knobs.cache_folder, run.recipe.release.dialects)
+    """Render the preference pairs of all dumps that nothing takes."""
+    arguments = (run.lake, run.knobs.cache_folder, run.recipe.release.dialects)
     production = write_per_dump(run, _PREFERENCE_INPUTS, preferences_shard, *arguments)
     render_release(run, production)
     return production
@@ -115,19 +116,16 @@ def preferences_shard(
     removals: Dataset,
     pairs: Dataset,
     preferred: Dataset,
-    contamination: Dataset,
-    recipe: Recipe,
+    fallen: Dataset,
     lake: Any,
     cache_folder: str,
     dialects: tuple[str, ...],
 ) -> ShardResult:
     """Render the preference pairs of one dump: pairs in = rows + removed."""
     from mmpipe.release.preference_pairs import render_preferences
-    from mmpipe.synthesis.comparison_groups import settle_methods
 
-    built = preferred.scan().collect()
-    clean = keep_uncontaminated(built, contamination, recipe)
-    settled, left_out = settle_methods(clean.frame)
+    stayed = keep(preferred.scan().collect(), fallen.scan().collect(), key="pair_id")
+    settled = stayed.frame
     asked = settled.lazy().select("instruction_id")
     kept = scan_kept(instructions, removals)
     answered = kept.join(asked, on="instruction_id", how="semi", maintain_order="left").collect()
@@ -136,10 +134,10 @@ def preferences_shard(
     lost = pl.col("instruction_id").is_in(list(pictured.faults)).fill_null(value=False)
     unpictured = Counter(pictured.faults[name] for name in settled.filter(lost).get_column("instruction_id"))
     frame = render_preferences(settled.filter(~lost), pictured.instructions, pictured.files)
-    by_rule = Counter(clean.removed_by_rule) + Counter(left_out) + unpictured
-    removed = clean.rows_removed + sum(left_out.values()) + unpictured.total()
+    by_rule = Counter(stayed.removed_by_rule) + unpictured
+    removed = stayed.rows_removed + unpictured.total()
     counts = count_refused(frame, PREFERENCE_DATASET, dialects)
-    return ShardResult(frame, built.height, removed, dict(by_rule), counts=counts)
+    return ShardResult(frame, stayed.rows_in, removed, dict(by_rule), counts=counts)
 
 
 RELEASE_LANE = (
@@ -149,7 +147,7 @@ RELEASE_LANE = (
         _PREFERENCE_INPUTS,
         release_preferences,
         ("release", "contamination"),
-        revision=4,
+        revision=5,
         is_per_dump=False,
     ),
     Stage(

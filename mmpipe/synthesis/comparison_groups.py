@@ -6,6 +6,7 @@ Comparisons of one prompt are correlated, so that a split through them leaks (In
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -48,33 +49,41 @@ def name_method(comparisons: Comparisons, method: str) -> Comparisons:
     return Comparisons(frame, comparisons.planned, comparisons.left_out)
 
 
-def settle_methods(pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the pairs of several methods without what they repeat or deny each other, and how many fell, by reason.
+#: What tells one pair from another of its prompt: the words of both answers, as keys.
+_SAID = ("group_id", "chosen", "rejected")
 
-    Of pairs of one prompt with equal texts the one with the least id stays (`repeated_pair`); of two that prefer
-    opposite answers neither does (`contradicted_pair`).
+
+def key_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return pairs with a key of the words in place of each answer: pair_id, group_id, chosen, rejected.
 
     Args:
-        pairs: columns pair_id, group_id, chosen, rejected.
+        pairs: the same columns, with texts.
     """
-    texts = [
-        (row[0], " ".join(row[1].split()), " ".join(row[2].split()))
-        for row in pairs.select("group_id", "chosen", "rejected").iter_rows()
-    ]
-    ids = pairs.get_column("pair_id").to_list()
-    directed = set(texts)
-    left_out: Counter[str] = Counter()
-    kept, seen = [], set()
-    for place in sorted(range(len(ids)), key=ids.__getitem__):
-        group, chosen, rejected = texts[place]
-        if (group, rejected, chosen) in directed:
-            left_out["contradicted_pair"] += 1
-        elif texts[place] in seen:
-            left_out["repeated_pair"] += 1
-        else:
-            seen.add(texts[place])
-            kept.append(place)
-    return pairs[sorted(kept)], sort_counts(left_out)
+    keys = [pl.Series(name, map(_key_words, pairs.get_column(name)), dtype=pl.String) for name in _SAID[1:]]
+    return pairs.select("pair_id", "group_id", *keys)
+
+
+def find_fallen(keyed: pl.DataFrame) -> pl.DataFrame:
+    """Return the pairs of several methods that others repeat or deny: pair_id, reason, other_id, by pair_id.
+
+    Of two that prefer opposite answers to one prompt neither stays (`contradicted_pair`); of those with equal words
+    the one with the least id does (`repeated_pair`). `other_id` is the pair that stays, or the first that denies.
+
+    Args:
+        keyed: as `key_pairs` returns them, of all methods.
+    """
+    said = list(_SAID)
+    denials = keyed.select("group_id", chosen="rejected", rejected="chosen", other_id="pair_id")
+    denials = denials.group_by(said).agg(pl.col("other_id").min())
+    denied = keyed.join(denials, on=said, how="inner").with_columns(reason=pl.lit("contradicted_pair"))
+    rest = keyed.join(denied, on="pair_id", how="anti").with_columns(other_id=pl.col("pair_id").min().over(said))
+    repeated = rest.filter(pl.col("pair_id") != pl.col("other_id")).with_columns(reason=pl.lit("repeated_pair"))
+    names = ["pair_id", "reason", "other_id"]
+    return pl.concat([denied.select(names), repeated.select(names)]).sort("pair_id")
+
+
+def _key_words(text: str) -> str:
+    return blake2b(" ".join(text.split()).encode(), digest_size=16).hexdigest()
 
 
 def join_comparisons(parts: Iterable[Comparisons]) -> Comparisons:

@@ -28,7 +28,7 @@ from mmpipe.tables.instructions import (
 from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_DOCUMENTS, INTERLEAVED_REMOVALS
 from mmpipe.tables.interleaved_release import INTERLEAVED_DATASET
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
 from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import (
@@ -86,6 +86,7 @@ INSTRUCTION_TABLES = (
     RESPONSE_REVISIONS,
     PREFERENCE_PAIRS,
     PREFERENCE_CONTAMINATION,
+    PREFERENCE_REMOVALS,
 )
 
 #: Published over all dumps; every other table is published per dump.

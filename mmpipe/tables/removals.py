@@ -37,3 +37,4 @@ def describe_removals(name: str, key: str, judged: str) -> Table:
 TEXT_REMOVALS = describe_removals("text_removals", "doc_id", "text_signals")
 IMAGE_REMOVALS = describe_removals("image_removals", "pair_id", "image_signals")
 INSTRUCTION_REMOVALS = describe_removals("instruction_removals", "instruction_id", "instruction_candidates")
+PREFERENCE_REMOVALS = describe_removals("preference_removals", "pair_id", "preference_pairs")

@@ -107,6 +107,7 @@ def test_only_an_empty_crawl_is_an_error(contracts):
         "instruction_reviews",
         "instruction_duplicates",
         "preference_contamination",
+        "preference_removals",
         "response_revisions",
     }
 

@@ -21,7 +21,7 @@ from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instruction_matches import PREFERENCE_CONTAMINATION
 from mmpipe.tables.instructions import JUDGEMENTS, PREFERENCE_DATASET, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS
 from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 from mmpipe_tests.lanes.running import run_stages
@@ -38,7 +38,8 @@ DUMP = "d1"
 STAGES = [
     stage
     for stage in INSTRUCTION_LANE
-    if stage.table in (RESPONSES, JUDGEMENTS, RESPONSE_REVISIONS, PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION)
+    if stage.table
+    in (RESPONSES, JUDGEMENTS, RESPONSE_REVISIONS, PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION, PREFERENCE_REMOVALS)
 ]
 PREFERENCE_STAGE = RELEASE_LANE[1]
 #: Two shards of three questions each.

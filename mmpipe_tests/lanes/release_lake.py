@@ -10,7 +10,8 @@ from mmpipe.storage.lake import Lake
 from mmpipe.tables.instruction_matches import INSTRUCTION_REVIEWS, PREFERENCE_CONTAMINATION
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.pair_lake import add_pairs, draw_pairs, fill_rows, publish
 from mmpipe_tests.lanes.running import run_stages
@@ -47,8 +48,9 @@ def make_release_lake(folder: Path) -> Lake:
     ]  # fmt: skip
     publish(lake, RESPONSES, "a", fill_rows(RESPONSES, sampled))
     publish(lake, JUDGEMENTS, "a", fill_rows(JUDGEMENTS, judged))
-    run_stages(lake, "a", INSTRUCTION_LANE[-2:])
-    for table in (PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION):
+    publish(lake, RESPONSE_REVISIONS, "a", RESPONSE_REVISIONS.make_empty())
+    run_stages(lake, "a", INSTRUCTION_LANE[-3:])
+    for table in (PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION, PREFERENCE_REMOVALS):
         lake.dataset(table, "a").record_verdict([])
     texts = [{"doc_id": f"d{place}", "dump": "a", "text": "word " * (20 + 7 * place)} for place in range(12)]
     publish(lake, DEDUPED_CORPUS, "a", fill_rows(DEDUPED_CORPUS, texts))

@@ -17,7 +17,6 @@ from mmpipe.filtering.recipe_sections import ContaminationSettings
 from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.lanes.instruction_candidates import STATUS, keep_instructions, scan_kept
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
-from mmpipe.lanes.instruction_matches import keep_uncontaminated
 from mmpipe.lanes.instruction_reviews import VERDICTS, apply_corrections, write_review_file
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.stage import Knobs
@@ -31,7 +30,7 @@ from mmpipe.tables.instruction_matches import (
 )
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SFT_DATASET, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 from mmpipe_tests.lanes.running import add_dump, run_stages
 
@@ -132,18 +131,20 @@ def test_pairs_of_every_method_are_held_against_evaluation_sets(tmp_path: Path, 
         ("fine", {}), ("asked", {"prompt": QUESTION}), ("good", {"chosen": QUESTION}), ("bad", {"rejected": QUESTION})
     )]  # fmt: skip
     publish(lake, PREFERENCE_PAIRS, "a", fill_rows(PREFERENCE_PAIRS, pairs))
-    run_stages(
-        lake, "a", [stage for stage in INSTRUCTION_LANE if stage.table is PREFERENCE_CONTAMINATION], recipe=recipe
-    )
+    stages = {stage.table: stage for stage in INSTRUCTION_LANE}
+    run_stages(lake, "a", [stages[PREFERENCE_CONTAMINATION]], recipe=recipe)
+    lake.dataset(PREFERENCE_CONTAMINATION, "a").record_verdict([])
 
     hits = lake.dataset(PREFERENCE_CONTAMINATION, "a")
     found = hits.scan().select("pair_id", "field", "item").collect().rows()
     assert found == [("asked", "prompt", "7"), ("bad", "rejected", "7"), ("good", "chosen", "7")]
-    rows = lake.dataset(PREFERENCE_PAIRS, "a").scan().collect()
-    kept = keep_uncontaminated(rows, hits, recipe)
-    assert (kept.frame["pair_id"].to_list(), kept.removed_by_rule) == (["fine"], {"contamination_gsm8k": 3})
+    run_stages(lake, "a", [stages[PREFERENCE_REMOVALS]], recipe=recipe)
+    removals = lake.dataset(PREFERENCE_REMOVALS, "a")
+    assert set(removals.scan().collect()["pair_id"]) == {"asked", "good", "bad"}
+    assert removals.require_manifest().removed_by_rule == {"contamination_gsm8k": 3}
     listed = replace(recipe, contamination=replace(recipe.contamination, remove=False))
-    assert keep_uncontaminated(rows, hits, listed).frame.height == 4
+    run_stages(lake, "a", [stages[PREFERENCE_REMOVALS]], recipe=listed)
+    assert "contamination_gsm8k" not in removals.scan().collect()["rule"].to_list()
 
 
 def test_comparisons_are_off_where_the_recipe_says_so(tmp_path: Path, recipe: Recipe) -> None:
@@ -259,6 +260,6 @@ def test_explain_tells_spans_verdict_and_the_row_that_stays(tmp_path: Path, reci
     assert told["told"]["instruction_contamination"].fate == "1 contaminated spans"
     assert told["told"]["instruction_contamination"].rows[0]["item"] == "7"
     assert told["wrong"]["instruction_reviews"].fate == "remove, by ann"
-    assert told["wrong"]["instruction_duplicates"].fate == "no row like it"
+    assert told["wrong"]["instruction_duplicates"].fate == "not compared: another reason takes it"
     assert told[repeated]["instruction_duplicates"].fate.startswith(f"goes for {removals[repeated]['value_text']}")
     assert "coannotating_verdict" in told["wrong"]["instruction_removals"].fate

@@ -61,7 +61,7 @@ class PictureHouse:
         ]  # fmt: skip
         publish(self.lake, RESPONSES, DUMP, fill_rows(RESPONSES, rows))
         publish(self.lake, JUDGEMENTS, DUMP, fill_rows(JUDGEMENTS, rows))
-        for stage in INSTRUCTION_LANE[-2:]:
+        for stage in INSTRUCTION_LANE[-4:]:
             run_stages(self.lake, DUMP, [stage])
             self.lake.dataset(stage.table, DUMP).record_verdict([])
 

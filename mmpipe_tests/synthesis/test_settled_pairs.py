@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpipe.synthesis.comparison_groups import name_method, settle_methods
+from mmpipe.synthesis.comparison_groups import find_fallen, key_pairs, name_method
 from mmpipe.synthesis.comparisons import ComparisonSettings, compare_ranked
 
 _TEXTS = st.sampled_from(["a", "b", "c", " a", "a  b"])
@@ -34,12 +34,11 @@ def test_settled_pairs_repeat_and_deny_nothing_in_any_order(rows: list[tuple[str
     pairs = make_pairs(rows)
     order = list(range(pairs.height))
     draw.shuffle(order)
-    settled, left_out = settle_methods(pairs)
-    again, again_left_out = settle_methods(pairs[order])
+    fallen = find_fallen(key_pairs(pairs))
+    assert find_fallen(key_pairs(pairs[order])).equals(fallen)
 
-    assert settled.sort("pair_id").equals(again.sort("pair_id"))
-    assert left_out == again_left_out
-    assert settled.height + sum(left_out.values()) == pairs.height
+    settled = pairs.join(fallen, on="pair_id", how="anti")
+    assert fallen["pair_id"].is_unique().all()
     said = [squeeze(row) for row in settled.iter_rows()]
     assert len(set(said)) == len(said)
     assert not {(group, worse, better) for group, better, worse in said} & set(said)
@@ -47,6 +46,16 @@ def test_settled_pairs_repeat_and_deny_nothing_in_any_order(rows: list[tuple[str
     every = [squeeze(row) for row in pairs.iter_rows()]
     denied = {(group, worse, better) for group, better, worse in every}
     assert set(said) == set(every) - denied
+    # each is told the pair it falls for
+    words = {row[0]: squeeze(row) for row in pairs.iter_rows()}
+    for pair_id, reason, other_id in fallen.iter_rows():
+        group, better, worse = words[pair_id]
+        if reason == "repeated_pair":
+            assert words[other_id] == (group, better, worse)
+            assert other_id < pair_id
+            assert other_id in settled["pair_id"].to_list()
+        else:
+            assert words[other_id] == (group, worse, better)
 
 
 def test_pairs_of_another_name_have_ids_of_their_own() -> None:

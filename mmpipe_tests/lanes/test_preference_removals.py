@@ -1,0 +1,65 @@
+"""Pairs that are not released, through the lane: each has a row that says why, and the release has all others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mmpipe.tables.removals import PREFERENCE_REMOVALS
+from mmpipe_tests.lanes.preference_house import DUMP, House, answer, ask_of, mark
+
+if TYPE_CHECKING:
+    from mmpipe.tables.chat import ChatRequest
+
+METHODS = "[comparisons, best_of_n, pairwise_judge]"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    return House(tmp_path, monkeypatch)
+
+
+def judge(request: ChatRequest) -> str:
+    """Mark higher numbers higher; asked about two of the first question, prefer the lower one."""
+    if request.schema is not None:
+        return mark(request)
+    first, second = (int(part[0]) for part in ask_of(request).split("Answer ")[1:3])
+    if "What is 0 + 1" in ask_of(request):
+        first, second = second, first
+    return f"{first + 1} {second + 1}\nSo it is."
+
+
+def test_each_pair_is_released_or_has_a_row_with_its_reason(house: House) -> None:
+    house.make(METHODS, answer, judge)
+    manifest, released = house.release(METHODS)
+    removals = house.read(PREFERENCE_REMOVALS)
+
+    pairs = house.pairs
+    assert {*released["id"], *removals["pair_id"]} == set(pairs["pair_id"])
+    assert not set(released["id"]) & set(removals["pair_id"])
+    # best-of-n repeats one of the comparisons of each prompt, and so does the judge but for the first, which it denies
+    assert manifest.removed_by_rule == {"contradicted_pair": 3, "repeated_pair": 10}
+    assert manifest.rows_in == pairs.height == manifest.rows_out + manifest.rows_removed
+    counted = house.lake.dataset(PREFERENCE_REMOVALS, DUMP).require_manifest()
+    assert counted.removed_by_rule == manifest.removed_by_rule
+    assert (counted.rows_in, counted.rows_removed) == (pairs.height, 13)
+    # a repeated pair names the one that stays, and that says the same
+    by_id = {row["pair_id"]: row for row in pairs.iter_rows(named=True)}
+    for row in removals.iter_rows(named=True):
+        pair, other = by_id[row["pair_id"]], by_id[row["value_text"]]
+        assert pair["group_id"] == other["group_id"]
+        if row["rule"] == "repeated_pair":
+            assert other["pair_id"] in released["id"].to_list()
+            assert (pair["chosen"], pair["rejected"]) == (other["chosen"], other["rejected"])
+        else:
+            assert (pair["chosen"], pair["rejected"]) == (other["rejected"], other["chosen"])
+            assert pair["group_id"] == "q0"
+
+
+def test_another_order_of_methods_takes_the_same_pairs(house: House) -> None:
+    house.make(METHODS, answer, judge)
+    first = house.read(PREFERENCE_REMOVALS)
+    house.make("[pairwise_judge, best_of_n, comparisons]", answer, judge)
+    assert house.read(PREFERENCE_REMOVALS).sort("pair_id").equals(first.sort("pair_id"))
