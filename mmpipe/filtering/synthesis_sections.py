@@ -50,7 +50,7 @@ class SynthesisMethod:
         options: fields of the method's settings, and what else it takes, as written.
         files: its files by name; where they lie and their digests.
         file: the recipe it stands in, for messages.
-        line: where in it, from 1.
+        line: where in it, from 1; 0 where a name stands alone, of which the line is not kept.
     """
 
     method: str
@@ -58,7 +58,12 @@ class SynthesisMethod:
     options: Mapping[str, OptionTree] = field(default_factory=dict, hash=False)
     files: Mapping[str, ListReference] = field(default_factory=dict, hash=False)
     file: str = field(default="", compare=False)
-    line: int = field(default=1, compare=False)
+    line: int = field(default=0, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages: file and line, as far as they are known."""
+        return f"{self.file}:{self.line}" if self.line else f"recipe {self.file}".strip()
 
 
 def name_method(entry: str | SynthesisMethod) -> str:

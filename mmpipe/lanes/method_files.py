@@ -56,7 +56,7 @@ def check_files(entry: SynthesisMethod, settings: Any, beside: Mapping[str, Any]
                         nearest = name_nearest(needed.partition("|")[0], columns)
                         raise ConfigurationError(f"{file.list}: no column {needed.replace('|', ' or ')!r}.{nearest}")
     except ConfigurationError as error:
-        raise ConfigurationError(f"{entry.file}:{entry.line}: {entry.method}: {error}") from error
+        raise ConfigurationError(f"{entry.place}: {entry.method}: {error}") from error
 
 
 def _check_seeds(entry: SynthesisMethod, least: int) -> None:

@@ -85,7 +85,7 @@ def read_part(cls: type[_Settings], nodes: Mapping[str, yaml.Node], where: str, 
 
 def refuse(entry: SynthesisMethod, message: str) -> NoReturn:
     """Raise a RecipeError that names the place of the method in its recipe."""
-    raise RecipeError(f"{entry.file or 'recipe'}:{entry.line}: {message}")
+    raise RecipeError(f"{entry.place}: {message}")
 
 
 def _list_fields(settings: Any, hidden: typing.Collection[str] = ()) -> list[str]:

@@ -371,6 +371,19 @@ def test_a_recipe_that_cannot_work_stops_before_anything_runs(house: House, meth
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "place"), [("{method: toolformer, places: 3}", "mine.yaml:"), ("toolformer", "recipe mine: ")]
+)
+def test_a_message_tells_no_line_that_is_not_known(house: House, method: str, place: str) -> None:
+    recipe = load_recipe(str(house.recipe(f"[{method}]")))
+    with pytest.raises(RecipeError) as caught:
+        check_methods(recipe)
+    assert "the method toolformer needs `tools:`" in str(caught.value)
+    told = str(caught.value).partition("the method")[0]
+    assert place in told
+    assert ":1:" not in told
+
+
 def test_a_method_for_another_dump_is_left_out(house: House) -> None:
     seeds = write_seeds(house)
     made = house.make(f"[{{method: self_instruct, seeds: {seeds}, wanted: 1, dump: d2}}]", grow)
