@@ -18,6 +18,8 @@ _GRAMMAR_WORDS = """
 _GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 
 
+#: What parts the thousands of a number.
+_THOUSANDS = re.compile(r"(?<=\d)[,.'’\u00a0\u202f](?=\d{3}(?!\d))")
 _SPELLED = dict(
     zip(
         map(str, range(1, 13)),
@@ -54,13 +56,13 @@ def measure_grounding(text: str, evidence: str) -> float:
 def has_numbers_of(text: str, evidence: str) -> bool:
     """Return whether every number that `text` has in digits stands in `evidence`, to twelve in English words too.
 
-    One wrong number among many right words is no small share of an answer: it is the answer.
+    One wrong number among many right words is no small share of an answer: it is the answer. Whatever parts thousands
+    does not count.
     """
-    known = set(list_words(evidence))
-    return all(
-        word in known or (word in _SPELLED and _SPELLED[word] in known)
-        for word in list_words(text)
-        if word[0].isdigit()
+    known = {*list_words(evidence), *list_words(_THOUSANDS.sub("", evidence))}
+    return any(
+        all(word in known or _SPELLED.get(word) in known for word in list_words(said) if word[0].isdigit())
+        for said in (text, _THOUSANDS.sub("", text))
     )
 
 

@@ -35,6 +35,16 @@ def test_every_number_is_told() -> None:
     assert not has_numbers_of("There were 4 rooms", "There were three rooms.")
 
 
+@pytest.mark.parametrize(
+    "evidence", ["12,000 crowns", "12.000 Kronen", "12\u202f000 couronnes", "12'000 Franken", "12000"]
+)
+def test_thousands_are_told_however_they_are_parted(evidence: str) -> None:
+    assert has_numbers_of("It cost 12000", evidence)
+    assert has_numbers_of("It cost 12,000", evidence)
+    assert not has_numbers_of("It cost 12001", evidence)
+    assert not has_numbers_of("It cost 12,100", evidence)
+
+
 def test_order_sees_who_did_what_to_whom() -> None:
     evidence = "Athletic Holmhurst defeated Tarnhaven City by 3 goals."
     assert measure_order("Athletic Holmhurst defeated Tarnhaven City.", evidence) == 1.0
