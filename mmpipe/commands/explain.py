@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.commands.fates import Fate, Step, conclude, shorten
-from mmpipe.commands.lookup import Found, find_id, find_url, read_rows
+from mmpipe.commands.instruction_fates import explain_instruction, explain_pair_of_answers, explain_response
+from mmpipe.commands.lookup import Found, find_named, find_url, read_rows
 from mmpipe.commands.stage_rows import Look
 from mmpipe.commands.stage_words import (
     describe_balance,
-    describe_candidate,
     describe_corrections,
     describe_duplicate,
     describe_image_duplicate,
-    describe_review,
     describe_scores,
-    describe_twin,
 )
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.grounding import GROUNDED_PAIRS
@@ -27,21 +25,15 @@ from mmpipe.tables.image_counts import IMAGE_COUNTS
 from mmpipe.tables.image_duplicates import IMAGE_DUPLICATES
 from mmpipe.tables.image_release import IMAGE_DATASET
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES, IMAGE_SIGNALS
-from mmpipe.tables.instruction_matches import INSTRUCTION_CONTAMINATION, INSTRUCTION_DUPLICATES, INSTRUCTION_REVIEWS
 from mmpipe.tables.instructions import (
-    INSTRUCTION_CANDIDATES,
-    JUDGEMENTS,
     PREFERENCE_DATASET,
     PRETRAINING_DATASET,
-    RESPONSES,
     SFT_DATASET,
-    SYNTHESIZED_INSTRUCTIONS,
 )
 from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_REMOVALS
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
-from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
+from mmpipe.tables.removals import IMAGE_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
-from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import (
     DEDUPED_CORPUS,
     EXTRACTED_TEXT,
@@ -69,21 +61,20 @@ def explain(lake: Lake, wanted: str) -> list[Fate]:
     Raises:
         RowNotFound: nothing published has it.
     """
-    found = find_url(lake, wanted) if "://" in wanted else [find_id(lake, wanted)]
+    found = find_url(lake, wanted) if "://" in wanted else find_named(lake, wanted)
     return [_explain_found(lake, item) for item in found]
 
 
 def _explain_found(lake: Lake, found: Found) -> Fate:
     row = found.row
     if found.table.name in (PREFERENCE_PAIRS.name, PREFERENCE_DATASET.name):
-        return _explain_preference(lake, row)
+        return explain_pair_of_answers(lake, row)
     if "response_id" in row:
-        # a response and a judgement share the fate of their instruction
-        return _explain_instruction(lake, found.dump or row["dump"], row["instruction_id"])
+        return explain_response(lake, found.dump or row["dump"], row)
     if "instruction_id" in row:
-        return _explain_instruction(lake, found.dump or row["dump"], row["instruction_id"])
+        return explain_instruction(lake, found.dump or row["dump"], row["instruction_id"])
     if found.table.name == SFT_DATASET.name:
-        return _explain_instruction(lake, row["dump"], row["id"])
+        return explain_instruction(lake, row["dump"], row["id"])
     return _explain_crawled(lake, found)
 
 
@@ -98,19 +89,6 @@ def _explain_crawled(lake: Lake, found: Found) -> Fate:
         return _explain_document(lake, str(found.dump), row["doc_id"])
     key = found.table.key[0]
     return Fate(found.table.name, row[key], found.dump, f"stands in {found.table.name}", (_show(found),))
-
-
-def _explain_preference(lake: Lake, row: dict[str, Any]) -> Fate:
-    """Return the fate of a pair's instruction; of a pair whose prompt is of a file, its own."""
-    dump = row["dump"]
-    if read_rows(lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump), pl.col("instruction_id") == row["group_id"]):
-        return _explain_instruction(lake, dump, row["group_id"])
-    pair_id = row.get("pair_id") or row["id"]
-    steps = [
-        Look(lake, dump, pl.col("pair_id") == pair_id).at(PREFERENCE_PAIRS, lambda pair: f"by {pair['method']}"),
-        Look(lake, None, pl.col("id") == pair_id).at(PREFERENCE_DATASET, lambda _: "kept", absent="not in it"),
-    ]
-    return Fate("preference", pair_id, dump, conclude(steps, (PREFERENCE_DATASET,)), tuple(steps))
 
 
 def _show(found: Found) -> Step:
@@ -188,31 +166,6 @@ def _explain_pair(lake: Lake, dump: str, pair_id: str) -> Fate:
         look.made_from(pair_id),
     ]
     return Fate("pair", pair_id, dump, conclude(steps, (FILTERED_IMAGE_PAIRS,)), tuple(steps))
-
-
-def _explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
-    look = Look(lake, dump, pl.col("instruction_id") == instruction_id)
-    released = Look(lake, None, pl.col("id") == instruction_id)
-    pairs = Look(lake, None, pl.col("group_id") == instruction_id)
-    steps = [
-        look.at(INSTRUCTION_CANDIDATES, describe_candidate),
-        look.at(SYNTHESIZED_INSTRUCTIONS, lambda row: f"by {row['method']}, teacher {row['teacher']}", "not in it"),
-        look.at_all(INSTRUCTION_CONTAMINATION, ("field", *_SPAN), "contaminated spans"),
-        look.at(INSTRUCTION_REVIEWS, describe_review, absent="not reviewed"),
-        look.at(INSTRUCTION_DUPLICATES, describe_twin, absent="no row like it"),
-        look.at_removals(INSTRUCTION_REMOVALS),
-        look.at_all(
-            RESPONSES, ("response_id", "sample_index", "teacher", "principle", "finish_reason", "response"), "responses"
-        ),
-        look.at_all(JUDGEMENTS, ("response_id", "criterion", "score", "judgement_status"), "judgements"),
-        look.at_all(RESPONSE_REVISIONS, ("revision_id", "round", "revision_status", "critique", "revision"), "tries"),
-        Look(lake, dump, pl.col("group_id") == instruction_id).at_all(
-            PREFERENCE_PAIRS, ("pair_id", "method", "score_chosen", "score_rejected"), "pairs"
-        ),
-        released.at(SFT_DATASET, lambda _: "kept", absent="not in it"),
-        pairs.at_all(PREFERENCE_DATASET, ("id", "score_chosen", "score_rejected"), "preference pairs"),
-    ]
-    return Fate("instruction", instruction_id, dump, conclude(steps, (SFT_DATASET,)), tuple(steps))
 
 
 def _count_pretraining(lake: Lake, doc_id: str) -> Step:

@@ -12,6 +12,7 @@ from mmpipe.storage.dumps import list_dumps
 from mmpipe.storage.lake import scan_files
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.images import IMAGE_CANDIDATES
+from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES
 from mmpipe.tables.published import OVER_ALL_DUMPS, PUBLISHED_TABLES
 
 if TYPE_CHECKING:
@@ -65,6 +66,21 @@ def find_id(lake: Lake, row_id: str) -> Found:
         f"No published dataset in {lake.root} has a row {row_id!r} (dumps: {known}). Ids are the doc_id, pair_id, "
         f"instruction_id, … of a row, or the URL of a page or image."
     )
+
+
+def find_named(lake: Lake, name: str) -> list[Found]:
+    """Return the row that an id names, or the refused candidates that their method calls so.
+
+    Raises:
+        RowNotFound: as `find_id`.
+    """
+    try:
+        return [find_id(lake, name)]
+    except RowNotFound:
+        found = find_rows(lake, INSTRUCTION_CANDIDATES, pl.col("candidate") == name)
+        if not found:
+            raise
+        return found
 
 
 def find_url(lake: Lake, url: str) -> list[Found]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
+
+from mmpipe.tables.row_draws import REPEATS
 
 
 def describe_corrections(row: dict[str, Any]) -> str:
@@ -24,6 +27,31 @@ def describe_candidate(row: dict[str, Any]) -> str:
     """Return what became of a candidate with its own method."""
     status = row["candidate_status"]
     return f"accepted by {row['method']}" if status == "ok" else f"{row['method']} refused it: {status}"
+
+
+def describe_draw(row: dict[str, Any]) -> str:
+    """Return who wrote an instruction; of one that a mixture draws again, which row it repeats."""
+    told = f"by {row['method']}, teacher {row['teacher']}"
+    details = row.get("details") or ""
+    again = json.loads(details).get(REPEATS) if f'"{REPEATS}"' in details else None
+    return f"{told}; {again} drawn again" if again else told
+
+
+def describe_response(row: dict[str, Any]) -> str:
+    """Return which sample a response is, whose, and why it ended."""
+    told = f"sample {row['sample_index']} of {row['instruction_id']}, by {row['teacher']}"
+    return f"{told}, ended by {row['finish_reason']}"
+
+
+def describe_judgement(row: dict[str, Any]) -> str:
+    """Return what a judge said by which criterion, or why nothing."""
+    said = row["judgement_status"] if row["score"] is None else f"{row['score']:g}"
+    return f"{row['criterion']}: {said}"
+
+
+def describe_revision(row: dict[str, Any]) -> str:
+    """Return of what response a try at revising is, in which round, and whether it counts."""
+    return f"round {row['round']} of {row['response_id']}: {row['revision_status']}"
 
 
 def describe_duplicate(row: dict[str, Any]) -> str:

@@ -140,10 +140,12 @@ def test_pairs_instructions_and_what_hangs_on_them(lake: Lake) -> None:
     fate, steps = fate_of(lake, "pair-1")
     assert fate.verdict == "kept, up to filtered_image_pairs"
     assert [row["instruction_id"] for row in steps["synthesized_instructions"].rows] == ["ins-2"]
-    for wanted in ("ins-1", "res-1", "jud-1", "pref-1"):
+    fate, steps = fate_of(lake, "ins-1")
+    assert (fate.kind, fate.verdict, steps["sft_dataset"].fate) == ("instruction", "kept, up to sft_dataset", "kept")
+    for wanted, kind in (("res-1", "response"), ("jud-1", "judgement"), ("pref-1", "preference pair")):
         fate, steps = fate_of(lake, wanted)
-        assert (fate.kind, fate.id) == ("instruction", "ins-1")
-        assert steps["sft_dataset"].fate == "kept"
+        assert (fate.kind, fate.id) == (kind, wanted)
+    assert fate.verdict == "kept, up to preference_dataset"
     assert fate_of(lake, "seq-1")[0].kind == "pretraining_dataset"
 
 
