@@ -126,8 +126,8 @@ def write_configurations(
             place.join(path).write_bytes(data)
             written.files.add(f"{name}/{path}")
         for split, epoch, part in _part_rows(rows, splits, written.mixture):
-            # a row has its id once in a file
-            file = f"{dump}-epoch{epoch}" if epoch else dump
+            # a row has its id once in a file; no dump's name has a plus sign
+            file = f"{dump}+epoch{epoch}" if epoch else dump
             stem = f"{split}-{file}" if split else file
             written.rows[name] = written.rows.get(name, 0) + part.height
             buffer = io.BytesIO()

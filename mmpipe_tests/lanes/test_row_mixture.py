@@ -34,16 +34,20 @@ METHODS = {"raft": 30, "self_instruct": 20, "star": 10}
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     lake = Lake(str(tmp_path / "lake"))
-    rows = [
-        {"instruction_id": f"{method}{place:02}", "dump": "a", "method": method, "images": [],
-         "instruction": f"What of {method} {place}?", "response": f"This of {method} {place}.",
-         "parents": [{"table": "problems", "id": f"{method}{place}"}]}
-        for method, count in METHODS.items() for place in range(count)
-    ]  # fmt: skip
-    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, rows))
-    for table in (FILTERED_IMAGE_PAIRS, INSTRUCTION_REMOVALS, INSTRUCTION_REVIEWS):
-        publish(lake, table, "a", table.make_empty())
+    publish_dump(lake, "a", METHODS)
     return lake
+
+
+def publish_dump(lake: Lake, dump: str, methods: dict[str, int], prefix: str = "") -> None:
+    rows = [
+        {"instruction_id": f"{prefix}{method}{place:02}", "dump": dump, "method": method, "images": [],
+         "instruction": f"What of {method} {place}?", "response": f"This of {method} {place}.",
+         "parents": [{"table": "problems", "id": f"{prefix}{method}{place}"}]}
+        for method, count in methods.items() for place in range(count)
+    ]  # fmt: skip
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, dump, fill_rows(SYNTHESIZED_INSTRUCTIONS, rows))
+    for table in (FILTERED_IMAGE_PAIRS, INSTRUCTION_REMOVALS, INSTRUCTION_REVIEWS):
+        publish(lake, table, dump, table.make_empty())
 
 
 def release(lake: Lake, **settings: Any) -> Path:
@@ -80,6 +84,14 @@ def test_every_file_holds_the_mixture_and_the_card_counts_it(lake: Lake, tmp_pat
     release(lake)
     names = [file.name for file in (folder / "release" / "text_only").iterdir()]
     assert sorted(names) == ["a.jsonl", "a.parquet"]
+
+
+@pytest.mark.parametrize("name", ["a-epoch1", "a.epoch1"])
+def test_no_epoch_of_a_dump_takes_the_place_of_another_dump(lake: Lake, name: str) -> None:
+    publish_dump(lake, name, {"star": 5}, "other-")
+    folder = release(lake, method_epochs={"raft": 2, "self_instruct": 2, "star": 2})
+    rows = pl.read_parquet(folder / "release" / "text_only" / "*.parquet")
+    assert Counter(rows["id"].value_counts()["count"]) == {2: 65}
 
 
 def test_rows_that_validate_are_read_once(lake: Lake) -> None:
