@@ -48,3 +48,17 @@ def test_a_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
     ((is_wrong, message),) = find_teachers({"MMPIPE_TEACHERS": str(tmp_path / "teachers.yaml")})
     assert is_wrong
     assert "Did you mean 'model'" in message
+
+
+def test_a_pool_of_the_recipe_is_looked_for_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: refinedweb\ninstructions: {response_teachers: [small, idel]}\n")
+    with serve_models() as (url, _):
+        found = look(tmp_path, url, "default: small, ", MMPIPE_RECIPE=str(tmp_path / "mine.yaml"))
+    wrong = next(message for is_wrong, message in found if is_wrong and "response_teachers" in message)
+    assert "'idel'; the file of teachers has none of that name (MMPIPE_TEACHERS). Did you mean 'idle'?" in wrong
+    assert any(message.startswith("small (for default, response_teachers): ") for _, message in found)
+    ((is_wrong, message), *_) = find_teachers({"MMPIPE_RECIPE": str(tmp_path / "mine.yaml"), "MMPIPE_TEACHER": "/gone"})
+    assert is_wrong
+    assert message.startswith("MMPIPE_TEACHER")
+    messages = [said for _, said in find_teachers({"MMPIPE_RECIPE": str(tmp_path / "mine.yaml")})]
+    assert sum("no file of teachers is named" in said for said in messages) == 2
