@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.commands.fates import Fate, Step, conclude, shorten
-from mmpipe.commands.instruction_fates import explain_instruction, explain_pair_of_answers, explain_response
-from mmpipe.commands.lookup import Found, find_named, find_url, read_rows
+from mmpipe.commands.fates import Fate, Step, conclude, count_of, shorten
+from mmpipe.commands.instruction_fates import (
+    explain_instruction,
+    explain_pair_of_answers,
+    explain_response,
+    explain_source,
+)
+from mmpipe.commands.lookup import Found, RowNotFound, find_named, find_url, read_rows
 from mmpipe.commands.stage_rows import Look
 from mmpipe.commands.stage_words import (
     describe_balance,
@@ -61,7 +66,13 @@ def explain(lake: Lake, wanted: str) -> list[Fate]:
     Raises:
         RowNotFound: nothing published has it.
     """
-    found = find_url(lake, wanted) if "://" in wanted else find_named(lake, wanted)
+    try:
+        found = find_url(lake, wanted) if "://" in wanted else find_named(lake, wanted)
+    except RowNotFound:
+        sources = explain_source(lake, wanted)
+        if not sources:
+            raise
+        return sources
     return [_explain_found(lake, item) for item in found]
 
 
@@ -139,12 +150,14 @@ def _explain_rephrased(lake: Lake, dump: str, row: dict[str, Any]) -> Fate:
     if told.fate.startswith("removed by"):
         verdict = f"{row['doc_id']} in other words: {conclude(steps, ())}"
     else:
-        verdict = f"{row['doc_id']} in other words, {steps[-1].fate} of {PRETRAINING_DATASET.name}"
+        read = f"{steps[-1].fate} of" if steps[-1].fate.startswith("in ") else "kept;"
+        end = "" if steps[-1].fate.startswith("in ") else " is not made yet"
+        verdict = f"{row['doc_id']} in other words, {read} {PRETRAINING_DATASET.name}{end}"
     return Fate("rephrased document", rephrased_id, dump, verdict, tuple(steps))
 
 
 def _describe_again(row: dict[str, Any]) -> str:
-    told = f"{row['style']}, in {row['pieces']} pieces, {row['teacher']}"
+    told = f"{row['style']}, in {count_of(row['pieces'], 'pieces')}, {row['teacher']}"
     status = row["candidate_status"]
     return told if status == "ok" else f"{told}; {row['failed_pieces']} of them failed, first by {status}"
 
@@ -173,4 +186,4 @@ def _count_pretraining(lake: Lake, doc_id: str) -> Step:
     if dataset.find_manifest() is None:
         return Step(PRETRAINING_DATASET.name, "not made yet")
     rows = read_rows(dataset, pl.col("doc_ids").list.contains(doc_id)) or []
-    return Step(PRETRAINING_DATASET.name, f"in {len(rows)} sequences")
+    return Step(PRETRAINING_DATASET.name, f"in {count_of(len(rows), 'sequences')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,29 @@ def conclude(steps: list[Step], ends: tuple[Table, ...]) -> str:
         return f"kept, up to {kept[-1]}"
     last = [step.asset for step in steps if step.values]
     return f"came as far as {last[-1]}" if last else "nothing is known of it"
+
+
+#: What is counted in fates, and the word for one of it.
+_ONE = {
+    "captions": "caption",
+    "judgements": "judgement",
+    "pairs": "pair",
+    "phrases": "phrase",
+    "pieces": "piece",
+    "places": "place",
+    "responses": "response",
+    "rows": "row",
+    "sequences": "sequence",
+    "spans": "span",
+    "times": "time",
+    "tries": "try",
+}
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with what it counts, as people write it: `2 pairs on this page`, `1 pair on this page`."""
+    words = re.split(r"\b", noun)
+    return f"{number} {''.join(_ONE.get(word, word) for word in words) if number == 1 else noun}"
 
 
 def shorten(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.commands.fates import Fate, Step, conclude, shorten
+from mmpipe.commands.fates import Fate, Step, conclude, count_of, shorten
 from mmpipe.commands.lookup import read_rows
 from mmpipe.commands.stage_rows import Look
 from mmpipe.commands.stage_words import (
@@ -20,6 +20,7 @@ from mmpipe.commands.stage_words import (
     describe_twin,
 )
 from mmpipe.filtering.instruction_equals import COMPARED, SIGNAL, count_earlier_equals, digest_equals
+from mmpipe.storage.dumps import list_dumps
 from mmpipe.tables.instruction_matches import (
     INSTRUCTION_CONTAMINATION,
     INSTRUCTION_DUPLICATES,
@@ -106,6 +107,18 @@ def _name_equals(lake: Lake, dump: str, instruction_id: str, removals: Step) -> 
     later = count_earlier_equals(equal)
     (first, *_) = sorted(set(equal.get_column("instruction_id")) - set(later))
     return replace(removals, fate=f"{removals.fate}; {first} says the same and comes before it")
+
+
+def explain_source(lake: Lake, row_id: str) -> list[Fate]:
+    """Return what was made, in each dump, of a row of a file that a recipe names; nothing where no row says so."""
+    fates = []
+    for dump in list_dumps(lake):
+        made = Look(lake, dump, pl.lit(value=True)).made_from(row_id)
+        if made.rows:
+            kept = sum(row.get("fate") == "kept" for row in made.rows)
+            verdict = f"{count_of(len(made.rows), 'rows')} made from it, {kept} of them kept"
+            fates.append(Fate("row of a file", row_id, dump, verdict, (made,)))
+    return fates
 
 
 # responses, judgements, revisions -------------------------------------------------------------------------------------

@@ -110,6 +110,8 @@ def _make_values(values: dict[str, Any]) -> Group:
 
 
 def _write(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

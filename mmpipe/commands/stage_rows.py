@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.commands.fates import Step, shorten
+from mmpipe.commands.fates import Step, count_of, shorten
 from mmpipe.commands.lookup import read_rows
 from mmpipe.filtering.image_rules import IMAGE_RULES
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
@@ -14,6 +15,7 @@ from mmpipe.filtering.interleaved_rules import INTERLEAVED_RULES
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.storage.commits import FAILED
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 
 if TYPE_CHECKING:
     from mmpipe.storage.lake import Lake
@@ -61,7 +63,7 @@ class Look:
             return Step(table.name, absent + note)
         # a table that an earlier version made lacks columns that came since
         shown = tuple(shorten({name: row[name] for name in columns if name in row}) for row in rows)
-        return Step(table.name, f"{len(rows)} {noun}{note}", rows=shown)
+        return Step(table.name, f"{count_of(len(rows), noun)}{note}", rows=shown)
 
     def at_removals(self, table: Table) -> Step:
         """Return which rules took the row, with what was measured and the limit."""
@@ -74,10 +76,23 @@ class Look:
         return Step(table.name, f"removed by {', '.join(row['rule'] for row in rows)}{note}", rows=broken)
 
     def made_from(self, parent: str) -> Step:
-        """Return the instructions that were made from a row."""
+        """Return the instructions that were made from a row, and what took those that are not kept."""
         is_parent = pl.col("parents").list.eval(pl.element().struct.field("id") == parent).list.any()
         look = Look(self._lake, self._dump, is_parent)
-        return look.at_all(SYNTHESIZED_INSTRUCTIONS, ("instruction_id", "method", "instruction"), "made from it")
+        made = look.at_all(SYNTHESIZED_INSTRUCTIONS, ("instruction_id", "method", "instruction"), "made from it")
+        of_them = pl.col("instruction_id").is_in([row["instruction_id"] for row in made.rows])
+        fallen = read_rows(self._lake.dataset(INSTRUCTION_REMOVALS, self._dump), of_them) if made.rows else []
+        if fallen is None:
+            return made
+        rules: dict[str, list[str]] = {}
+        for row in fallen:
+            rules.setdefault(row["instruction_id"], []).append(row["rule"])
+        told = tuple(
+            row
+            | {"fate": f"removed by {', '.join(rules[name])}" if (name := row["instruction_id"]) in rules else "kept"}
+            for row in made.rows
+        )
+        return replace(made, rows=told)
 
 
 def measure(row: dict[str, Any]) -> float | str | None:

@@ -124,9 +124,11 @@ def test_a_duplicate_names_the_document_kept_for_it(lake: Lake) -> None:
 def test_a_kept_document_shows_what_was_made_from_it(lake: Lake) -> None:
     fate, steps = fate_of(lake, KEPT)
     assert fate.verdict == "kept, up to deduped_corpus"
-    assert [row["instruction_id"] for row in steps["synthesized_instructions"].rows] == ["ins-1"]
+    assert [(row["instruction_id"], row["fate"]) for row in steps["synthesized_instructions"].rows] == [
+        ("ins-1", "kept")
+    ]
     assert [row["pair_id"] for row in steps["image_candidates"].rows] == ["pair-1", "pair-2"]
-    assert steps["pretraining_dataset"].fate == "in 1 sequences"
+    assert steps["pretraining_dataset"].fate == "in 1 sequence"
 
 
 def test_an_unreadable_page_says_why(lake: Lake) -> None:

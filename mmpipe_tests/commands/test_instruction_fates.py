@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mmpipe.commands.explain import explain
-from mmpipe.commands.fates import Fate, Step
+from mmpipe.commands.fates import Fate, Step, count_of
 from mmpipe.commands.lookup import RowNotFound
 from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
@@ -48,6 +48,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     record_dump(lake, Dump(DUMP, "/crawl", ("a.warc.gz",)))
     rows = [
         {"instruction_id": name, "dump": DUMP, "method": "flan_rows", "teacher": "small", "instruction": asked,
+         "parents": [{"table": "sums", "id": "s0"}] if name in ("first", "second") else [],
          "details": json.dumps({"repeats": "kept", "epoch": 1}) if name == "again" else None}
         for name, asked in ASKED.items()
     ]  # fmt: skip
@@ -178,3 +179,26 @@ def test_a_pair_has_a_fate_of_its_own(lake: Lake) -> None:
     assert fate.verdict == "preference_removals: removed by contradicted_pair"
     assert steps["preference_removals"].rows[0]["measured"] == "p1"
     assert steps["preference_dataset"].fate == "not in it"
+
+
+def test_a_row_of_a_file_tells_what_was_made_of_it(lake: Lake) -> None:
+    fate, steps = fate_of(lake, "s0")
+    assert (fate.kind, fate.verdict) == ("row of a file", "2 rows made from it, 1 of them kept")
+    told = {row["instruction_id"]: row["fate"] for row in steps["synthesized_instructions"].rows}
+    later = "second" if _comes_first("first", "second") else "first"
+    assert told.pop(later) == "removed by self_instruct_earlier_equal_instructions"
+    assert list(told.values()) == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (1, "pairs on this page", "1 pair on this page"),
+        (2, "pairs on this page", "2 pairs on this page"),
+        (1, "repeated spans, cut", "1 repeated span, cut"),
+        (0, "tries", "0 tries"),
+        (1, "made from it", "1 made from it"),
+    ],
+)
+def test_what_is_counted_is_written_as_people_do(number: int, noun: str, said: str) -> None:
+    assert count_of(number, noun) == said

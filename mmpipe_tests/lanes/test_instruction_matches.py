@@ -257,7 +257,7 @@ def test_explain_tells_spans_verdict_and_the_row_that_stays(tmp_path: Path, reci
     for name in ("told", "wrong", repeated):
         (fate,) = explain(lake, name)
         told[name] = {step.asset: step for step in fate.steps}
-    assert told["told"]["instruction_contamination"].fate == "1 contaminated spans"
+    assert told["told"]["instruction_contamination"].fate == "1 contaminated span"
     assert told["told"]["instruction_contamination"].rows[0]["item"] == "7"
     assert told["wrong"]["instruction_reviews"].fate == "remove, by ann"
     assert told["wrong"]["instruction_duplicates"].fate == "not compared: another reason takes it"

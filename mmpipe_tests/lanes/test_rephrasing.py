@@ -374,10 +374,10 @@ def test_what_is_rephrased_is_explained_summed_up_and_told_in_the_card(house: Ho
     assert [step.asset for step in fate.steps] == [
         "deduped_corpus", *(stage.table.name for stage in REPHRASING_LANE), "pretraining_dataset"]  # fmt: skip
     assert [step.fate for step in fate.steps[1:4]] == [
-        f"easy, in 1 pieces, {row['teacher']}", "passed every rule", "kept"]  # fmt: skip
+        f"easy, in 1 piece, {row['teacher']}", "passed every rule", "kept"]  # fmt: skip
     (document,) = explain(house.lake, row["doc_id"])
     (again,) = (step for step in document.steps if step.asset == "rephrased_documents")
-    assert (again.fate, again.rows[0]["rephrased_id"]) == ("1 times in other words", row["rephrased_id"])
+    assert (again.fate, again.rows[0]["rephrased_id"]) == ("1 time in other words", row["rephrased_id"])
 
     card = house.lake.dataset(PRETRAINING_DATASET).folder.join("README.md").read_text()
     # six documents, three of four rephrased ones
