@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mmpipe.commands.explain import explain
+from mmpipe.storage.dumps import Dump, record_dump
+from mmpipe.tables.instructions import PREFERENCE_DATASET
 from mmpipe.tables.removals import PREFERENCE_REMOVALS
 from mmpipe_tests.lanes.preference_house import DUMP, House, answer, ask_of, mark
 
@@ -56,6 +59,23 @@ def test_each_pair_is_released_or_has_a_row_with_its_reason(house: House) -> Non
         else:
             assert (pair["chosen"], pair["rejected"]) == (other["rejected"], other["chosen"])
             assert pair["group_id"] == "q0"
+
+
+def test_a_pair_that_falls_is_told_the_one_that_stays(house: House) -> None:
+    house.make(METHODS, answer, judge)
+    house.release(METHODS)
+    house.lake.dataset(PREFERENCE_DATASET).record_verdict([])
+    record_dump(house.lake, Dump(DUMP, str(house.folder), ()))
+    gone = house.read(PREFERENCE_REMOVALS).filter(rule="repeated_pair").row(0, named=True)
+
+    (fate,) = explain(house.lake, gone["pair_id"])
+    assert fate.verdict == "preference_removals: removed by repeated_pair"
+    (step,) = (step for step in fate.steps if step.asset == "preference_removals")
+    assert step.rows == (
+        {"rule": "repeated_pair", "measured": gone["value_text"], "limit": "no pair of equal answers before it"},
+    )
+    (kept,) = explain(house.lake, gone["value_text"])
+    assert kept.verdict == "kept, up to preference_dataset"
 
 
 def test_another_order_of_methods_takes_the_same_pairs(house: House) -> None:
