@@ -107,12 +107,20 @@ def count_rules(removals: Dataset, manifest: Manifest, rules: Sequence[Mapping[s
 
 
 def write_limit(rule: Mapping[str, Any]) -> str:
-    """Return in words what a rule keeps: the words it allows, or its lowest and highest value."""
+    """Return in words what a rule keeps: the words it allows, or its lowest and highest value.
+
+    Languages or methods that are held to other limits follow, with the reason where the recipe gives one.
+    """
     if rule.get("allowed"):
         return f"one of {', '.join(rule['allowed'])}"
     low, high = rule.get("low"), rule.get("high")
     parts = [f"at least {low:,g}"] if low is not None else []
-    return " and ".join([*parts, f"at most {high:,g}"] if high is not None else parts)
+    own = " and ".join([*parts, f"at most {high:,g}"] if high is not None else parts)
+    others: dict[str, list[str]] = {}
+    for word, limits in sorted({**rule.get("by_language", {}), **rule.get("by_method", {})}.items()):
+        reason = f" ({limits['source']})" if limits.get("source") else ""
+        others.setdefault(f"{write_limit(limits) or 'no limit'}{reason}", []).append(word)
+    return "; ".join([*([own] if own else []), *(f"{', '.join(words)}: {said}" for said, words in others.items())])
 
 
 def is_sampled(key: str, share: float) -> pl.Expr:

@@ -21,6 +21,7 @@ from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.filtering.rules import Limits
 from mmpipe.lanes.instruction_candidates import STATUS, keep_instructions
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
+from mmpipe.lanes.report_figures import write_limit
 from mmpipe.lanes.stage import Knobs
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.shards import Engine, ShardResult, ShardWork, produce
@@ -96,6 +97,16 @@ def test_the_reason_of_a_limit_moves_no_digest_and_its_written_form_loads_again(
     assert again.resolve()["instructions"] == recipe.resolve()["instructions"]
     moved = apply_overrides(recipe, ["self_instruct_instruction_words.flan.high=700"])
     assert moved.instructions.rules[0].by_method["flan"].high == 700
+
+
+def test_a_report_says_who_is_held_to_other_limits_and_why(tmp_path: Path) -> None:
+    methods = "{flan: {source: it shows examples}, rest: {source: it shows examples}, raft: {high: 400}}"
+    rule = f"{{rule: self_instruct_instruction_words, by_method: {methods}}}"
+    (resolved,) = write_rules(tmp_path, f"[{rule}]").resolve()["instructions"]["rules"]
+    said = "at least 3 and at most 150; flan, rest: no limit (it shows examples); raft: at least 3 and at most 400"
+    assert write_limit(resolved) == said
+    assert write_limit({"low": 5.0, "by_language": {"de": {"low": 1.0, "high": None}}}) == "at least 5; de: at least 1"
+    assert write_limit({"low": None, "high": None, "by_language": {"de": {"high": 0.0}}}) == "de: at most 0"
 
 
 @pytest.mark.parametrize(
