@@ -39,7 +39,9 @@ def removals_shard(pairs: Dataset, contamination: Dataset, recipe: Recipe) -> Sh
     )
     # keys, not texts: a dump of votes has millions of pairs
     shards = [commit.shard for commit in pairs.require_manifest().commits]
-    keyed = pl.concat([key_pairs(PREFERENCE_PAIRS.make_empty()), *(key_pairs(pairs.read_shard(s)) for s in shards)])
+    said = ("pair_id", "group_id", "chosen", "rejected")
+    read = [key_pairs(pairs.scan_shard(shard).select(said).collect()) for shard in shards]
+    keyed = pl.concat([key_pairs(PREFERENCE_PAIRS.make_empty()), *read])
     clean = keep(keyed, contaminated, key="pair_id").frame
     removals = pl.concat([contaminated, removals_of_fallen(find_fallen(clean))]).sort("pair_id", "rule")
     return ShardResult(

@@ -22,6 +22,7 @@ from mmpipe.tables.instructions import (
     SYNTHESIZED_INSTRUCTIONS,
 )
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,15 +190,17 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
     manifests = [source.require_manifest() for source in sources]
     between: list[tuple[str, int]] = []
     if run.stage.table is PREFERENCE_DATASET:
-        for table in (RESPONSES, JUDGEMENTS, PREFERENCE_PAIRS):
+        for table in (RESPONSES, JUDGEMENTS, RESPONSE_REVISIONS, PREFERENCE_PAIRS):
             found = [run.lake.dataset(table, dump).find_manifest() for dump in dumps]
             present = [item for item in found if item is not None]
+            if table is RESPONSE_REVISIONS and not any(item.rows_out for item in present):
+                continue  # most recipes have nobody revise
             between.append((table.name, sum(item.rows_out for item in present)))
             manifests += present
-        # who answered and who judged may be others than who asked
+        # who answered, revised and judged may be others than who asked
         writers += [
             run.lake.dataset(table, dump)
-            for table in (RESPONSES, JUDGEMENTS)
+            for table in (RESPONSES, JUDGEMENTS, RESPONSE_REVISIONS)
             for dump in dumps
             if run.lake.dataset(table, dump).find_manifest() is not None
         ]

@@ -19,7 +19,8 @@ from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.synthesis.self_refinement import RefinementSettings
 from mmpipe.tables.chat import ChatFailure, ChatReply
 from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe.tables.instructions import RESPONSES
+from mmpipe.tables.instructions import PREFERENCE_DATASET, RESPONSES
+from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
@@ -121,6 +122,19 @@ def test_a_pair_leads_to_its_revision_and_that_to_the_response(house: House) -> 
         (fate,) = explain(house.lake, wanted)
         (step,) = (step for step in fate.steps if step.asset == "response_revisions")
         assert [row["revision_status"] for row in step.rows] == ["ok", "ok", "done"]
+
+
+def test_the_card_of_the_release_counts_the_tries_and_what_they_took(house: House) -> None:
+    house.make(METHODS, count_up, compare)
+    house.lake.dataset(PREFERENCE_PAIRS, DUMP).record_verdict([])
+    house.release(METHODS)
+    card = (house.lake.dataset(PREFERENCE_DATASET).folder.join("README.md")).read_text()
+    counted = [
+        house.lake.dataset(table, DUMP).require_manifest().counts["completion_tokens"]
+        for table in (RESPONSES, RESPONSE_REVISIONS, PREFERENCE_PAIRS)
+    ]
+    assert "| response_revisions | 10 |" in card
+    assert f"{int(sum(counted)):,}" in card
 
 
 def test_where_no_method_revises_nobody_is_asked(house: House) -> None:
