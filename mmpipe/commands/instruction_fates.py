@@ -19,7 +19,7 @@ from mmpipe.commands.stage_words import (
     describe_revision,
     describe_twin,
 )
-from mmpipe.filtering.instruction_equals import COMPARED, SIGNAL, count_earlier_equals, digest_equals
+from mmpipe.filtering.instruction_equals import COMPARED, SIGNAL, digest_equals
 from mmpipe.storage.dumps import list_dumps
 from mmpipe.tables.instruction_matches import (
     INSTRUCTION_CONTAMINATION,
@@ -91,7 +91,7 @@ def explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
 
 
 def _name_equals(lake: Lake, dump: str, instruction_id: str, removals: Step) -> Step:
-    """Return the step with the first of the equal instructions, where a row goes for one that comes before it."""
+    """Return the step with the equal instruction that stays, where a row goes for one."""
     if not any(SIGNAL in str(row["limit"]) for row in removals.rows):
         return removals
     dataset = lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump)
@@ -104,9 +104,12 @@ def _name_equals(lake: Lake, dump: str, instruction_id: str, removals: Step) -> 
     alike = dataset.scan().select(COMPARED).join(own, left_on=letters, right_on="key", how="semi").collect()
     digested = digest_equals(alike)
     equal = digested.filter(pl.col("same").is_in(digested.filter(is_own).get_column("same").implode()))
-    later = count_earlier_equals(equal)
-    (first, *_) = sorted(set(equal.get_column("instruction_id")) - set(later))
-    return replace(removals, fate=f"{removals.fate}; {first} says the same and comes before it")
+    stays = equal.join(_list_removed(lake, dump), on="instruction_id", how="anti").get_column("instruction_id").sort()
+    return replace(removals, fate=f"{removals.fate}; {stays[0]} says the same and stays") if len(stays) else removals
+
+
+def _list_removed(lake: Lake, dump: str) -> pl.DataFrame:
+    return lake.dataset(INSTRUCTION_REMOVALS, dump).scan().select("instruction_id").unique().collect()
 
 
 def explain_source(lake: Lake, row_id: str) -> list[Fate]:

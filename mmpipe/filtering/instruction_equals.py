@@ -66,6 +66,11 @@ def digest_equals(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("instruction_id", originals, pl.Series("same", same, dtype=pl.String))
 
 
+def keep_equal(digested: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `digest_equals` that another is equal to, but for draws of one row."""
+    return digested.filter(pl.col("original").n_unique().over("same") > 1)
+
+
 def count_earlier_equals(digested: pl.DataFrame) -> dict[str, int]:
     """Return by id how many equal rows have a smaller hash, for those that have any; draws of one row are one.
 
@@ -74,7 +79,7 @@ def count_earlier_equals(digested: pl.DataFrame) -> dict[str, int]:
     Args:
         digested: rows of `digest_equals`, of all that is compared.
     """
-    among = digested.filter(pl.col("original").n_unique().over("same") > 1)
+    among = keep_equal(digested)
     draws = [make_id("row_duplicates", original) for original in among.get_column("original")]
     before = pl.col("draw").rank("dense").over("same") - 1
     counted = among.with_columns(pl.Series("draw", draws, dtype=pl.String)).select("instruction_id", before)

@@ -9,8 +9,7 @@ import polars as pl
 
 from mmpipe.errors import InvariantBroken
 from mmpipe.filtering.judge import OK, judge
-from mmpipe.lanes.instruction_equals import count_dump_equals
-from mmpipe.lanes.instruction_matches import judge_all
+from mmpipe.lanes.instruction_matches import count_equals, judge_all
 from mmpipe.lanes.stage import fingerprint_inputs, follow_shards
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings, make_id
@@ -156,7 +155,7 @@ def judge_instructions(run: StageRun) -> Production:
     candidates, instructions = run.read(INSTRUCTION_CANDIDATES), run.read(SYNTHESIZED_INSTRUCTIONS)
     contamination = run.read(INSTRUCTION_CONTAMINATION)
     whole = run.read(INSTRUCTION_DUPLICATES), run.read(INSTRUCTION_REVIEWS)
-    earlier = count_dump_equals(instructions, run.recipe)
+    earlier = count_equals(instructions, contamination, run.read(INSTRUCTION_REVIEWS), run.recipe)
     fingerprint = digest_settings([[dataset.require_manifest().fingerprint for dataset in whole], earlier])
     arguments = (candidates, instructions, contamination, *whole)
     work = [

@@ -139,7 +139,7 @@ def duplicates_shard(
         return ShardResult(INSTRUCTION_DUPLICATES.make_empty(), height, accounts_for_rows=False)
     settings = InstructionDuplicateSettings(**asdict(section))
     shards = [commit.shard for commit in instructions.require_manifest().commits]
-    earlier = count_dump_equals(instructions, recipe)
+    earlier = count_equals(instructions, contamination, reviews, recipe)
     keyed = [key_instructions(SYNTHESIZED_INSTRUCTIONS.make_empty(), settings)]
     for shard in shards:
         rows = instructions.read_shard(shard)
@@ -155,6 +155,15 @@ def duplicates_shard(
 
 
 # instruction_removals -------------------------------------------------------------------------------------------------
+
+
+def count_equals(instructions: Dataset, contamination: Dataset, reviews: Dataset, recipe: Recipe) -> dict[str, int]:
+    """Return by id how many equal instructions of a dump come before each; see `instruction_equals`."""
+
+    def judge_others(rows: pl.DataFrame, shard: str, others: Recipe) -> pl.DataFrame:
+        return judge_rows(rows, contamination.read_shard(shard), reviews, shard, others, {})
+
+    return count_dump_equals(instructions, recipe, judge_others)
 
 
 def judge_rows(

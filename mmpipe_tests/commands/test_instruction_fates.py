@@ -31,7 +31,7 @@ from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe_tests.commands.lakes import publish
 
 DUMP = "d1"
-#: Two say the same as `first`; of `again` the mixture says that it is a further draw of `kept`.
+#: Two say the same, and `first` goes for `second`; of `again` the mixture says that it is a further draw of `kept`.
 ASKED = {
     "kept": "Name the largest sea.",
     "first": "Who built the bridge?",
@@ -62,10 +62,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         publish(lake, table, DUMP, [])
     because = {"rule": "too_short", "signal": "candidate_status", "value_text": "too_short"}
     equal = {"rule": "self_instruct_earlier_equal_instructions", "signal": "earlier_equal_instructions", "high": 0.0}
-    later = "second" if _comes_first("first", "second") else "first"
     publish(lake, INSTRUCTION_REMOVALS, DUMP, [
         {"instruction_id": "no-1", **because}, {"instruction_id": "no-2", **because},
-        {"instruction_id": later, "value": 1.0, **equal},
+        {"instruction_id": "first", "value": 1.0, **equal},
     ])  # fmt: skip
     response = {"dump": DUMP, "instruction_id": "kept", "teacher": "small", "finish_reason": "stop"}
     publish(lake, RESPONSES, DUMP, [
@@ -95,12 +94,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def _comes_first(one: str, other: str) -> bool:
-    from mmpipe.tables.identity import make_id
-
-    return make_id("row_duplicates", one) < make_id("row_duplicates", other)
-
-
 def fate_of(lake: Lake, wanted: str) -> tuple[Fate, dict[str, Step]]:
     (fate,) = explain(lake, wanted)
     json.dumps(fate.to_json())
@@ -126,11 +119,10 @@ def test_a_candidate_is_found_by_the_name_its_method_gave_it(lake: Lake) -> None
         explain(lake, "card-8")
 
 
-def test_a_row_that_says_the_same_names_the_one_before_it(lake: Lake) -> None:
-    first, later = ("first", "second") if _comes_first("first", "second") else ("second", "first")
-    fate, steps = fate_of(lake, later)
+def test_a_row_that_says_the_same_names_the_one_that_stays(lake: Lake) -> None:
+    fate, steps = fate_of(lake, "first")
     rule = "self_instruct_earlier_equal_instructions"
-    assert fate.verdict == f"instruction_removals: removed by {rule}; {first} says the same and comes before it"
+    assert fate.verdict == f"instruction_removals: removed by {rule}; second says the same and stays"
     assert steps["instruction_duplicates"].fate == "not compared: another reason takes it"
     assert steps["instruction_contamination"].fate == "0 contaminated spans"
     assert steps["responses"].fate == "not reached"
@@ -185,9 +177,7 @@ def test_a_row_of_a_file_tells_what_was_made_of_it(lake: Lake) -> None:
     fate, steps = fate_of(lake, "s0")
     assert (fate.kind, fate.verdict) == ("row of a file", "2 rows made from it, 1 of them kept")
     told = {row["instruction_id"]: row["fate"] for row in steps["synthesized_instructions"].rows}
-    later = "second" if _comes_first("first", "second") else "first"
-    assert told.pop(later) == "removed by self_instruct_earlier_equal_instructions"
-    assert list(told.values()) == ["kept"]
+    assert told == {"first": "removed by self_instruct_earlier_equal_instructions", "second": "kept"}
 
 
 @pytest.mark.parametrize(

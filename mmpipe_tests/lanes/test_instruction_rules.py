@@ -236,3 +236,15 @@ def test_a_shard_is_judged_again_where_another_brings_an_equal_question(tmp_path
     publish_shards(lake, [rows[0], *rows[1:]], [1])
     removals = judge(lake, recipe)
     assert removals["value"].sort().to_list() == [1, 2, 3, 4, 5]
+
+
+def test_an_equal_row_that_another_reason_takes_comes_before_nobody(tmp_path: Path) -> None:
+    recipe = load_recipe("refinedweb")
+    plain = {"instruction": "Name the largest sea of Europe.", "evidence": "", "context": None, "details": "{}"}
+    rows = [{**plain, "instruction_id": name, "response": "sea " * 9} for name in "abcdef"]
+    rows[3]["response"] = "The Mediterranean Sea."
+    lake = Lake(str(tmp_path / "lake"))
+    publish_shards(lake, rows, [2, 4])
+    removals = judge(lake, recipe)
+    assert set(removals["rule"]) == {"mmpipe_response_repetition"}
+    assert sorted(removals["instruction_id"]) == ["a", "b", "c", "e", "f"]
