@@ -18,6 +18,8 @@ OUTAGE_SHARE = 0.05
 _PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teacher_connection", "teacher_unreadable"})
 #: Failures that pass after which a method is stopped in its midst, where they are that share of its requests.
 _OUTAGE_LEAST = 20
+#: The same where none of its requests was answered: no rounds are tried on an endpoint that has answered nothing.
+_UNANSWERED_LEAST = 4
 
 
 def refuse_outage(asked: int, failures: Mapping[str, int], who: str = "") -> None:
@@ -65,12 +67,14 @@ class WatchedTeacher:
         """Yield the teacher's outcomes.
 
         Raises:
-            TeacherError: by the end of a call, `_OUTAGE_LEAST` failures that pass were more than `OUTAGE_SHARE`.
+            TeacherError: by the end of a call, `_OUTAGE_LEAST` failures that pass were more than `OUTAGE_SHARE`, or
+                `_UNANSWERED_LEAST` requests and more had no other outcome.
         """
         for outcome in self._teacher.answer(requests):
             self.asked += 1
             if isinstance(outcome, ChatFailure):
                 self.failures[f"teacher_{outcome.kind}"] += 1
             yield outcome
-        if sum(count for reason, count in self.failures.items() if reason in _PASSING) >= _OUTAGE_LEAST:
+        passing = sum(count for reason, count in self.failures.items() if reason in _PASSING)
+        if passing >= (_UNANSWERED_LEAST if passing == self.asked else _OUTAGE_LEAST):
             refuse_outage(self.asked, self.failures)

@@ -11,13 +11,17 @@ from mmpipe.errors import TeacherError
 
 _log = logging.getLogger(__name__)
 
+#: Failures that say that an endpoint is broken. What takes too long may answer where less is asked at once.
+_BROKEN = frozenset({"server", "unreadable", "connection"})
+
 
 class CircuitBreaker:
     """Counts the last attempts at one endpoint, and opens when too many of them failed.
 
     Closed, everything passes. Open, nothing does for a pause. Then one request probes: a reply closes the circuit, a
     failure opens it again for twice as long. The share is taken of a window and never of fewer attempts than `least`,
-    so that one bad request in a few is no outage. Used within one event loop.
+    so that one bad request in a few is no outage. It outlives one call of a teacher: calls of few requests add up, and
+    the next call after one that was given up begins with one probe. It belongs to no event loop.
 
     Args:
         url: for messages.
@@ -27,6 +31,8 @@ class CircuitBreaker:
         pause_s: first pause; doubled with each failed probe, up to `longest_pause_s`.
         longest_pause_s: longest pause.
         most_trips: openings in a row after which the endpoint is given up.
+        unanswered_s: seconds of nothing but server errors after which an endpoint is given up that has never answered:
+            it is not busy but broken, or no such endpoint.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class CircuitBreaker:
         pause_s: float = 5.0,
         longest_pause_s: float = 60.0,
         most_trips: int = 8,
+        unanswered_s: float = 60.0,
     ) -> None:
         self.url = url
         self._least = least
@@ -46,8 +53,10 @@ class CircuitBreaker:
         self._pause_s = pause_s
         self._longest_pause_s = longest_pause_s
         self._most_trips = most_trips
+        self._unanswered_s = unanswered_s
         self._last: deque[str] = deque(maxlen=window)
-        self._failed = 0
+        self._has_answered = False
+        self._failing_since: float | None = None
         self._open_until = 0.0
         self._is_open = False
         self._is_probed = False
@@ -74,23 +83,28 @@ class CircuitBreaker:
         if self._is_open:
             self._is_open = False
             self._last.clear()
-            self._failed = 0
             _log.info("teacher: %s answers again.", self.url)
         self.trips = 0
-        self._push("")
+        self._has_answered = True
+        self._failing_since = None
+        self._last.append("")
 
     def note_failure(self, kind: str, detail: str, *, is_probe: bool = False) -> None:
         """Count a failed attempt.
 
         Raises:
-            TeacherError: the circuit opened `most_trips` times without a reply in between.
+            TeacherError: the circuit opened `most_trips` times without a reply in between, or nothing has ever been
+                answered and server errors alone came for `unanswered_s`.
         """
         self._end_probe(is_probe=is_probe)
         if self._is_open and not is_probe:
             return  # it went out before the circuit opened: old news
-        self._push(kind)
-        if is_probe or (len(self._last) >= self._least and self._failed >= self._share * len(self._last)):
-            self._trip(detail)
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+        self._last.append(kind)
+        failed = sum(map(bool, self._last))
+        if is_probe or (len(self._last) >= self._least and failed >= self._share * len(self._last)):
+            self._trip(detail, failed)
 
     def give_up_probe(self, *, is_probe: bool) -> None:
         """Let another request probe: this one ended without an answer of either kind."""
@@ -100,22 +114,27 @@ class CircuitBreaker:
         if is_probe:
             self._is_probed = False
 
-    def _push(self, kind: str) -> None:
-        if len(self._last) == self._last.maxlen and self._last[0]:
-            self._failed -= 1
-        self._last.append(kind)
-        self._failed += bool(kind)
-
-    def _trip(self, detail: str) -> None:
+    def _trip(self, detail: str, failed: int) -> None:
         self.trips += 1
-        kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(filter(None, self._last)).most_common())
+        # also where it is given up: the next call begins with one probe
+        self._is_open = True
+        self._open_until = time.monotonic()
+        counts = Counter(filter(None, self._last))
+        kinds = ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
         if self.trips > self._most_trips:
             raise TeacherError(
-                f"{self.url} keeps failing: {self._failed} of the last {len(self._last)} attempts ({kinds}), and "
+                f"{self.url} keeps failing: {failed} of the last {len(self._last)} attempts ({kinds}), and "
                 f"{self._most_trips} pauses did not help; last: {detail}. Look at the server, then run again: "
                 f"replies that have arrived are cached."
             )
         pause_s = min(self._pause_s * 2 ** (self.trips - 1), self._longest_pause_s)
+        if not self._has_answered and set(counts) <= _BROKEN and self._failing_since is not None:
+            failing_s = time.monotonic() - self._failing_since
+            if failing_s >= self._unanswered_s:
+                raise TeacherError(
+                    f"{self.url} has answered no request: all {failed} attempts failed ({kinds}), the first "
+                    f"{failing_s:.0f} s ago; last: {detail}. Look at the server and the URL, then run again."
+                )
+            pause_s = min(pause_s, self._unanswered_s - failing_s)
         _log.warning("teacher: %s fails (%s); asking it again in %.1f s.", self.url, kinds, pause_s)
-        self._is_open = True
-        self._open_until = time.monotonic() + pause_s
+        self._open_until += pause_s

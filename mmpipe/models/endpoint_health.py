@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from mmpipe.errors import TeacherError
 from mmpipe.models.circuit_breaker import CircuitBreaker
-from mmpipe.models.rate_limits import AdaptiveLimit
 
 if TYPE_CHECKING:
-    from mmpipe.models.rate_limits import CoolDown
+    from mmpipe.models.rate_limits import AdaptiveLimit, CoolDown
     from mmpipe.tables.chat import FailureKind
 
 _log = logging.getLogger(__name__)
@@ -36,6 +35,7 @@ class Patience:
             requests given up for being told to wait, without a reply to any in between, end the run too.
         circuit_pause_s: first pause of an endpoint most of whose last attempts failed; doubled each time.
         most_circuit_pauses: such pauses in a row after which the run ends.
+        unanswered_s: seconds of nothing but server errors after which the run ends where no request was ever answered.
         raise_max_tokens: what `max_tokens` is multiplied by, once, where it cut a reply that must be whole; 1 for
             never.
     """
@@ -48,6 +48,7 @@ class Patience:
     dead_after: int = 8
     circuit_pause_s: float = 5.0
     most_circuit_pauses: int = 8
+    unanswered_s: float = 60.0
     raise_max_tokens: float = 2.0
 
 
@@ -55,6 +56,16 @@ class Patience:
 class _Place:
     round_entered: int
     is_probe: bool
+
+
+def open_circuit(url: str, patience: Patience) -> CircuitBreaker:
+    """Return the circuit breaker of one endpoint, as patient as said."""
+    return CircuitBreaker(
+        url,
+        pause_s=patience.circuit_pause_s,
+        most_trips=patience.most_circuit_pauses,
+        unanswered_s=patience.unanswered_s,
+    )
 
 
 class EndpointHealth:
@@ -65,13 +76,16 @@ class EndpointHealth:
         patience: limits of it all.
         limit: requests in flight.
         cool_down: of this URL and key, shared by all teachers that use them.
+        circuit: what earlier calls of the teacher know of the endpoint.
     """
 
-    def __init__(self, url: str, patience: Patience, limit: AdaptiveLimit, cool_down: CoolDown) -> None:
+    def __init__(
+        self, url: str, patience: Patience, limit: AdaptiveLimit, cool_down: CoolDown, circuit: CircuitBreaker
+    ) -> None:
         self.url = url
         self.limit = limit
         self.cool_down = cool_down
-        self.circuit = CircuitBreaker(url, pause_s=patience.circuit_pause_s, most_trips=patience.most_circuit_pauses)
+        self.circuit = circuit
         #: The endpoint refused `response_format` as such; it is not sent again.
         self.is_schema_refused = False
         #: Sampling parameters that it refused as such; they are not sent again.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmpipe.errors import ConfigurationError, TeacherError
 from mmpipe.models.arrivals import Arrivals
 from mmpipe.models.endpoint_attempts import Asking, RequestAttempts
-from mmpipe.models.endpoint_health import EndpointHealth, Patience
+from mmpipe.models.endpoint_health import EndpointHealth, Patience, open_circuit
 from mmpipe.models.http_transport import HttpTransport, NoConnection, NoReplyInTime, OversizedReply
 from mmpipe.models.prices import Prices
 from mmpipe.models.rate_limits import AdaptiveLimit, find_cool_down
@@ -82,6 +82,7 @@ class EndpointTeacher:
         self._api_key = api_key
         self._cool_down = find_cool_down(self.base_url, api_key)
         self._learned_limit = float(concurrency)
+        self._circuit = open_circuit(self.base_url, self.patience)
 
     @property
     def name(self) -> str:
@@ -131,7 +132,7 @@ class EndpointTeacher:
 
     async def _ask_all(self, book: RequestBook, arrivals: Arrivals, stopping: threading.Event) -> None:
         limit = AdaptiveLimit(self.concurrency, start=self._learned_limit)
-        health = EndpointHealth(self.base_url, self.patience, limit, self._cool_down)
+        health = EndpointHealth(self.base_url, self.patience, limit, self._cool_down, self._circuit)
         waiting = iter(book.open)
 
         async def work(asking: Asking) -> None:

@@ -14,11 +14,14 @@ import pytest
 
 from mmpipe.assets.resources import LakeResource, TeacherResource
 from mmpipe.definitions import build_definitions
-from mmpipe.errors import MmpipeError
+from mmpipe.errors import MmpipeError, TeacherError
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.stage import Knobs
+from mmpipe.lanes.teacher_watch import WatchedTeacher
+from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.lake import Lake
+from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatRequest, Sampling
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
@@ -28,6 +31,7 @@ from mmpipe_tests.models.fault_server import FINAL, HARMLESS, PASSING, serve_fau
 
 if TYPE_CHECKING:
     from mmpipe.storage.commits import Manifest
+    from mmpipe.tables.chat import FailureKind
     from mmpipe_tests.models.fault_server import FaultServer
 
 DUMP = "d1"
@@ -210,3 +214,23 @@ def test_dagster_shows_the_stop_and_goes_on_where_it_was(tmp_path: Path) -> None
         assert materialize(server).success
         assert set(server.sent.values()) == {1}
     assert Counter(row["method"] for row in house.rows) == {"grounded_questions": 24, "reasoning_rows": 24}
+
+
+def test_a_method_in_rounds_stops_soon_where_nothing_was_ever_answered() -> None:
+    def watch(*kinds: FailureKind | None) -> WatchedTeacher:
+        outcomes = iter([ChatFailure(kind, "no", 5) if kind else "yes" for kind in kinds])
+        return WatchedTeacher(ScriptedTeacher(lambda _: next(outcomes)))
+
+    def ask(teacher: WatchedTeacher, rounds: int) -> None:
+        for number in range(rounds):
+            list(teacher.answer([ChatRequest((ChatMessage("user", f"{number}"),), Sampling())]))
+
+    silent = watch(*["server"] * 4)
+    ask(silent, 3)
+    with pytest.raises(TeacherError, match=r"failed on 4 of 4 requests \(teacher_server 4\)"):
+        ask(silent, 1)
+    # what was said once, and what is no outage, has the longer patience
+    ask(watch(None, *["server"] * 19), 20)
+    ask(watch(*["schema"] * 30), 30)
+    with pytest.raises(TeacherError, match="failed on 20 of 21"):
+        ask(watch(None, *["server"] * 20), 21)

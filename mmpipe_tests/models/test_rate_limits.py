@@ -143,3 +143,30 @@ def test_pauses_that_do_not_help_end_the_run() -> None:
     circuit.note_failure("server", "503", is_probe=True)
     with pytest.raises(TeacherError, match=r"http://u keeps failing.*server 3, timeout 1.*run again"):
         circuit.note_failure("server", "503", is_probe=True)
+
+
+def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
+    circuit = CircuitBreaker("http://u", least=2, pause_s=10.0, unanswered_s=0.2)
+    circuit.note_failure("server", "503")
+    circuit.note_failure("unreadable", "<html>")
+    # the pause is cut to what is left
+    assert asyncio.run(asyncio.wait_for(circuit.admit(), 2.0)) is True
+    with pytest.raises(TeacherError, match=r"http://u has answered no request: all 3 attempts.*last: 503"):
+        circuit.note_failure("server", "503", is_probe=True)
+    # whoever asks next probes at once, and is told the same at once
+    assert asyncio.run(asyncio.wait_for(circuit.admit(), 0.1)) is True
+    with pytest.raises(TeacherError, match=r"all 4 attempts"):
+        circuit.note_failure("server", "503", is_probe=True)
+    circuit.note_success(is_probe=True)
+    assert not circuit.is_open
+
+
+@pytest.mark.parametrize("kind", ["timeout", "server"])
+def test_an_endpoint_that_answered_or_is_slow_keeps_the_longer_patience(kind: str) -> None:
+    circuit = CircuitBreaker("http://u", least=2, share=0.3, pause_s=0.0, most_trips=4, unanswered_s=0.0)
+    if kind == "server":
+        circuit.note_success()
+    circuit.note_failure(kind, "no")
+    circuit.note_failure(kind, "no")
+    circuit.note_failure(kind, "no", is_probe=circuit.is_open)
+    assert circuit.trips >= 2

@@ -156,6 +156,30 @@ def test_an_outage_that_stays_stops_the_run_and_keeps_what_has_arrived(tmp_path:
     assert all(isinstance(outcome, ChatReply) and outcome.is_cached for outcome in again)
 
 
+def test_an_endpoint_that_never_answered_stops_the_next_calls_at_once() -> None:
+    patience = Patience(attempts=5, first_pause_s=0.01, longest_pause_s=0.02, circuit_pause_s=0.1, unanswered_s=0.4)
+    with serve_faults(down_until_s=1e9) as server:
+        teacher = EndpointTeacher(server.url, "m", patience=patience, concurrency=8)
+        # four calls of one request each: none opens the circuit alone
+        alone = [next(iter(teacher.answer(ask(f"alone {number}")))) for number in range(3)]
+        assert [name(outcome) for outcome in alone] == ["server"] * 3
+        with pytest.raises(TeacherError, match=r"has answered no request: .* run again"):
+            list(teacher.answer(ask(*(f"new {number}" for number in range(100)))))
+        before = server.asked.total()
+        assert before < 40
+        with pytest.raises(TeacherError, match=r"has answered no request"):
+            list(teacher.answer(ask(*(f"other {number}" for number in range(100)))))
+        assert server.asked.total() == before + 1
+    # mended meanwhile: the same teacher goes on
+    plan = {f"{number}": "" for number in range(30)}
+    with serve_faults(plan, down_until_s=0.6) as server:
+        teacher = EndpointTeacher(server.url, "m", patience=patience, concurrency=8)
+        with pytest.raises(TeacherError, match=r"has answered no request"):
+            list(teacher.answer(ask(*plan)))
+        time.sleep(0.7)
+        assert {name(outcome) for outcome in teacher.answer(ask(*plan))} == {"reply"}
+
+
 def test_one_request_that_never_works_has_a_deadline() -> None:
     patience = Patience(attempts=50, first_pause_s=0.01, longest_pause_s=0.05, deadline_s=0.8)
     with serve_faults(latency_s=5.0) as server:
