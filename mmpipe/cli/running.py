@@ -79,18 +79,20 @@ def backfill(
 ) -> None:
     """Materialize assets for some or all dumps, then assets over all dumps.
 
-    A running server does it as one asset backfill that this command follows; without one, each dump is a run in this
-    process, in the order of names. The exit code is 1 if one failed.
+    A running server does it as one asset backfill that this command follows, if it has the settings of this shell;
+    without one, each dump is a run in this process, in the order of names. The exit code is 1 if one failed.
     """
     import dagster as dg
 
     from mmpipe.commands.backfill import Which, plan_backfill
     from mmpipe.commands.backfill_printing import follow_on_server, print_plan, run_with_progress
     from mmpipe.commands.loading import load_definitions
+    from mmpipe.commands.served_settings import describe_row_makers, read_row_settings, require_same_settings
     from mmpipe.commands.server import find_server
     from mmpipe.storage.lake import Lake
 
     project = open_project()
+    settings = read_row_settings(os.environ, Path.cwd())
     states = {Which.MISSING: missing, Which.FAILED: failed, Which.FAILED_CHECKS: failed_checks, Which.ALL: all_dumps}
     chosen = [which for which, is_set in states.items() if is_set]
     if len(chosen) > 1:
@@ -108,13 +110,17 @@ def backfill(
             last=last,
             which=chosen[0] if chosen else None,
         )
-        url = None if here else find_server(server, Path(os.environ["MMPIPE_STATE"]))
-        print_plan(OUT, plan, url)
+        running = None if here else find_server(server, Path(os.environ["MMPIPE_STATE"]))
+        if running is not None and running.is_own and not plan.is_empty:
+            require_same_settings(running.url, running.settings, settings)
+        is_known = running is None or running.is_own
+        makers = describe_row_makers(settings) if is_known else "settings of its own, which are not compared"
+        print_plan(OUT, plan, running.url if running else None, makers)
         if dry_run or plan.is_empty:
             return
         is_success = (
-            follow_on_server(OUT, url, plan)
-            if url
+            follow_on_server(OUT, running.url, plan)
+            if running
             else run_with_progress(OUT, defs, instance, plan, is_verbose=verbose)
         )
     if not is_success:

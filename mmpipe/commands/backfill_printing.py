@@ -24,16 +24,26 @@ if TYPE_CHECKING:
 _COLORS = {"success": "green", "failed": "red", "skipped": "yellow"}
 
 
-def print_plan(console: Console, plan: Plan, url: str | None) -> None:
-    """Print what a backfill will run, and where."""
+def print_plan(console: Console, plan: Plan, url: str | None, makers: str) -> None:
+    """Print what a backfill will run, where, and with what.
+
+    Args:
+        console: the terminal.
+        plan: what.
+        url: the server; None for this process.
+        makers: recipe and teacher, in a few words.
+    """
     if plan.is_empty:
         console.print("Nothing to run: no dump is in that state.")
         return
     where = f"through {url}" if url else "in this process"
-    if plan.dumps:
-        console.print(f"{_join(plan.per_dump)} for {', '.join(plan.dumps)} ({where})")
-    if plan.over_all:
-        console.print(f"{_join(plan.over_all)} over all dumps ({where})")
+    for keys, dumps in (
+        (plan.per_dump if plan.dumps else (), f"for {', '.join(plan.dumps)}"),
+        (plan.over_all, "over all dumps"),
+    ):
+        if keys:
+            console.print(f"{_join(keys)} {dumps} ({where})", markup=False)
+    console.print(f"with {makers}", markup=False, soft_wrap=True)
 
 
 def _join(keys: Sequence[dg.AssetKey]) -> str:

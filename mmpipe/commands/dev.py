@@ -17,6 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from mmpipe.commands.guard import LOOPBACK
+from mmpipe.commands.served_settings import write_server_record
 from mmpipe.errors import ConfigurationError, MmpipeError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def run_dev(
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         _wait_until_served(url, processes)
         record = state / "server.json"
-        record.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        write_server_record(record, url, os.environ, project.folder)
         stack.callback(record.unlink, missing_ok=True)
         report(url)
         try:

@@ -52,6 +52,22 @@ class ServerError(MmpipeError):
 
 
 @dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A web server that answers.
+
+    Attributes:
+        url: where.
+        is_own: whether it is the `mmpipe dev` of this project.
+        settings: of that one, the settings that change rows, as `served_settings.read_row_settings` gives them; None
+            if it told none.
+    """
+
+    url: str
+    is_own: bool = False
+    settings: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AssetProgress:
     """How far a backfill is with one asset, in partitions (1 for an asset over all dumps)."""
 
@@ -81,24 +97,25 @@ class BackfillProgress:
         return self.status in _WELL and not any(asset.failed for asset in self.assets)
 
 
-def find_server(wanted: str | None, state: Path) -> str | None:
-    """Return the URL of the server to use: the wanted one, or that of a running `mmpipe dev` of this project, or None.
+def find_server(wanted: str | None, state: Path) -> RunningServer | None:
+    """Return the server to use: the wanted one, or a running `mmpipe dev` of this project, or None.
 
     Raises:
         ServerError: a server was asked for, and it does not answer.
     """
-    if wanted:
-        ask(wanted, "{ version }")
-        return wanted.rstrip("/")
-    record = state / "server.json"
-    if not record.is_file():
+    place = state / "server.json"
+    record = json.loads(place.read_text()) if place.is_file() else {}
+    url = (wanted or record.get("url", "")).rstrip("/")
+    if not url:
         return None
-    url = str(json.loads(record.read_text())["url"])
     try:
         ask(url, "{ version }")
     except ServerError:
+        if wanted:
+            raise
         return None  # a killed server leaves its record behind
-    return url
+    is_own = url == record.get("url")
+    return RunningServer(url, is_own, record.get("settings") if is_own else None)
 
 
 def ask(url: str, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
