@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.lanes.ready_dumps import list_ready
+from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
 from mmpipe.tables.image_captions import IMAGE_CAPTIONS
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 
@@ -55,6 +56,7 @@ def finish_release(run: StageRun, production: Production, folder: Place) -> None
     for path in list(folder.list_files()):
         if path not in wanted:
             folder.join(path).remove()
+    folder.remove_empty_folders()
     dataset.folder.join("README.md").write_text(render_card(describe_pairs(run, production)))
 
 
@@ -91,15 +93,17 @@ def describe_pairs(run: StageRun, production: Production) -> Any:
 
     manifest = production.manifest
     formats = run.recipe.image_release.formats
+    dumps = [str(pairs.dump) for pairs, _ in list_ready(run, *RELEASED_FROM)]
     rows, files = list_configurations(run.read(run.stage.table), formats)
     return Card(
         table=run.stage.table,
         rows=rows,
         files=files,
-        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        recipe=tell_release_recipe(run, manifest.recipe),
+        dump_recipes=list_dump_recipes(run, RELEASED_FROM, dumps),
         funnel=[("kept pairs", manifest.rows_in), ("released pairs", manifest.rows_out)],
         rejected=manifest.removed_by_rule,
-        dumps=[str(pairs.dump) for pairs, _ in list_ready(run, *RELEASED_FROM)],
+        dumps=dumps,
         tasks=("image-to-text", "text-to-image"),
         tags=("image-text", "mmpipe"),
         layouts=[(name, f"`{place}`: {told}") for name, (place, told) in _LAYOUTS.items() if name in formats],

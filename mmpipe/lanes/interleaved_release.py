@@ -9,6 +9,7 @@ import polars as pl
 
 from mmpipe.lanes.present_pictures import read_present
 from mmpipe.lanes.ready_dumps import list_ready
+from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
@@ -144,6 +145,7 @@ def finish_release(run: StageRun, production: Production, folder: Place) -> None
             wanted.add(f"mmc4/{name_mmc4_shard(number)}")
     for path in itertools.filterfalse(wanted.__contains__, list(folder.list_files())):
         folder.join(path).remove()
+    folder.remove_empty_folders()
     dataset.folder.join("README.md").write_text(render_card(describe_documents(run, production)))
 
 
@@ -153,15 +155,17 @@ def describe_documents(run: StageRun, production: Production) -> Any:
 
     manifest = production.manifest
     formats = run.recipe.image_release.interleaved_formats
+    dumps = sorted({str(documents.dump) for documents, _ in list_ready(run, *_INPUTS)})
     loaded = "release/obelics/*.parquet" if "obelics" in formats and manifest.rows_out else "part-*.parquet"
     return Card(
         table=run.stage.table,
         rows={"default": manifest.rows_out},
         files={"default": [loaded]},
-        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        recipe=tell_release_recipe(run, manifest.recipe),
+        dump_recipes=list_dump_recipes(run, _INPUTS, dumps),
         funnel=[("kept documents", manifest.rows_in), ("released documents", manifest.rows_out)],
         rejected={"vanished_pictures": int(manifest.counts.get("vanished_pictures", 0))},
-        dumps=sorted({str(documents.dump) for documents, _ in list_ready(run, *_INPUTS)}),
+        dumps=dumps,
         tasks=("image-to-text", "text-generation"),
         tags=("image-text", "interleaved", "mmpipe"),
         layouts=[(name, f"`{place}`: {told}") for name, (place, told) in _LAYOUTS.items() if name in formats],

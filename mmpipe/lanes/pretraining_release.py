@@ -17,6 +17,7 @@ from mmpipe.lanes.release_card import (
     list_limits,
     list_writers,
 )
+from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
@@ -62,6 +63,7 @@ def release_sequences(run: StageRun) -> Production:
     dataset, commits = run.read(run.stage.table), list(production.manifest.commits)
     maps = write_memory_maps(dataset, commits, tokenizer, wanted=run.recipe.release.memory_mapped)
     write_tokenizer(dataset, tokenizer, added)
+    dataset.folder.join("release").remove_empty_folders()
     write_sequences_card(run, production, maps, sources, plan)
     return production
 
@@ -104,7 +106,8 @@ def write_sequences_card(
         layouts=[("memory_mapped", told)] if maps else (),
         rows={"default": manifest.rows_out},
         files={"default": [commit.file for commit in manifest.commits if commit.rows_out]},
-        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        recipe=tell_release_recipe(run, manifest.recipe),
+        dump_recipes=list_dump_recipes(run, SOURCE_TABLES[run.recipe.rephrasing.is_mixed], dumps),
         teachers=list_writers(sources),
         funnel=[("documents", int(manifest.counts.get("documents", 0))), ("sequences", manifest.rows_out)],
         dumps=dumps,

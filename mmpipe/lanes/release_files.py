@@ -11,6 +11,7 @@ import polars as pl
 from mmpipe.lanes.dialect_release import DialectFolder, is_refusal, write_dataset_info, write_part
 from mmpipe.lanes.preference_form_files import FormFolder, open_forms
 from mmpipe.lanes.release_card import count_words, list_contamination, list_limits, list_row_sources
+from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
 from mmpipe.lanes.release_splits import TRAIN, VALIDATION, split_rows
 from mmpipe.lanes.row_mixture import RowMixture, mix_rows
 from mmpipe.lanes.token_release import Packer
@@ -103,6 +104,7 @@ def render_release(run: StageRun, production: Production) -> None:
     for path in list(folder.list_files()):
         if path not in written.files:
             folder.join(path).remove()
+    folder.remove_empty_folders()
     dataset.folder.join("README.md").write_text(render_card(describe_release(run, production, written)))
 
 
@@ -222,7 +224,8 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
         files={name: written.list_data_files(name) for name in written.rows},
         splits=written.splits,
         layouts=layouts,
-        recipe=f"{run.recipe.name} ({manifest.recipe})",
+        recipe=tell_release_recipe(run, manifest.recipe),
+        dump_recipes=list_dump_recipes(run, run.stage.after, dumps),
         teachers=sorted({teacher for frame in made_by for teacher in frame.get_column("teacher") if teacher}),
         prompts=sorted({prompt for frame in made_by for prompt in frame.get_column("prompt_version") if prompt}),
         funnel=[

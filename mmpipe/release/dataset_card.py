@@ -39,7 +39,8 @@ class Card:
         table: the dataset.
         rows: rows by configuration, for example `{"text_only": 20, "with_images": 12}`.
         files: data files (relative paths or globs) by configuration, or by configuration and split.
-        recipe: name and digest of the recipe.
+        recipe: name and digest of the recipe that the files are written by.
+        dump_recipes: (dump, name and digest of the recipe that its rows were made by); told where it is another one.
         teachers: teachers that wrote rows, as `engine:model@digest`.
         prompts: versions of the prompts.
         funnel: (step, rows), in order, from planned to published.
@@ -68,6 +69,7 @@ class Card:
     rows: Mapping[str, int]
     files: Mapping[str, Sequence[str] | Mapping[str, Sequence[str]]]
     recipe: str
+    dump_recipes: Sequence[tuple[str, str]] = ()
     teachers: Sequence[str] = ()
     prompts: Sequence[str] = ()
     funnel: Sequence[tuple[str, int]] = ()
@@ -141,10 +143,13 @@ def _list_files(files: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Any]
 
 
 def _list_makers(card: Card) -> list[str]:
-    lines = [f"Recipe: `{card.recipe}`"]
+    made_by = {dump: recipe for dump, recipe in card.dump_recipes if recipe and recipe != card.recipe}
+    lines = [f"Recipe of the files: `{card.recipe}`" if made_by else f"Recipe: `{card.recipe}`"]
     lines += [f"Teacher: `{teacher}`" for teacher in card.teachers]
     lines += [f"Prompt: `{prompt}`" for prompt in card.prompts]
-    lines += [f"Dump: `{dump}`" for dump in card.dumps]
+    for dump in card.dumps:
+        made = f", rows made by the recipe {made_by.get(dump, card.recipe)}" if made_by else ""
+        lines.append(f"Dump: `{dump}`{made}")
     if card.tokens is not None:
         lines.append(
             f"Tokens: {card.tokens[0]:,} in prompts, {card.tokens[1]:,} in completions, failed attempts included"

@@ -181,6 +181,7 @@ class Dataset:
                 for path in list(self.folder.list_files()):
                     if path.startswith("release/") or path == "README.md":
                         self.folder.join(path).remove()
+                self.folder.join("release").remove_empty_folders()
 
     def _clear_unnamed(self, manifest: Manifest) -> None:
         # files of the manifest before stay for one more round: a reader may still be scanning them

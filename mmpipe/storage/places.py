@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import posixpath
@@ -188,6 +189,15 @@ class Place:
         filesystem, path = self._opened
         if filesystem.exists(path):
             filesystem.rm_file(path)
+
+    def remove_empty_folders(self) -> None:
+        """Remove the folders below this one that hold no file; an object store has none."""
+        if self.local_path is None:
+            return
+        for folder in sorted((path for path in self.local_path.rglob("*") if path.is_dir()), reverse=True):
+            # whoever writes a file there just now keeps the folder
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 class FileReplacement:

@@ -15,6 +15,7 @@ from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.release_card import LENGTHS, count_classes
 from mmpipe.lanes.stage import Knobs
 from mmpipe.storage.lake import Lake
+from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instruction_matches import INSTRUCTION_CONTAMINATION, INSTRUCTION_REVIEWS
 from mmpipe.tables.instructions import PRETRAINING_DATASET, SFT_DATASET, SYNTHESIZED_INSTRUCTIONS
@@ -66,6 +67,21 @@ def lake(tmp_path: Path) -> Lake:
 def read_card(lake: Lake, recipe: Recipe, name: str, table: object) -> str:
     run_stages(lake, None, [STAGES[name]], recipe=recipe, knobs=Knobs(cache_folder=f"{lake.root}-cache"))
     return lake.dataset(table).folder.join("README.md").read_text()  # type: ignore[arg-type]
+
+
+def test_the_card_names_the_recipe_that_each_dump_was_made_by(lake: Lake, recipe: Recipe) -> None:
+    row = {"dump": "b", "images": [], "parents": [], "context": None, "response": "one", "instruction_id": "b"}
+    made = fill_rows(SYNTHESIZED_INSTRUCTIONS, [row])
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "b", made, recipe_yaml="name: theirs\n")
+    publish(lake, INSTRUCTION_REMOVALS, "b", INSTRUCTION_REMOVALS.make_empty(), rows_in=1, recipe_yaml=recipe.dump())
+    for table in (INSTRUCTION_REVIEWS, FILTERED_IMAGE_PAIRS):
+        publish(lake, table, "b", table.make_empty())
+    card = read_card(lake, recipe, "sft_dataset", SFT_DATASET)
+    own, theirs = (digest_settings(text) for text in (recipe.dump(), "name: theirs\n"))
+    assert f"- Recipe of the files: `own ({own})`\n" in card
+    assert f"- Dump: `a`, rows made by the recipe x ({digest_settings('name: x' + chr(10))})\n" in card
+    told = f"theirs ({theirs}) for synthesized_instructions; own ({own}) for instruction_removals"
+    assert f"- Dump: `b`, rows made by the recipe {told}\n" in card
 
 
 def test_the_card_of_conversations_tells_where_they_come_from(lake: Lake, recipe: Recipe) -> None:

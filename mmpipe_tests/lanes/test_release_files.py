@@ -88,6 +88,9 @@ def test_every_dialect_holds_the_conversations_or_counts_them(lake: Lake, tmp_pa
     assert "files with fewer than the 10 rows that are taken: 1," in (folder / "README.md").read_text()
     # a dialect that is not asked for any more goes, and everything else stays
     release(lake, SFT, dialects=("trl",))
+    folder = lake.dataset(SFT_DATASET).folder.join("release").local_path
+    assert folder is not None
+    assert [path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
     assert {path.split("/")[0] for path in list_release(lake, SFT_DATASET)} == {"text_only", "with_images", "trl"}
     release(lake, SFT)
     assert list_release(lake, SFT_DATASET) == before
@@ -257,4 +260,4 @@ def test_training_sequences_are_mapped_as_they_are_packed(lake: Lake, tmp_path: 
     fewest = (sizes["doc_lengths"] + 63) // 64
     assert (pieces["pieces"].sum() == fewest.sum()) == (packing == "best_fit")
     release(lake, SEQUENCES, recipe)
-    assert list(folder.iterdir()) == []
+    assert not folder.exists()

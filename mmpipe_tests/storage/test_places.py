@@ -80,3 +80,13 @@ def test_identity_changes_with_the_content(folder: Place) -> None:
     file.write_text("three")
 
     assert file.identify() != before
+
+
+def test_folders_go_with_their_last_file_and_others_stay(tmp_path: Path) -> None:
+    for path in ("a/b/c", "a/d"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "a" / "d" / "file.txt").write_text("x")
+
+    Place(str(tmp_path)).remove_empty_folders()
+
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["a", "a/d", "a/d/file.txt"]
