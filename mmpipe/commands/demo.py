@@ -20,6 +20,9 @@ from mmpipe.errors import MmpipeError
 from mmpipe.storage.dumps import Dump
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.places import Place
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
+from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.text import DEDUPED_CORPUS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from mmpipe.assets.project import Project
 
 SAMPLE_DUMPS = ("sample-2026-40", "sample-2026-44")
+#: What the datasets over all dumps are made from.
+_RELEASED_TABLES = (DEDUPED_CORPUS, SYNTHESIZED_INSTRUCTIONS, FILTERED_IMAGE_PAIRS)
 #: How the tiny checkpoint is trained: on which pictures (`draw_lessons`) and from which weights, and how many batches.
 CLIP_SEED = 7
 CLIP_STEPS = 400
@@ -59,11 +64,14 @@ def run_demo(console: Console, project: Project, source: str | None, pages_per_d
         if source
         else _write_sample(console, var / "sample_crawl", pages_per_dump)
     )
+    others = find_other_dumps(lake, [dump.name for dump in dumps])
+    if others:
+        console.print(tell_left_alone(others, [dump.name for dump in dumps]), soft_wrap=True)
     definitions = load_definitions(project)
     keys = select_assets(definitions, ["*"])
     plan = Plan(
         per_dump=tuple(key for key in keys if is_per_dump(definitions, key)),
-        over_all=tuple(key for key in keys if not is_per_dump(definitions, key)),
+        over_all=() if others else tuple(key for key in keys if not is_per_dump(definitions, key)),
         dumps=tuple(dump.name for dump in dumps),
     )
     with dg.DagsterInstance.get() as instance:
@@ -87,6 +95,23 @@ def run_demo(console: Console, project: Project, source: str | None, pages_per_d
             + "\nWhat was committed stays; mend the cause and run the demo again."
         )
     _say_what_next(console, lake, plan.dumps, time.monotonic() - started)
+    if others:
+        console.print(tell_left_alone(others, plan.dumps), soft_wrap=True)
+
+
+def find_other_dumps(lake: Lake, own: Sequence[str]) -> list[str]:
+    """Return the dumps, but for one's own, whose rows a release over all dumps holds or would hold."""
+    return sorted({dump for table in _RELEASED_TABLES for dump in lake.list_dumps(table)} - set(own))
+
+
+def tell_left_alone(others: Sequence[str], own: Sequence[str]) -> str:
+    """Return what to tell where the released datasets are of other dumps too, and so are not the demo's to write."""
+    toys = [dump for dump in (*others, *own) if dump in SAMPLE_DUMPS]
+    removal = f". To have none of the sample's rows in them, before that: mmpipe crawl remove {' '.join(toys)}"
+    return (
+        f"The released datasets are left as they are: they are made over all dumps, {', '.join(others)} too. To make "
+        f"them with the rows of {', '.join(own)} in them: mmpipe backfill group:release{removal if toys else ''}"
+    )
 
 
 def prepare_clip(console: Console, folder: Path) -> None:

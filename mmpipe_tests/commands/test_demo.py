@@ -6,10 +6,11 @@ import pytest
 from rich.console import Console
 
 from mmpipe.assets.partitions import validate_dump_name
-from mmpipe.commands.demo import name_dump
+from mmpipe.commands.demo import SAMPLE_DUMPS, find_other_dumps, name_dump, tell_left_alone
 from mmpipe.commands.summary import print_funnels, print_places, print_samples
 from mmpipe.storage.lake import Lake
-from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, JUDGEMENTS, RESPONSES
+from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
+from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe_tests.lanes.pair_lake import publish
 
 
@@ -37,6 +38,21 @@ def test_an_empty_lake_prints_no_table_and_no_error(tmp_path: object, capsys: py
     print_places(console, lake, ["d1"])
 
     assert "rows in" not in capsys.readouterr().out
+
+
+def test_a_release_of_other_dumps_is_not_the_demos_to_write(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    assert find_other_dumps(lake, ["d1"]) == []
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "d1", SYNTHESIZED_INSTRUCTIONS.make_empty())
+    assert find_other_dumps(lake, ["d1"]) == []
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "pages", SYNTHESIZED_INSTRUCTIONS.make_empty())
+    publish(lake, FILTERED_IMAGE_PAIRS, "notes", FILTERED_IMAGE_PAIRS.make_empty())
+    assert find_other_dumps(lake, ["d1"]) == ["notes", "pages"]
+
+    first, second = SAMPLE_DUMPS
+    assert tell_left_alone(["pages"], [first, second]).endswith(f"before that: mmpipe crawl remove {first} {second}")
+    assert tell_left_alone([first, "notes"], ["pages"]).endswith(f"before that: mmpipe crawl remove {first}")
+    assert tell_left_alone(["notes"], ["pages"]).endswith("the rows of pages in them: mmpipe backfill group:release")
 
 
 def test_a_funnel_tells_what_a_row_took_and_no_count_of_nothing(
