@@ -19,9 +19,14 @@ from mmpipe.assets.project import find_state_folder
 from mmpipe.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dagster import DagsterInstance, LoggerDefinition
     from dagster._config.config_schema import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
 
+#: Environment of `mmpipe dev` for the processes it starts: level from which runs speak on its terminal.
+TERMINAL_LEVEL = "MMPIPE_TERMINAL_LEVEL"
 _POSTGRES_SCHEMES = ("postgresql://", "postgresql+psycopg2://")
 
 
@@ -40,6 +45,9 @@ class StateStorage(DagsterStorage[Any]):
         Raises:
             ConfigurationError: MMPIPE_POSTGRES_URL is not a Postgres URL, or the postgres extra is not installed.
         """
+        level = os.environ.get(TERMINAL_LEVEL)
+        if level:
+            limit_terminal(level)  # here, where every process of a run passes before it logs anything
         url = os.environ.get("MMPIPE_POSTGRES_URL")
         if not url:
             return DagsterSqliteStorage.from_local(str(find_state_folder(os.environ)), inst_data)
@@ -83,3 +91,18 @@ class StateLogs(LocalComputeLogManager):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, _: Any) -> StateLogs:
         """Open the folder."""
         return cls(str(find_state_folder(os.environ) / "logs"), inst_data=inst_data)
+
+
+def limit_terminal(level: str) -> None:
+    """Let the runs of this process print only what is of a level or above; the run's own log has all as before.
+
+    Dagster has one setting for the terminal and for what it records, and run config, which is the user's.
+    """
+    from dagster._core.execution import context_creation_job, host_mode
+    from dagster._loggers import default_system_loggers
+
+    def limited(instance: DagsterInstance | None) -> Sequence[tuple[LoggerDefinition, Mapping[str, object]]]:
+        return [(logger, {**config, "log_level": level}) for logger, config in default_system_loggers(instance)]
+
+    for module in (context_creation_job, host_mode):
+        module.default_system_loggers = limited  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ def dev(
         list[str] | None, typer.Option(help="Another name the UI is reached by, as through a proxy. May repeat.")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="A UI that shows and launches nothing.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the daemon does.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what daemon and runs log.")] = False,
 ) -> None:
     """Run the web UI and the daemon (sensors, backfills, automation) until Ctrl-C.
 
@@ -49,8 +49,9 @@ def dev(
         port=port,
         allow_hosts=allow_host or [],
         is_read_only=read_only,
-        log_level="info" if verbose else "warning",
+        is_verbose=verbose,
         report=lambda url: OUT.print(f"Web UI: [bold]{url}[/]   (Ctrl-C ends it)"),
+        tell=lambda told: OUT.print(told, markup=False, soft_wrap=True),
         warn=lambda told: ERR.print(f"[yellow]{told}[/]", soft_wrap=True),
     )
 

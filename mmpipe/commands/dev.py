@@ -17,7 +17,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from mmpipe.commands.guard import LOOPBACK
+from mmpipe.commands.run_lines import RunTeller
 from mmpipe.commands.served_settings import write_server_record
+from mmpipe.commands.single_dev import hold_state
 from mmpipe.errors import ConfigurationError, MmpipeError
 
 if TYPE_CHECKING:
@@ -45,8 +47,9 @@ def run_dev(
     port: int,
     allow_hosts: Sequence[str],
     is_read_only: bool,
-    log_level: str = "warning",
+    is_verbose: bool = False,
     report: Callable[[str], None],
+    tell: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> None:
     """Run the services until SIGINT or SIGTERM, then end all of them.
@@ -57,30 +60,39 @@ def run_dev(
         port: port of the UI; 0 picks a free one.
         allow_hosts: further names under which the UI may be reached.
         is_read_only: a UI that launches and changes nothing.
-        log_level: what the daemon says on the terminal: warning, info, debug.
-        report: gets one line when the UI answers.
+        is_verbose: whether daemon and runs say on the terminal what they do, and not only what they warn of.
+        report: gets the URL when the UI answers.
+        tell: gets a line for each run that begins, and one when it ends.
         warn: gets one line for each run that a crash left as started, and where a run goes on when all else has ended.
 
     Raises:
-        ConfigurationError: the port is taken, or another daemon runs on the same state.
+        ConfigurationError: the port is taken, another one runs on the same state, or the definitions do not load.
         ServiceEnded: a service ended by itself; its last words are above on the terminal.
     """
     from dagster import DagsterInstance
     from dagster._cli.proxy_server_manager import ProxyServerManager
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+    from mmpipe.assets.state import TERMINAL_LEVEL
     from mmpipe.commands.doctor import end_lost_runs
+    from mmpipe.commands.loading import load_definitions
 
     port = port or find_free_port(host)
-    _require_free(host, port)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     state = Path(os.environ["MMPIPE_STATE"])
     for folder in (state, Path(os.environ["MMPIPE_LAKE"]), Path(os.environ["MMPIPE_CRAWL"])):
         if "://" not in str(folder):
             folder.mkdir(parents=True, exist_ok=True)
+    if not is_verbose:
+        os.environ[TERMINAL_LEVEL] = "WARNING"
     os.environ["DAGSTER_IS_DEV_CLI"] = "1"  # the UI says "local deployment" and offers to reload code
     os.chdir(project.folder)
     with ExitStack() as stack:
         stack.enter_context(_interrupt_on_sigterm())
+        stack.enter_context(hold_state(state, url))
+        _require_free(host, port)
+        # the code server would bury what is wrong in a traceback, and the UI show no asset
+        load_definitions(project)
         instance = stack.enter_context(DagsterInstance.get())
         # what a crash left as started would hold a place in the queue for ever: the daemon looks at no process
         end_lost_runs(instance, warn)
@@ -96,24 +108,26 @@ def run_dev(
         serve = [*service, "web", "--workspace", str(workspace), "--host", host, "--port", str(port)]
         serve += [part for name in allow_hosts for part in ("--allow-host", name)]
         serve += ["--read-only"] if is_read_only else []
+        level = "info" if is_verbose else "warning"
         services = {
             "web server": serve,
-            "daemon": [*service, "daemon", "--workspace", str(workspace), "--log-level", log_level],
+            "daemon": [*service, "daemon", "--workspace", str(workspace), "--log-level", level],
         }
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.callback(end_processes, processes)
         for name, command in services.items():
             # sessions of their own: Ctrl-C reaches only us, and we end them in order
             processes[name] = subprocess.Popen(command, start_new_session=True)
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         _wait_until_served(url, processes)
         record = state / "server.json"
         write_server_record(record, url, os.environ, project.folder)
         stack.callback(record.unlink, missing_ok=True)
         report(url)
+        runs = RunTeller(instance, tell)
         try:
             while True:
                 _require_running(processes)
+                runs.look()
                 time.sleep(1)
         except KeyboardInterrupt:
             return
