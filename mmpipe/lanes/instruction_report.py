@@ -20,13 +20,14 @@ from mmpipe.lanes.report_figures import (
     draw_histogram,
     list_costs,
 )
-from mmpipe.lanes.row_prices import name_method, price_methods
+from mmpipe.lanes.row_prices import name_method, price_methods, price_rows
 from mmpipe.tables.instruction_matches import (
     INSTRUCTION_CONTAMINATION,
 )
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.published import INSTRUCTION_TABLES
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,7 +72,9 @@ class InstructionReport:
         stages: in order, as far as they are made.
         methods: most candidates first.
         refused: (method, reason, candidates), most first.
-        rules: most rows first.
+        rules: most rows first; refusals of methods are in `refused` alone.
+        lost_pairs: (stage, reason, rows) of comparisons that gave no preference pair and of pairs not released.
+        asked: what each stage asked of teachers, in order, the stage as `method`; those that asked nothing are left out.
         histograms: of words of instruction and response.
         contamination: (evaluation set, rows with a hit, rows removed).
         verb_nouns: (verb, noun, instructions), as Self-Instruct shows them.
@@ -79,7 +82,6 @@ class InstructionReport:
         samples: method to a few kept rows: id, instruction and response.
         rows: accepted rows.
         kept: rows that nothing removed.
-        counts: tallies of the synthesis: requests, tokens, cost.
     """
 
     dump: str
@@ -89,6 +91,8 @@ class InstructionReport:
     methods: tuple[MethodFigures, ...]
     refused: tuple[tuple[str, str, int], ...]
     rules: tuple[RuleCount, ...]
+    lost_pairs: tuple[tuple[str, str, int], ...]
+    asked: tuple[RowPrice, ...]
     histograms: tuple[Histogram, ...]
     contamination: tuple[tuple[str, int, int], ...]
     verb_nouns: tuple[tuple[str, str, int], ...]
@@ -96,7 +100,6 @@ class InstructionReport:
     samples: Mapping[str, tuple[Mapping[str, Any], ...]]
     rows: int
     kept: int
-    counts: Mapping[str, float]
 
 
 def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
@@ -128,6 +131,8 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
         methods=tuple(count_methods(lake, dump, gone)),
         refused=tuple(refused),
         rules=tuple(_say_kept(counts, {rule["rule"] for rule in rules}, {reason for _, reason, _ in refused})),
+        lost_pairs=tuple(_count_lost_pairs(lake, dump)),
+        asked=tuple(_list_asked(lake, dump)),
         histograms=tuple(_draw_lengths(rows, rules)),
         contamination=tuple(_count_contamination(lake, dump)),
         verb_nouns=tuple(shown.select("verb", "noun", "instructions").iter_rows()),
@@ -135,7 +140,6 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
         samples=_pick_samples(instructions, kept),
         rows=rows.height,
         kept=kept.height,
-        counts=instructions.require_manifest().counts,
     )
 
 
@@ -201,17 +205,33 @@ def _count_refused(lake: Lake, dump: str) -> list[tuple[str, str, int]]:
     return list(counted.sort(["len", "method", STATUS], descending=[True, False, False]).iter_rows())
 
 
-def _say_kept(counts: Iterable[RuleCount], limited: AbstractSet[str], reasons: AbstractSet[str]) -> list[RuleCount]:
-    """Return the counts with what is kept in words also where no rule of the recipe has a limit."""
+def _say_kept(counts: Iterable[RuleCount], limited: AbstractSet[str], refusals: AbstractSet[str]) -> list[RuleCount]:
+    """Return the counts with what is kept in words also where no rule of the recipe has a limit, without refusals."""
 
     def say(name: str) -> str:
-        if name in reasons:
-            return "accepted by its method"
         if name == REVIEW_RULE:
             return "not rejected in a review"
         return "no text of the set" if name.startswith("contamination_") else "not repeated"
 
-    return [count if count.name in limited else replace(count, limit=say(count.name)) for count in counts]
+    told = [count for count in counts if count.name in limited or count.name not in refusals]
+    return [count if count.name in limited else replace(count, limit=say(count.name)) for count in told]
+
+
+def _count_lost_pairs(lake: Lake, dump: str) -> Iterator[tuple[str, str, int]]:
+    for table in (PREFERENCE_PAIRS, PREFERENCE_REMOVALS):
+        manifest = lake.dataset(table, dump).find_manifest()
+        taken = manifest.removed_by_rule if manifest is not None else {}
+        for reason, rows in sorted(taken.items(), key=lambda item: (-item[1], item[0])):
+            yield table.name, reason, rows
+
+
+def _list_asked(lake: Lake, dump: str) -> Iterator[RowPrice]:
+    for table in INSTRUCTION_TABLES:
+        manifest = lake.dataset(table, dump).find_manifest()
+        # instructions are accepted candidates, and repeat what those took
+        price = price_rows(manifest) if manifest is not None and table is not SYNTHESIZED_INSTRUCTIONS else None
+        if price is not None and price.requests:
+            yield replace(price, method=table.name)
 
 
 def _draw_lengths(rows: pl.DataFrame, rules: Sequence[Mapping[str, Any]]) -> list[Histogram]:

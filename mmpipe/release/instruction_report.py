@@ -24,7 +24,7 @@ def render_instruction_report(report: Mapping[str, Any], *, snippet_chars: int) 
         ("accepted by their method", write_number(report["rows"])),
         ("kept", write_number(report["kept"])),
         ("methods", write_number(len(report["methods"]))),
-        ("requests", write_number(report["counts"].get("requests", 0))),
-        ("cost", write_number(report["counts"].get("cost", 0))),
+        ("requests", write_number(sum(stage["requests"] for stage in report["asked"]))),
+        ("cost", write_number(sum(stage["cost"] for stage in report["asked"]))),
     ]
     return render_page("instruction_report.html", report, tiles=tiles, judged=max(candidates, 1), snippet=snippet_chars)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,7 +17,11 @@ from mmpipe.lanes.instruction_report import collect_instruction_report
 from mmpipe.lanes.row_prices import price_rows
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.shards import Engine, ShardResult, ShardWork, produce
-from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.columns import Table
+from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.preferences import PREFERENCE_PAIRS
+from mmpipe.tables.removals import PREFERENCE_REMOVALS
+from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 from mmpipe_tests.lanes.pair_lake import fill_rows
 from mmpipe_tests.lanes.running import run_stages
 
@@ -82,10 +87,10 @@ def test_candidates_are_rows_and_refused_ones_method_by_method(lake: Lake) -> No
     assert sum(each.kept for each in report.methods) == report.kept
     assert report.refused == (("raft", "too_long", 3),)
     taken = {rule.name: rule.rows for rule in report.rules}
-    assert taken["too_long"] == 3
+    # told once, among the refusals
+    assert "too_long" not in taken
     assert taken["self_instruct_instruction_words"] == 1
     said = {rule.name: rule.limit for rule in report.rules}
-    assert said["too_long"] == "accepted by its method"
     assert said["self_instruct_instruction_words"] == "at least 3 and at most 150"
     assert sum(report.histograms[0].counts) == report.rows == 4
     assert ("write", "poem", 1) in report.verb_nouns
@@ -103,6 +108,37 @@ def test_the_page_holds_all_it_shows_and_runs_nothing(lake: Lake, tmp_path: Path
     assert 'style="fill: #ffffff"' not in page
     assert "too_long" in page
     assert "no evaluation set" not in page.lower()
+
+
+def publish_empty(lake: Lake, table: Table, **told: Any) -> None:
+    result = ShardResult(table.make_empty(), **{"rows_in": 0, "accounts_for_rows": False} | told)
+    produce(
+        lake.dataset(table, "a"), [ShardWork("raft-00000", "x", (result,))], lambda result: result, code_version="1",
+        recipe_yaml="name: x\n", inputs={}, engine=Engine(),
+    )  # fmt: skip
+    lake.dataset(table, "a").record_verdict([])
+
+
+def test_every_stage_that_asked_is_counted_and_every_pair_that_falls_has_its_reason(lake: Lake, tmp_path: Path) -> None:
+    asked = {"requests": 240, "prompt_tokens": 30_000, "completion_tokens": 8_000, "cost": 0.25}
+    publish_empty(lake, RESPONSES, counts=asked)
+    publish_empty(lake, JUDGEMENTS, counts=asked | {"requests": 1_000})
+    publish_empty(lake, RESPONSE_REVISIONS, counts=dict.fromkeys(asked, 0))
+    publish_empty(lake, PREFERENCE_PAIRS, rows_in=7, rows_removed=7, removed_by_rule={"single_response": 7})
+    publish_empty(lake, PREFERENCE_REMOVALS, rows_in=2, rows_removed=2, removed_by_rule={"repeated_pair": 2})
+    report = collect_instruction_report(lake, "a")
+    assert [(stage.method, stage.requests) for stage in report.asked] == [
+        ("instruction_candidates", 7), ("responses", 240), ("judgements", 1_000),
+    ]  # fmt: skip
+    assert report.lost_pairs == (
+        ("preference_pairs", "single_response", 7),
+        ("preference_removals", "repeated_pair", 2),
+    )
+    page = save_report(lake, "a", tmp_path / "report.html", lane="instructions").read_text(encoding="utf-8")
+    tiles = dict(re.findall(r"<b>([^<]*)</b>\s*<span>([^<]*)</span>", page))
+    assert page.count("<code>single_response</code>") == page.count("<code>repeated_pair</code>") == 1
+    assert page.count("too_long</code>") == 1
+    assert (tiles["1,247"], tiles["1"]) == ("requests", "cost")
 
 
 def test_what_cannot_be_shown_is_said(lake: Lake, tmp_path: Path) -> None:
