@@ -74,7 +74,7 @@ class InstructionReport:
         refused: (method, reason, candidates), most first.
         rules: most rows first; refusals of methods are in `refused` alone.
         lost_pairs: (stage, reason, rows) of comparisons that gave no preference pair and of pairs not released.
-        asked: what each stage asked of teachers, in order, the stage as `method`; those that asked nothing are left out.
+        asked: what each stage asked of teachers, in order, the stage as `method`; without those that asked nothing.
         histograms: of words of instruction and response.
         contamination: (evaluation set, rows with a hit, rows removed).
         verb_nouns: (verb, noun, instructions), as Self-Instruct shows them.
