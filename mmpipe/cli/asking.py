@@ -13,7 +13,12 @@ from mmpipe.cli.terminal import OUT, open_project
 
 
 def explain(
-    wanted: Annotated[str, typer.Argument(metavar="ID", help="A doc_id, pair_id, instruction_id, …, or a URL.")],
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="A doc_id, pair_id, instruction_id, …, its first 6 digits or more, or a URL."
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell the fate of a row at every stage, with measured values and the limits they broke."""
@@ -31,7 +36,12 @@ def explain(
 
 
 def trace(
-    row_id: Annotated[str, typer.Argument(metavar="ID", help="Id of any published row, such as one of sft_dataset.")],
+    row_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of any published row, such as one of sft_dataset, or its first 6 digits or more."
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Walk from a row back to the crawl records it was made from."""

@@ -13,7 +13,7 @@ from mmpipe.commands.instruction_fates import (
     explain_response,
     explain_source,
 )
-from mmpipe.commands.lookup import Found, RowNotFound, find_named, find_url, read_rows
+from mmpipe.commands.lookup import Found, RowNotFound, complete_id, find_named, find_url, read_rows
 from mmpipe.commands.stage_rows import Look
 from mmpipe.commands.stage_words import (
     describe_balance,
@@ -61,11 +61,12 @@ _SPAN = ("evaluation_set", "item", "start", "end", "matched_text")
 
 
 def explain(lake: Lake, wanted: str) -> list[Fate]:
-    """Return the fate of what an id names, or of every record of a URL.
+    """Return the fate of what an id or its beginning names, or of every record of a URL.
 
     Raises:
-        RowNotFound: nothing published has it.
+        RowNotFound: nothing published has it, or several ids begin so.
     """
+    wanted = complete_id(lake, wanted)
     try:
         found = find_url(lake, wanted) if "://" in wanted else find_named(lake, wanted)
     except RowNotFound:

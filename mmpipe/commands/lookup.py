@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,12 @@ from mmpipe.tables.published import OVER_ALL_DUMPS, PUBLISHED_TABLES
 if TYPE_CHECKING:
     from mmpipe.storage.lake import Dataset, Lake
     from mmpipe.tables.columns import Table
+
+
+#: How an id begins; a whole one has 32 digits.
+_BEGINNING = re.compile("[0-9a-f]{6,31}")
+#: Ids that are named where a beginning means several.
+_LISTED = 8
 
 
 class RowNotFound(MmpipeError):
@@ -48,6 +55,44 @@ def find_rows(lake: Lake, table: Table, wanted: pl.Expr, limit: int | None = Non
     return [
         Found(table, dump, row) for dump in dumps for row in read_rows(lake.dataset(table, dump), wanted, limit) or ()
     ]
+
+
+def complete_id(lake: Lake, wanted: str) -> str:
+    """Return the id that begins as told; what is no beginning of an id, or of none that is published, as it is.
+
+    A beginning is six hexadecimal digits or more. Only key columns are read, and of files whose lowest and highest
+    key leave room for it: about what a full id costs that is found last.
+
+    Raises:
+        RowNotFound: several ids begin so; the message has the first of them.
+    """
+    beginning = wanted.removesuffix("…").removesuffix("...")
+    if not _BEGINNING.fullmatch(beginning):
+        return wanted
+    found: dict[str, str] = {}
+    for table in PUBLISHED_TABLES:
+        if len(table.key) != 1:
+            continue
+        key = pl.col(table.key[0])
+        # "g" follows every hexadecimal digit; limits, unlike starts_with, are held against a file's statistics
+        within = (key >= beginning) & (key < f"{beginning}g")
+        for dump in [None] if table in OVER_ALL_DUMPS else list_dumps(lake):
+            for row_id in _list_keys(lake.dataset(table, dump), within):
+                found.setdefault(row_id, table.name)
+    if len(found) > 1:
+        listed = [f"{row_id} ({table})" for row_id, table in sorted(found.items())]
+        more = f", … {len(listed)} in all" if len(listed) > _LISTED else ""
+        raise RowNotFound(f"Several ids begin with {beginning}: {', '.join(listed[:_LISTED])}{more}. Give more digits.")
+    return next(iter(found), wanted)
+
+
+def _list_keys(dataset: Dataset, within: pl.Expr) -> list[str]:
+    manifest = dataset.find_manifest()
+    if manifest is None:
+        return []
+    frame = scan_files([dataset.folder.join(commit.file) for commit in manifest.commits], dataset.table)
+    keys = frame.select(dataset.table.key[0]).filter(within).unique().collect(engine="streaming")
+    return keys.to_series().to_list()
 
 
 def find_id(lake: Lake, row_id: str) -> Found:

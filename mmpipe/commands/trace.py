@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.commands.fates import shorten
-from mmpipe.commands.lookup import Found, RowNotFound, find_id, find_rows
+from mmpipe.commands.lookup import Found, RowNotFound, complete_id, find_id, find_rows
 from mmpipe.lanes.pretraining_sources import REPHRASED
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.grounding import GROUNDED_PAIRS
@@ -53,9 +53,10 @@ def trace(lake: Lake, row_id: str) -> Origin:
     """Return a row with everything it was made from, down to records of the crawl.
 
     Raises:
-        RowNotFound: nothing published has it, or a parent is gone (a dump that was materialized again).
+        RowNotFound: nothing published has it, several ids begin so, or a parent is gone (a dump that was materialized
+            again).
     """
-    return _walk(lake, find_id(lake, row_id))
+    return _walk(lake, find_id(lake, complete_id(lake, row_id)))
 
 
 def _walk(lake: Lake, found: Found) -> Origin:
