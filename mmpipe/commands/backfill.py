@@ -137,7 +137,9 @@ def _is_in_state(which: Which, key: dg.AssetKey, dump: str | None, instance: dg.
         is_missing = record is None or record.asset_entry.last_materialization is None
         return is_missing if which is Which.MISSING else _has_failed_last(key, None, instance)
     if which is Which.MISSING:
-        return dump not in instance.get_materialized_partitions(key)
+        # a dump that was removed and added again is materialized for Dagster, and has nothing in the lake
+        manifest = Place(lake.root).join(key.path[-1], f"dump={dump}", "manifest.json")
+        return dump not in instance.get_materialized_partitions(key) or not manifest.is_file()
     return _has_failed_last(key, dump, instance)
 
 
@@ -160,6 +162,7 @@ def run_here(
     plan: Plan,
     *,
     on_start: Callable[[str | None, str], None] = lambda _dump, _run_id: None,
+    tell: Callable[[str], None] = lambda told: _log.warning("%s", told),
     log_level: str = "ERROR",
 ) -> list[Outcome]:
     """Run a plan in this process, one run per dump in the order of names, then assets over all dumps.
@@ -172,20 +175,23 @@ def run_here(
         instance: Dagster's records; the runs show in the web UI.
         plan: what to run.
         on_start: gets dump and run id before each run.
+        tell: gets a line where a lost run is ended, and where a step waits for another run.
         log_level: what the runs say on the terminal; the UI has everything.
 
     Raises:
         KeyboardInterrupt: a run was interrupted; what was committed stays, and no further dump is begun.
     """
     from mmpipe.commands.doctor import end_lost_runs
+    from mmpipe.commands.pool_waits import waiting_patiently
 
-    end_lost_runs(instance, lambda told: _log.warning("%s", told))
-    outcomes = [_run_once(defs, instance, plan.per_dump, dump, on_start, log_level) for dump in plan.dumps]
-    if plan.over_all:
-        if all(outcome.status == "success" for outcome in outcomes):
-            outcomes.append(_run_once(defs, instance, plan.over_all, None, on_start, log_level))
-        else:
-            outcomes.append(Outcome(None, "skipped"))
+    end_lost_runs(instance, tell)
+    with waiting_patiently(tell):
+        outcomes = [_run_once(defs, instance, plan.per_dump, dump, on_start, log_level) for dump in plan.dumps]
+        if plan.over_all:
+            if all(outcome.status == "success" for outcome in outcomes):
+                outcomes.append(_run_once(defs, instance, plan.over_all, None, on_start, log_level))
+            else:
+                outcomes.append(Outcome(None, "skipped"))
     return outcomes
 
 

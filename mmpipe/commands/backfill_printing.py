@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -59,13 +60,23 @@ def run_with_progress(
         task = progress.add_task("", total=runs)
         started: list[str] = []
 
+        def say(line: str) -> None:
+            console.print(line, markup=False, soft_wrap=True)
+
         def show(dump: str | None, run_id: str) -> None:
             place = dump or "over all dumps"
             progress.update(task, completed=len(started), description=place)
             started.append(place)
-            tell_steps(instance, run_id, place, lambda line: console.print(line, markup=False, soft_wrap=True))
+            tell_steps(instance, run_id, place, say)
 
-        outcomes = run_here(defs, instance, plan, on_start=show, log_level="INFO" if is_verbose else "CRITICAL")
+        outcomes = run_here(
+            defs,
+            instance,
+            plan,
+            on_start=show,
+            tell=lambda told: say(f"{time.strftime('%H:%M:%S')}  {started[-1] + ': ' if started else ''}{told}"),
+            log_level="INFO" if is_verbose else "CRITICAL",
+        )
         progress.update(task, completed=runs, description="done")
     print_outcomes(console, outcomes)
     return all(outcome.status == "success" for outcome in outcomes)
