@@ -95,7 +95,9 @@ def estimate(
 
 def report(
     dump: Annotated[str, typer.Argument(help="Name of the dump.")],
-    out: Annotated[Path | None, typer.Option(help="File to write; else report-DUMP.html here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; else report-DUMP.html in var/reports of the project.")
+    ] = None,
     lane: Annotated[str, typer.Option(help="text, images or instructions.")] = "text",
     labels: Annotated[
         Path | None,
@@ -106,13 +108,13 @@ def report(
     from mmpipe.commands.report import save_report
     from mmpipe.storage.lake import Lake
 
-    open_project()
+    reports = open_project().folder / "var" / "reports"
     root = os.environ["MMPIPE_LAKE"]
     name = f"report-{dump}.html" if lane == "text" else f"report-{dump}-{lane}.html"
     path = save_report(
         Lake(root),
         dump,
-        (out or Path(name)).absolute(),
+        (out or reports / name).absolute(),
         lane=lane,
         labels=labels,
         cache_folder=os.environ.get("MMPIPE_CACHE", f"{root.rstrip('/')}-cache"),

@@ -22,6 +22,7 @@ from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, JUDGEMENTS, RESPO
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import PREFERENCE_REMOVALS
 from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
+from mmpipe_tests.commands.conftest import write_project
 from mmpipe_tests.lanes.pair_lake import fill_rows
 from mmpipe_tests.lanes.running import run_stages
 
@@ -139,6 +140,19 @@ def test_every_stage_that_asked_is_counted_and_every_pair_that_falls_has_its_rea
     assert page.count("<code>single_response</code>") == page.count("<code>repeated_pair</code>") == 1
     assert page.count("too_long</code>") == 1
     assert (tiles["1,247"], tiles["1"]) == ("requests", "cost")
+
+
+def test_the_command_leaves_the_current_folder_clean(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    project = write_project(tmp_path / "project", "mmpipe_tests.commands.tiny_definitions")
+    before = set(project.folder.iterdir())
+    ran = project.run("report", "a", "--lane", "instructions", MMPIPE_LAKE=lake.root)
+    written = project.folder / "var/reports/report-a-instructions.html"
+    assert (ran.returncode, str(written) in ran.stdout) == (0, True), ran.stderr
+    assert written.is_file()
+    assert set(project.folder.iterdir()) == before
+    ran = project.run("report", "a", "--lane", "instructions", "--out", "here.html", MMPIPE_LAKE=lake.root)
+    assert (project.folder / "here.html").is_file(), ran.stderr
 
 
 def test_what_cannot_be_shown_is_said(lake: Lake, tmp_path: Path) -> None:
