@@ -88,6 +88,7 @@ class TeacherResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as 
     completion_price: float = Field(default=0.0, description="Price of a million completion tokens.")
     takes_images: bool = Field(default=True, description="Whether the model behind the endpoint reads images.")
     family: str = Field(default="", description="Family of the model; empty: what its name tells.")
+    round: int = Field(default=1, description="A higher one asks everything anew.")
     teachers: str = Field(default="", description="YAML file of several teachers, and who answers which method.")
 
     def list_settings(self) -> dict[str, Any]:
@@ -102,6 +103,7 @@ class TeacherResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # as 
             "completion_price": self.completion_price,
             "takes_images": self.takes_images,
             "family": self.family,
+            "round": self.round,
         }
 
 
@@ -176,6 +178,7 @@ def build_resources(environ: Mapping[str, str]) -> dict[str, Any]:
             completion_price=read.number("TEACHER_COMPLETION_PRICE", 0.0),
             takes_images=read.flag("TEACHER_TAKES_IMAGES", default="yes"),
             family=read.text("TEACHER_FAMILY", ""),
+            round=read.whole("TEACHER_ROUND", 1, least=1),
             teachers=read.text("TEACHERS", ""),
         ),
         "crawl": CrawlResource(

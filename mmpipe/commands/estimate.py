@@ -14,6 +14,7 @@ from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.answer_estimates import estimate_answers
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
+from mmpipe.lanes.made_shards import leave_out_made
 from mmpipe.lanes.stage import StageRun
 from mmpipe.lanes.synthesis_estimates import MethodEstimate, estimate_synthesis
 from mmpipe.storage.dumps import list_dumps
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 def estimate_dump(dump: str, recipe: str, environ: Mapping[str, str]) -> list[MethodEstimate]:
     """Return what the recipe would ask teachers for a dump, with the knobs of the environment.
 
-    Synthesis methods come first, then rephrasing, sampled responses, judges and preference methods.
+    Synthesis methods come first, then rephrasing, sampled responses, judges and preference methods. What is made
+    already has no estimate.
 
     Args:
         dump: its name.
@@ -53,7 +55,7 @@ def estimate_dump(dump: str, recipe: str, environ: Mapping[str, str]) -> list[Me
         engine=resources["engine"].open(),
         dump=dump,
     )
-    return estimate_synthesis(run) + estimate_answers(run)
+    return leave_out_made(run, estimate_synthesis(run) + estimate_answers(run))
 
 
 def print_estimates(console: Console, made: Sequence[MethodEstimate]) -> None:

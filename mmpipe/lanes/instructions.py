@@ -27,7 +27,7 @@ from mmpipe.lanes.synthesis_methods import (
     run_method,
 )
 from mmpipe.lanes.teacher_roster import CRITICS
-from mmpipe.lanes.teacher_watch import refuse_outage
+from mmpipe.lanes.teacher_watch import refuse_outage, warn_of_nothing
 from mmpipe.storage.shards import ShardResult, ShardWork, read_committed
 from mmpipe.tables.grounding import GROUNDED_PAIRS
 from mmpipe.tables.identity import digest_settings, make_id
@@ -246,6 +246,7 @@ def synthesize_shard(name: str, planned: Sequence[Planned], recipe: Recipe, teac
     started = time.monotonic()
     synthesis = synthesize(planned, teacher, METHODS[name].build_accept(recipe))
     refuse_outage(synthesis.planned, synthesis.rejected)
+    warn_of_nothing(name, synthesis.frame.height, synthesis.rejected)
     return account_for_candidates(synthesis, name, planned[0].dump, time.monotonic() - started)
 
 
@@ -260,6 +261,7 @@ def synthesize_exact_shard(
     accept = METHODS[name].build_accept(recipe)
     synthesis = synthesize_exactly(iter(ordered), teacher, accept, wanted=wanted, budget=budget)
     refuse_outage(synthesis.planned, synthesis.rejected)
+    warn_of_nothing(name, synthesis.frame.height, synthesis.rejected)
     return account_for_candidates(synthesis, name, dump, time.monotonic() - started)
 
 

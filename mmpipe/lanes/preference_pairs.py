@@ -18,7 +18,7 @@ from mmpipe.lanes.preference_posts import LaidDump
 from mmpipe.lanes.preference_runs import Made, PreferenceRun
 from mmpipe.lanes.preferences import identify_asked, open_run_judge
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
-from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
+from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage, warn_of_nothing
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
@@ -156,6 +156,8 @@ def pairs_shard(make: Callable[[PreferenceRun], Made], ready: PreferenceRun, of_
     made = make(replace(ready, teacher=teacher, judge=judge))
     for who in watched:
         refuse_outage(who.asked, who.failures, who.name)
+    if any(who.asked for who in watched):
+        warn_of_nothing(ready.entry.method, made.comparisons.frame.height, made.comparisons.left_out)
     frame = table_pairs(made.comparisons.frame, ready.dump, of_instructions=of_instructions)
     spent = made.spent
     counts: dict[str, float] = {}

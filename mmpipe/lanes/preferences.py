@@ -13,7 +13,7 @@ from mmpipe.lanes.preference_methods import add_families, check_preferences, rea
 from mmpipe.lanes.preference_runs import list_answers, rate_answers
 from mmpipe.lanes.response_authors import ask_authors, open_authors
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
-from mmpipe.lanes.teacher_watch import refuse_outage
+from mmpipe.lanes.teacher_watch import refuse_outage, warn_of_nothing
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings, make_id
 from mmpipe.tables.instructions import JUDGEMENTS, RESPONSES, SYNTHESIZED_INSTRUCTIONS
@@ -178,6 +178,8 @@ def judgements_shard(
     frames = [JUDGEMENTS.make_empty()]
     for part in parts:
         refuse_outage(part.planned, part.rejected_replies)
+        read = part.frame.filter(pl.col("judgement_status") != "unparsed").height
+        warn_of_nothing("judgements", read, part.rejected_replies)
         frames.append(part.frame)
         for name, count in account_for(part, 0.0).counts.items():
             counts[name] = counts.get(name, 0) + count

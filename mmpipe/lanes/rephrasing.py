@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from mmpipe.lanes.instruction_candidates import STATUS, count_spent
 from mmpipe.lanes.instructions import choose_rows, open_run_teacher
 from mmpipe.lanes.repeats import open_evaluation_index
 from mmpipe.lanes.stage import Stage, StageRun, fingerprint_inputs, follow_shards
-from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
+from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage, warn_of_nothing
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings, make_id
 from mmpipe.tables.keep import count_removed_by_rule, keep
@@ -86,6 +87,8 @@ def rephrase_shard(
         None if identifier is None else lambda texts: identifier.identify(list(texts)),
     )
     refuse_outage(watched.asked, watched.failures)
+    became = Counter(made.tried.get_column(STATUS).to_list())
+    warn_of_nothing("rephrasing", became.pop("ok", 0), became)
     seconds = time.monotonic() - started
     wanted = documents.height * recipe.rephrasing.styles_per_document
     paid = sum(int(made.tried.get_column(name).sum()) for name in ("prompt_tokens", "completion_tokens"))

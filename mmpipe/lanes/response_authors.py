@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmpipe.errors import ConfigurationError
-from mmpipe.lanes.teacher_watch import refuse_outage
+from mmpipe.lanes.teacher_watch import refuse_outage, warn_of_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,6 +90,7 @@ def ask_authors(instructions: pl.DataFrame, authors: Authors, settings: Response
     def ask(name: str) -> Synthesis:
         made = sample_responses(instructions, authors.teachers[name], settings, name)
         refuse_outage(made.planned, made.rejected, authors.teachers[name].name)
+        warn_of_nothing(f"responses of {authors.teachers[name].name}", made.frame.height, made.rejected)
         return made
 
     here = [name for name in authors.teachers if name not in authors.remote]

@@ -13,7 +13,7 @@ from mmpipe.lanes import code_methods, flan_methods, method_runs, picture_method
 from mmpipe.lanes.exact_methods import read_exact
 from mmpipe.lanes.method_runs import MethodRun
 from mmpipe.lanes.synthesis_inputs import read_options, refuse, seed_settings
-from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
+from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage, warn_of_nothing
 
 if TYPE_CHECKING:
     import yaml
@@ -151,6 +151,8 @@ def run_method(run: MethodRun) -> Synthesis:
     for who in (watched, critic):
         if who is not None:
             refuse_outage(who.asked, who.failures)
+    if watched.asked:
+        warn_of_nothing(run.entry.method, synthesis.frame.height, synthesis.rejected)
     _log.info(
         "%s: %d rows of %d candidates, %d missing; %d requests, %.1f tokens and %.6f of money per row.",
         run.entry.method, synthesis.frame.height, synthesis.planned, synthesis.missing, synthesis.spent.requests,

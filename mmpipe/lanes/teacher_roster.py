@@ -42,6 +42,7 @@ class RosterTeacher:
         completion_price: price of a million completion tokens.
         takes_images: whether the model reads images.
         family: of the model, where its name does not tell; a judge scores no answer of its own family.
+        round: number; of a higher one everything is asked anew, and what was said before stays in the cache.
         batching: of a model in this process: `auto`, `static` or `continuous`
             (`models.transformers_teacher.Batching`).
     """
@@ -55,6 +56,7 @@ class RosterTeacher:
     completion_price: float = 0.0
     takes_images: bool = True
     family: str = ""
+    round: int = 1
     batching: Literal["auto", "static", "continuous"] = "auto"
 
     def __post_init__(self) -> None:
@@ -62,6 +64,8 @@ class RosterTeacher:
             raise ConfigurationError(f"the teacher at {self.base_url} needs `model:`.")
         if self.concurrency < 1 or self.timeout_seconds <= 0:
             raise ConfigurationError("concurrency must be 1 or more, and timeout_seconds above 0.")
+        if self.round < 1:
+            raise ConfigurationError("round must be 1 or more.")
         if min(self.prompt_price, self.completion_price) < 0:
             raise ConfigurationError("a price must not be negative.")
 

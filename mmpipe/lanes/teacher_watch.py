@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from mmpipe.tables.chat import ChatReply, ChatRequest, Teacher
 
+_log = logging.getLogger(__name__)
+
 #: Share of requests that may fail for reasons that pass before the shard counts as failed.
 OUTAGE_SHARE = 0.05
 _PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teacher_connection", "teacher_unreadable"})
@@ -20,6 +23,8 @@ _PASSING = frozenset({"teacher_rate", "teacher_timeout", "teacher_server", "teac
 _OUTAGE_LEAST = 20
 #: The same where none of its requests was answered: no rounds are tried on an endpoint that has answered nothing.
 _UNANSWERED_LEAST = 4
+#: Rows of a step that may all be refused without a word: that many happen to be.
+_BARREN_LEAST = 5
 
 
 def refuse_outage(asked: int, failures: Mapping[str, int], who: str = "") -> None:
@@ -43,6 +48,23 @@ def refuse_outage(asked: int, failures: Mapping[str, int], who: str = "") -> Non
             f"{name} failed on {sum(passing.values())} of {asked} requests ({said}). Look at the endpoint, then "
             f"run again: what it did answer is in the cache and is not asked for again."
         )
+
+
+def warn_of_nothing(what: str, accepted: int, refused: Mapping[str, int]) -> None:
+    """Warn where a step took nothing of many replies, with the reasons: it is committed, and nobody is asked again.
+
+    Args:
+        what: the method or table.
+        accepted: rows that came of it.
+        refused: what became no row, by reason.
+    """
+    total = sum(refused.values())
+    if not accepted and total >= _BARREN_LEAST:
+        said = ", ".join(f"{reason} {count}" for reason, count in sorted(refused.items(), key=lambda item: -item[1]))
+        _log.warning(
+            "%s: 0 of %d accepted: %s. If the teacher was at fault, mend it, then ask it anew: a higher "
+            "MMPIPE_TEACHER_ROUND, or `round` in the file of teachers.", what, total, said,
+        )  # fmt: skip
 
 
 class WatchedTeacher:

@@ -14,7 +14,7 @@ from mmpipe.models.http_transport import HttpTransport, NoConnection, NoReplyInT
 from mmpipe.models.prices import Prices
 from mmpipe.models.rate_limits import AdaptiveLimit, find_cool_down
 from mmpipe.models.request_estimates import estimate_requests
-from mmpipe.models.teacher import RequestBook, refuse_images
+from mmpipe.models.teacher import RequestBook, name_round, refuse_images
 from mmpipe.tables.chat import ChatFailure, ImageLost
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.teacher_families import name_family
@@ -43,6 +43,7 @@ class EndpointTeacher:
         takes_images: whether the model reads images; if not, a request with one is refused unasked.
         family: of the model; by default, what its name tells.
         most_reply_bytes: of one HTTP answer; what is longer is not read to its end.
+        round_number: how often the model is asked anew; see `models.teacher.name_round`.
 
     Raises:
         ConfigurationError: the URL or concurrency cannot work.
@@ -63,6 +64,7 @@ class EndpointTeacher:
         takes_images: bool = True,
         family: str = "",
         most_reply_bytes: int = 8_000_000,
+        round_number: int = 1,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"{base_url!r} is no endpoint: name a URL such as http://localhost:8000/v1.")
@@ -76,6 +78,7 @@ class EndpointTeacher:
         self.prices = prices or Prices()
         self.cache = cache
         self.is_schema_sent = is_schema_sent
+        self.round_number = round_number
         self.takes_images = takes_images
         self.family = family or name_family(self.name)
         self.most_reply_bytes = most_reply_bytes
@@ -87,7 +90,7 @@ class EndpointTeacher:
     @property
     def name(self) -> str:
         """`openai:model@digest`, the digest being that of the URL: one name served in two places is two teachers."""
-        return f"openai:{self.model}@{digest_settings(self.base_url)[:8]}"
+        return f"openai:{self.model}@{digest_settings(self.base_url)[:8]}{name_round(self.round_number)}"
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[ChatReply | ChatFailure]:
         """Yield one outcome per request, in order; see `tables.chat.Teacher`.

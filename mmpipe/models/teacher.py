@@ -54,6 +54,15 @@ def unwrap_json(text: str) -> str:
     return fenced["inside"].strip() if fenced else text
 
 
+def name_round(number: int) -> str:
+    """Return what a teacher's name ends with that is asked anew: `.2` of the second round, nothing of the first.
+
+    The name is part of the key of every reply and of every shard made of replies: what another round said is left where
+    it is, and neither answers for this one.
+    """
+    return f".{number}" if number > 1 else ""
+
+
 def refuse_images(teacher: str, request: ChatRequest) -> ChatFailure:
     """Return the failure of a request with images to a teacher that reads none; nobody is asked."""
     detail = f"{teacher} reads text only, and the request holds {len(request.images)} image(s): name a vision teacher."

@@ -20,8 +20,8 @@ def open_teacher(settings: Mapping[str, Any], *, device: str, batch_size: int, c
 
     Args:
         settings: `model`, `base_url`, `api_key_variable`, `concurrency`, `timeout_seconds`, `prompt_price`,
-            `completion_price`, `takes_images`, `family`, `batching`; all optional. An empty `base_url` means a model in
-            this process; an empty `model` then the embedded one.
+            `completion_price`, `takes_images`, `family`, `round`, `batching`; all optional. An empty `base_url` means a
+            model in this process; an empty `model` then the embedded one.
         device: `auto`, `cpu`, or an accelerator by name; for a model in this process.
         batch_size: requests answered together by a model in this process.
         cache_folder: local folder of the cache, shared by all runs.
@@ -43,6 +43,7 @@ def open_teacher(settings: Mapping[str, Any], *, device: str, batch_size: int, c
         batch_size=batch_size,
         batching=settings.get("batching") or "auto",
         cache=cache,
+        round_number=settings.get("round") or 1,
         converted=Path(cache_folder or ".") / "weights",
     )
 
@@ -91,4 +92,5 @@ def _open_endpoint(settings: Mapping[str, Any], cache: ReplyCache) -> Teacher:
         cache=cache,
         takes_images=settings.get("takes_images", True),
         family=settings.get("family") or "",
+        round_number=settings.get("round") or 1,
     )

@@ -13,7 +13,7 @@ from mmpipe.models.continuous_generation import GeneratedRow, NotGenerated, gene
 from mmpipe.models.generated_replies import list_end_ids, read_reply, render_prompt
 from mmpipe.models.gguf_weights import EMBEDDED, convert_gguf, digest_weights, find_embedded_gguf, load_gguf
 from mmpipe.models.prompt_batches import prepare_batch
-from mmpipe.models.teacher import RequestBook, refuse_images
+from mmpipe.models.teacher import RequestBook, name_round, refuse_images
 from mmpipe.models.token_draws import DrawTokens, seed_draws
 from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.teacher_families import name_family
@@ -64,8 +64,10 @@ class TransformersTeacher:
         threads: int | None = None,
         cache: ReplyCache | None = None,
         converted: Path | None = None,
+        round_number: int = 1,
     ) -> None:
         self.model = model
+        self.round_number = round_number
         self.device = device
         self.dtype = dtype
         if batching not in get_args(Batching):
@@ -86,7 +88,8 @@ class TransformersTeacher:
         if not self._name:
             path = find_embedded_gguf() if self.model == EMBEDDED else Path(self.model).expanduser()
             digest = digest_weights(path) if path.exists() else self._find_commit()
-            self._name = f"transformers:{path.stem if path.is_file() else path.name}@{digest}"
+            model = path.stem if path.is_file() else path.name
+            self._name = f"transformers:{model}@{digest}{name_round(self.round_number)}"
         return self._name
 
     def answer(self, requests: Sequence[ChatRequest]) -> Iterator[ChatReply | ChatFailure]:

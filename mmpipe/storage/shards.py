@@ -195,8 +195,13 @@ def _list_causes(failures: list[str]) -> str:
 
 def is_made(dataset: Dataset, work: Sequence[ShardWork], code_version: str) -> bool:
     """Return whether `produce` would find every shard committed, and make none."""
+    return len(list_made(dataset, work, code_version)) == len(work)
+
+
+def list_made(dataset: Dataset, work: Sequence[ShardWork], code_version: str) -> set[str]:
+    """Return the shards that `produce` would find committed, and not make."""
     committed = dataset.find_commits()
-    return all(_is_whole(dataset, committed.get(_make_key(item, code_version))) for item in work)
+    return {item.shard for item in work if _is_whole(dataset, committed.get(_make_key(item, code_version)))}
 
 
 def read_committed(dataset: Dataset, work: Sequence[ShardWork], code_version: str) -> pl.DataFrame:

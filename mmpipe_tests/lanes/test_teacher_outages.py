@@ -17,13 +17,16 @@ from mmpipe.definitions import build_definitions
 from mmpipe.errors import MmpipeError, TeacherError
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
-from mmpipe.lanes.stage import Knobs
+from mmpipe.lanes.made_shards import leave_out_made
+from mmpipe.lanes.stage import Knobs, StageRun
+from mmpipe.lanes.synthesis_estimates import estimate_synthesis
 from mmpipe.lanes.teacher_watch import WatchedTeacher
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.lake import Lake
+from mmpipe.storage.shards import Engine
 from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatRequest, Sampling
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
-from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.text import DEDUPED_CORPUS
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 from mmpipe_tests.lanes.running import run_stages
@@ -97,11 +100,22 @@ class House:
             encoding="utf-8",
         )
 
-    def make(self, url: str) -> Manifest:
-        knobs = Knobs(cache_folder=str(self.folder / "cache"), device="cpu", teacher=settings(url))
-        recipe = load_recipe(str(self.recipe))
+    def choose_knobs(self, url: str, round_number: int = 1) -> Knobs:
+        teacher = settings(url) | {"round": round_number}
+        return Knobs(cache_folder=str(self.folder / "cache"), device="cpu", teacher=teacher)
+
+    def make(self, url: str, round_number: int = 1) -> Manifest:
+        knobs, recipe = self.choose_knobs(url, round_number), load_recipe(str(self.recipe))
         stages = [stage for stage in INSTRUCTION_LANE if stage.table.name in STAGES]
         return run_stages(self.lake, DUMP, stages, recipe=recipe, knobs=knobs)["synthesized_instructions"].manifest
+
+    def count_estimated(self, url: str, round_number: int = 1) -> int:
+        """Return how many requests `mmpipe estimate` says would go out."""
+        stage = next(stage for stage in INSTRUCTION_LANE if stage.table is INSTRUCTION_CANDIDATES)
+        knobs = self.choose_knobs(url, round_number)
+        run = StageRun(stage, self.lake, load_recipe(str(self.recipe)), knobs, Engine(), DUMP)
+        told = leave_out_made(run, estimate_synthesis(run))
+        return sum(one.estimate.asked for one in told if one.estimate is not None)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -174,6 +188,38 @@ def test_a_wait_without_end_stops_red_and_what_was_answered_is_kept(tmp_path: Pa
         assert manifest.counts["requests_cached"] == answered
         # each was answered once, over both runs
         assert set(server.sent.values()) == {1}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bad_teacher_is_told_of_and_asked_anew_in_another_round(
+    tmp_path: Path, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply, _, entry = METHODS[method]
+    house = House(tmp_path)
+    house.write_recipe(entry.replace(", attempts: 2", ""))
+    is_bad = True
+    with serve_faults(reply=lambda said: '{"sorry": ""}' if is_bad else reply(said)) as server:
+        assert house.count_estimated(server.url) == 60
+        house.make(server.url)
+        bad = server.asked.total()
+        assert bad >= 60
+        assert house.rows == []
+        (told,) = [record.getMessage() for record in caplog.records if "accepted" in record.getMessage()]
+        assert re.match(rf"{method}: 0 of 60 accepted: teacher_schema 60\. .*MMPIPE_TEACHER_ROUND", told)
+        # mended, it is asked nothing while its rows are made, and the estimate says so
+        is_bad = False
+        assert house.count_estimated(server.url) == 0
+        house.make(server.url)
+        assert server.asked.total() == bad
+        assert house.count_estimated(server.url, 2) == 60
+        house.make(server.url, 2)
+        assert server.asked.total() == bad + 60
+        assert len(house.rows) == 60
+        assert {row["teacher"].rpartition("@")[2][8:] for row in house.rows} == {".2"}
+        # the first round lies where it was
+        house.make(server.url)
+        assert house.rows == []
+        assert server.asked.total() == bad + 60
 
 
 def test_a_dead_endpoint_stops_red_with_what_to_do(tmp_path: Path) -> None:
