@@ -1,16 +1,20 @@
-"""`mmpipe crawl`: adds a crawl dump or documents of one's own, and lists the dumps."""
+"""`mmpipe crawl`: adds a crawl dump or documents of one's own, lists the dumps, and removes one."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmpipe.cli.terminal import OUT, open_project
+from mmpipe.errors import ConfigurationError
 
-crawl_commands = typer.Typer(no_args_is_help=True, help="Add a crawl dump or documents of your own; list dumps.")
+crawl_commands = typer.Typer(
+    no_args_is_help=True, help="Add a crawl dump or documents of your own; list and remove dumps."
+)
 
 
 @crawl_commands.command("add")
@@ -81,6 +85,34 @@ def crawl_pack(
         left = ", ".join(f"{kind} {count:,}" for kind, count in packed.skipped.items())
         OUT.print(f"Passed over, for they are no text: {left}.")
     OUT.print(f"{packed.documents:,} documents in {out}. Add them: mmpipe crawl add NAME {out}", soft_wrap=True)
+
+
+@crawl_commands.command("remove")
+def crawl_remove(
+    names: Annotated[list[str], typer.Argument(metavar="DUMP...", help="Dumps to remove, by name.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take a dump out: its partition, record and datasets in the lake. Its crawl files stay."""
+    import dagster as dg
+
+    from mmpipe.commands.crawl_removal import plan_removal, print_plan, print_removed, refuse_at_work, remove_dump
+    from mmpipe.storage.lake import Lake
+
+    open_project()
+    lake = Lake(os.environ["MMPIPE_LAKE"])
+    with dg.DagsterInstance.get() as instance:
+        planned = plan_removal(lake, instance, names, os.environ["MMPIPE_CRAWL"])
+        refuse_at_work(instance)
+        print_plan(OUT, planned)
+        if not yes and not sys.stdin.isatty():
+            raise ConfigurationError("Nothing was removed: nobody is there to ask. Say --yes.")
+        if not yes and not typer.confirm("Remove this for good?", default=False):
+            OUT.print("Nothing was removed.")
+            raise typer.Exit(1)
+        refuse_at_work(instance)  # one may have begun while we asked
+        for removal in planned:
+            remove_dump(lake, instance, removal.dump)
+    print_removed(OUT, planned)
 
 
 @crawl_commands.command("list")

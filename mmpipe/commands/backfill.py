@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from mmpipe.storage.commits import FAILED, read_manifest
 from mmpipe.storage.places import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mmpipe.storage.lake import Lake
 
@@ -185,7 +186,7 @@ def run_here(
     from mmpipe.commands.pool_waits import waiting_patiently
 
     end_lost_runs(instance, tell)
-    with waiting_patiently(tell):
+    with waiting_patiently(tell), _unheard_by_root():
         outcomes = [_run_once(defs, instance, plan.per_dump, dump, on_start, log_level) for dump in plan.dumps]
         if plan.over_all:
             if all(outcome.status == "success" for outcome in outcomes):
@@ -193,6 +194,18 @@ def run_here(
             else:
                 outcomes.append(Outcome(None, "skipped"))
     return outcomes
+
+
+@contextmanager
+def _unheard_by_root() -> Iterator[None]:
+    """Keep what mmpipe logs from the root logger: libraries give that a handler, and the runs' logs have all of it."""
+    logger = logging.getLogger("mmpipe")
+    before = logger.propagate
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = before
 
 
 def _run_once(
@@ -241,10 +254,15 @@ def describe_failure(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     if error is None:
         return event.message or "failed"
-    ours = {MmpipeError.__name__, *(kind.__name__ for kind in _list_kinds(MmpipeError))}
+    ours = list_error_names()
     while error.cause is not None and error.cls_name not in ours:
         error = error.cause
     return " ".join(error.message.split())
+
+
+def list_error_names() -> set[str]:
+    """Return the names of the errors that mmpipe itself raises."""
+    return {MmpipeError.__name__, *(kind.__name__ for kind in _list_kinds(MmpipeError))}
 
 
 def _list_kinds(kind: type[MmpipeError]) -> list[type[MmpipeError]]:

@@ -63,6 +63,11 @@ def list_dumps(lake: Lake) -> list[str]:
     return sorted(path.removesuffix(".json") for path in Place(lake.root).join("dumps").list_files())
 
 
+def forget_dump(lake: Lake, name: str) -> None:
+    """Remove a dump's record; its files stay where they are."""
+    _place(lake, name).remove()
+
+
 def find_shared_root(sources: Sequence[str]) -> tuple[str, list[str]]:
     """Return the folder or URL that all files lie below, and their paths relative to it.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Sequence:
-    """An order of dumps that only grows."""
+    """An order of dumps that grows, and loses those that are removed for good."""
 
     place: Place
     dumps: list[str]
@@ -31,6 +31,12 @@ class Sequence:
         """Give a new dump the next place; one that has a place keeps it."""
         if dump not in self.dumps:
             self.dumps.append(dump)
+            self.place.write_text(json.dumps(self.dumps, indent=1))
+
+    def remove(self, dump: str) -> None:
+        """Forget a dump that is gone: later ones are compared without it, and if it comes again it is the newest."""
+        if dump in self.dumps:
+            self.dumps.remove(dump)
             self.place.write_text(json.dumps(self.dumps, indent=1))
 
 

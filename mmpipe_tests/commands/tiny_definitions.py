@@ -12,6 +12,7 @@ from mmpipe.assets.jobs import WHOLE_LINE
 from mmpipe.assets.partitions import DUMPS
 from mmpipe.assets.resources import LakeResource
 from mmpipe.assets.sensors import build_dump_sensor
+from mmpipe.storage.commits import Manifest, write_manifest
 from mmpipe.storage.dumps import read_dump
 
 
@@ -24,10 +25,18 @@ def count_run(lake: LakeResource, name: str) -> int:
     return len(place.read_text())
 
 
+def publish_nothing(lake: LakeResource, asset: str, dump: str) -> None:
+    """Leave the manifest of a dataset that has no rows."""
+    place = Path(lake.root) / asset / f"dump={dump}" / "manifest.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(write_manifest(Manifest(asset, dump, "1", "", {}, ())))
+
+
 @dg.asset(partitions_def=DUMPS, group_name="text", backfill_policy=dg.BackfillPolicy.multi_run(1))
 def raw_crawl(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[None]:
     files = read_dump(lake.open(), context.partition_key).files
     count_run(lake, f"raw_crawl-{context.partition_key}")
+    publish_nothing(lake, "raw_crawl", context.partition_key)
     return dg.MaterializeResult(metadata={"files": len(files)})
 
 
@@ -40,6 +49,7 @@ def text_signals(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
         (Path(lake.root) / "hanging").write_text(str(os.getpid()))
         time.sleep(600)
     count_run(lake, f"text_signals-{context.partition_key}")
+    publish_nothing(lake, "text_signals", context.partition_key)
     return dg.MaterializeResult()
 
 
