@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.synthesis.cut_answers import CUT, is_cut
-from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, make_seed, sort_counts
+from mmpipe.synthesis.drafts import Spent, Synthesis, describe_sampling, join_left_out, make_seed, sort_counts
 from mmpipe.synthesis.prompts import Prompt, find_prompt
 from mmpipe.synthesis.reference_judgements import CRITERION as REFERENCE_CRITERION
 from mmpipe.synthesis.reference_judgements import judge_by_reference
@@ -220,7 +220,7 @@ def _make_row(
         "judgement": said,
         "teacher": judge,
         "prompt_version": prompt.version,
-        "sampling": describe_sampling(sampling),
+        "sampling": describe_sampling(sampling, () if isinstance(reply, str) else join_left_out((), reply)),
         "seed": sampling.seed,
         "attempts": 0 if isinstance(reply, str) else reply.attempts,
         "prompt_tokens": 0 if isinstance(reply, str) else reply.prompt_tokens,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.synthesis.drafts import Spent, describe_sampling, make_seed, sort_counts
+from mmpipe.synthesis.drafts import Spent, describe_sampling, join_left_out, make_seed, sort_counts
 from mmpipe.synthesis.pairwise_judge import PairwiseSettings
 from mmpipe.synthesis.refined_pairs import METHOD, MODE, pair_with_first
 from mmpipe.synthesis.refinement_prompts import CRITIQUE, CRITIQUE_SCHEMA, REVISION
@@ -209,7 +209,7 @@ def refine_round(
                 "critique": critique,
                 "teacher": author.name,
                 "prompt_version": f"{CRITIQUE.version} {REVISION.version}",
-                "sampling": describe_sampling(request.sampling),
+                "sampling": describe_sampling(request.sampling, join_left_out((), reply)),
                 "seed": request.sampling.seed,
                 "stop": "round_limit" if number >= settings.rounds else "",
             }
@@ -291,7 +291,8 @@ def _start_try(revisions: Sequence[Mapping[str, Any]], author: Teacher, number: 
 def _count_try(tried: dict[str, Any], request: ChatRequest, reply: ChatReply | ChatFailure, stop: str) -> None:
     """Note what one more reply took, and whether it ended the rounds; the last request's sampling stays."""
     tried["revision_status"] = stop or "ok"
-    tried["sampling"], tried["seed"] = describe_sampling(request.sampling), request.sampling.seed
+    tried["sampling"] = describe_sampling(request.sampling, join_left_out((), reply))
+    tried["seed"] = request.sampling.seed
     for name in ("attempts", "prompt_tokens", "completion_tokens"):
         tried[name] += getattr(reply, name)
 

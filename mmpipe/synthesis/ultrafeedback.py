@@ -16,7 +16,7 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.synthesis.cut_answers import CUT, is_cut
-from mmpipe.synthesis.drafts import Spent, describe_sampling, make_seed, sort_counts
+from mmpipe.synthesis.drafts import Spent, describe_sampling, join_left_out, make_seed, sort_counts
 from mmpipe.synthesis.ultrafeedback_prompts import ASPECT_PROMPTS, CRITIQUE_PROMPT, OVERALL, list_answers
 from mmpipe.synthesis.ultrafeedback_replies import CRITIQUE_SCHEMA, RATINGS_SCHEMA, read_ratings, read_score
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest, Sampling
@@ -216,7 +216,7 @@ def _count(outcome: _Outcome, request: ChatRequest, reply: ChatReply | ChatFailu
     outcome.attempts += reply.attempts
     outcome.prompt_tokens += reply.prompt_tokens
     outcome.completion_tokens += reply.completion_tokens
-    outcome.sampling = describe_sampling(request.sampling)
+    outcome.sampling = describe_sampling(request.sampling, join_left_out((), reply))
     outcome.seed = request.sampling.seed
 
 

@@ -14,7 +14,11 @@ import pytest
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.reply_cache import ReplyCache
+from mmpipe.models.scripted_teacher import ScriptedTeacher
+from mmpipe.synthesis.judgements import JudgementSettings, judge_responses
 from mmpipe.synthesis.rest import RestSettings, grow
+from mmpipe.synthesis.self_refinement import RefinementSettings, revise_answers
+from mmpipe.synthesis.ultrafeedback import UltraFeedbackSettings, judge_answers
 from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatReply, ChatRequest, Sampling
 from mmpipe_tests.models.chat_server import Answer, serve
 
@@ -141,3 +145,34 @@ def test_a_refusal_of_another_kind_leaves_the_parameters_as_they_are(message: st
 def test_what_no_server_takes_is_refused_before_it_is_sent(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="must lie between -2 and 2"):
         ask("a", **wrong)
+
+
+def say_without_top_p(request: ChatRequest) -> ChatReply:
+    """Answer judges and authors alike, drawn without `top_p`."""
+    schema = (request.schema or {}).get("properties", {})
+    values = {"rationale": "It is so.", "score": 7, "critique": "Longer.", "is_done": False, "overall": 7}
+    values["ratings"] = [{"answer": 1, "rationale": "It is so.", "rating": 4}]
+    said = json.dumps({name: values[name] for name in schema}) if schema else f"More: {request.sampling.seed}"
+    return ChatReply(said, "stop", 9, 9, left_out=("top_p",))
+
+
+def test_what_judges_and_revises_names_no_parameter_that_was_refused() -> None:
+    teacher = ScriptedTeacher(say_without_top_p)
+    instructions = pl.DataFrame({"instruction_id": ["i"], "instruction": ["Name a bird."], "evidence": [""]})
+    row = {"instruction_id": "i", "response_id": "r", "response": "A crow.", "dump": "d"}
+    answer = {
+        "prompt_id": "i",
+        "prompt": "Name a bird.",
+        "answer_id": "r",
+        "answer": "A crow.",
+        "dump": "d",
+        "model": "",
+    }
+    judged = judge_responses(pl.DataFrame([row]), instructions, teacher, JudgementSettings()).frame
+    rated = judge_answers(pl.DataFrame([answer]), teacher, UltraFeedbackSettings()).frame
+    revised = revise_answers(pl.DataFrame([answer]).drop("model", "dump"), teacher, RefinementSettings(rounds=1))
+    assert set(judged.get_column("judgement_status")) == set(rated.get_column("judgement_status")) == {"ok"}
+    frames = (judged, rated, revised.tries, revised.frame.filter(pl.col("round") > 0))
+    told = [json.loads(said) for frame in frames for said in frame.get_column("sampling")]
+    assert len(told) == 1 + rated.height + 2
+    assert all("top_p" not in each and "temperature" in each for each in told)
