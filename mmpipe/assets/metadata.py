@@ -29,6 +29,8 @@ WIDE_COLUMNS, WIDE_ROWS = 8, 3
 CELL_CHARS = 120
 BARS = 14
 OVERLAPS = 12
+#: How tallies are named that count something else than rows, and stand in the table of counts alone.
+_NOT_ROWS = ("tokens", "requests", "requests_cached", "cost", "seconds", "bytes")
 
 
 def describe_production(dataset: Dataset, production: Production, recipe: Recipe) -> dict[str, Any]:
@@ -60,6 +62,9 @@ def describe_production(dataset: Dataset, production: Production, recipe: Recipe
     }
     price = price_rows(manifest)
     if price is not None:
+        if price.accepted != manifest.rows_out:
+            # candidates are kept whole, refused ones too
+            metadata |= {"rows_accepted": price.accepted, "rows_refused": price.candidates - price.accepted}
         metadata["missing_rows"] = price.missing
         if price.tokens_per_row is not None and price.cost_per_row is not None:
             metadata["tokens_per_row"] = round(price.tokens_per_row, 2)
@@ -80,14 +85,15 @@ def describe_production(dataset: Dataset, production: Production, recipe: Recipe
     bars = manifest.removed_by_rule or manifest.counts or {"rows": manifest.rows_out}
     if any(bars.values()):
         title = "rows removed by rule" if manifest.removed_by_rule else "counts"
-        metadata["plot"] = dg.MetadataValue.md(f"![{title}]({draw_bars(bars, f'{dataset.label}: {title}')})")
+        shown = bars if manifest.removed_by_rule else choose_comparable(bars)
+        metadata["plot"] = dg.MetadataValue.md(f"![{title}]({draw_bars(shown, f'{dataset.label}: {title}')})")
     return metadata
 
 
 def describe_diversity(instructions: Dataset) -> dict[str, Any]:
     """Return how varied instructions are: rows and words by method, and their verbs and nouns as two rings."""
     from mmpipe.lanes.instruction_report import count_shown, iterate_instructions
-    from mmpipe.release.verb_noun_plot import draw_verb_nouns
+    from mmpipe.release.verb_noun_plot import LEAST_VERBS, draw_verb_nouns
 
     # of a whole dump, numbers alone are held
     words = pl.col("instruction", "response").str.count_matches(r"\S+")
@@ -96,10 +102,14 @@ def describe_diversity(instructions: Dataset) -> dict[str, Any]:
         pl.len().alias("rows"), pl.col("instruction_words", "response_words").median()
     )
     shown = count_shown(iterate_instructions(instructions))
-    picture = base64.b64encode(draw_verb_nouns(shown, rows.height, "png", size_inches=5.0)).decode()
+    if shown.get_column("verb").n_unique() < LEAST_VERBS:
+        told = f"{write_sample(shown.drop('method'))}\n\nA picture is drawn from {LEAST_VERBS} verbs on."
+    else:
+        picture = base64.b64encode(draw_verb_nouns(shown, rows.height, "png", size_inches=5.0)).decode()
+        told = f"![verbs and nouns](data:image/png;base64,{picture})"
     return {
         "methods": dg.MetadataValue.md(write_sample(by_method.sort("rows", "method", descending=[True, False]))),
-        "verbs_and_nouns": dg.MetadataValue.md(f"![verbs and nouns](data:image/png;base64,{picture})"),
+        "verbs_and_nouns": dg.MetadataValue.md(told),
     }
 
 
@@ -154,6 +164,13 @@ def write_sample(rows: pl.DataFrame) -> str:
         return "\n".join(lines)
     head = f"| {' | '.join(rows.columns)} |\n|{'---|' * rows.width}"
     return "\n".join([head, *(f"| {' | '.join(_write_cell(value) for value in row)} |" for row in rows.iter_rows())])
+
+
+def choose_comparable(counts: Mapping[str, float]) -> dict[str, float]:
+    """Return the tallies that one axis can show: rows; where none were counted, tokens; else all there are."""
+    rows = {name: count for name, count in counts.items() if not name.endswith(_NOT_ROWS)}
+    tokens = {name: count for name, count in counts.items() if name.endswith("tokens")}
+    return next((chosen for chosen in (rows, tokens) if any(chosen.values())), dict(counts))
 
 
 def draw_bars(counts: Mapping[str, float], title: str) -> str:

@@ -78,7 +78,7 @@ class InstructionReport:
         histograms: of words of instruction and response.
         contamination: (evaluation set, rows with a hit, rows removed).
         verb_nouns: (verb, noun, instructions), as Self-Instruct shows them.
-        verb_noun_svg: the two rings.
+        verb_noun_svg: the two rings; empty where the verbs are too few for a picture.
         samples: method to a few kept rows: id, instruction and response.
         rows: accepted rows.
         kept: rows that nothing removed.
@@ -108,7 +108,7 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
     Raises:
         DatasetNotReady: the dump's instructions or removals are not made, or refused.
     """
-    from mmpipe.release.verb_noun_plot import draw_verb_nouns
+    from mmpipe.release.verb_noun_plot import LEAST_VERBS, draw_verb_nouns
 
     instructions, removals = lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump), lake.dataset(INSTRUCTION_REMOVALS, dump)
     manifest = removals.require_manifest()
@@ -120,6 +120,7 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
     gone = removals.scan().filter(pl.col("signal") != STATUS).select("instruction_id").unique().collect()
     kept = rows.join(gone, on="instruction_id", how="anti", maintain_order="left")
     shown = count_shown(iterate_instructions(instructions, gone))
+    has_rings = shown.get_column("verb").n_unique() >= LEAST_VERBS
     rules = recipe["instructions"]["rules"]
     refused = _count_refused(lake, dump)
     counts = count_rules(removals, manifest, rules, "instruction_id")
@@ -136,7 +137,7 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
         histograms=tuple(_draw_lengths(rows, rules)),
         contamination=tuple(_count_contamination(lake, dump)),
         verb_nouns=tuple(shown.select("verb", "noun", "instructions").iter_rows()),
-        verb_noun_svg=_cut_svg(draw_verb_nouns(shown, kept.height).decode()),
+        verb_noun_svg=_cut_svg(draw_verb_nouns(shown, kept.height).decode()) if has_rings else "",
         samples=_pick_samples(instructions, kept),
         rows=rows.height,
         kept=kept.height,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.release.report_pages import render_page, write_number
+from mmpipe.release.verb_noun_plot import LEAST_VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,4 +28,11 @@ def render_instruction_report(report: Mapping[str, Any], *, snippet_chars: int) 
         ("requests", write_number(sum(stage["requests"] for stage in report["asked"]))),
         ("cost", write_number(sum(stage["cost"] for stage in report["asked"]))),
     ]
-    return render_page("instruction_report.html", report, tiles=tiles, judged=max(candidates, 1), snippet=snippet_chars)
+    return render_page(
+        "instruction_report.html",
+        report,
+        tiles=tiles,
+        judged=max(candidates, 1),
+        snippet=snippet_chars,
+        least_verbs=LEAST_VERBS,
+    )

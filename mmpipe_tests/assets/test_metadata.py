@@ -5,7 +5,7 @@ import io
 
 import polars as pl
 
-from mmpipe.assets.metadata import CELL_CHARS, draw_bars, write_counts, write_funnel, write_sample
+from mmpipe.assets.metadata import CELL_CHARS, choose_comparable, draw_bars, write_counts, write_funnel, write_sample
 
 
 def test_the_funnel_shows_each_rule_with_its_share() -> None:
@@ -67,3 +67,13 @@ def test_bars_are_a_small_png() -> None:
 
 def test_counts_are_a_table() -> None:
     assert "| tokens | 12,345 |" in write_counts({"tokens": 12345.0})
+
+
+def test_one_axis_shows_what_compares() -> None:
+    asked = {"requests": 371, "prompt_tokens": 77_307, "completion_tokens": 29_402, "cost": 0.04, "requests_cached": 0}
+    assert choose_comparable({"accepted": 78, **asked, "refused_question_copied": 312}) == {
+        "accepted": 78,
+        "refused_question_copied": 312,
+    }
+    assert choose_comparable(asked | {"missing": 0}) == {"prompt_tokens": 77_307, "completion_tokens": 29_402}
+    assert choose_comparable({"requests": 3}) == {"requests": 3}

@@ -13,7 +13,7 @@ from mmpipe.commands.report import save_report
 from mmpipe.errors import ConfigurationError, DatasetNotReady
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
-from mmpipe.lanes.instruction_report import collect_instruction_report
+from mmpipe.lanes.instruction_report import collect_instruction_report, write_instruction_report
 from mmpipe.lanes.row_prices import price_rows
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.shards import Engine, ShardResult, ShardWork, produce
@@ -104,11 +104,24 @@ def test_the_page_holds_all_it_shows_and_runs_nothing(lake: Lake, tmp_path: Path
     assert "&lt;script&gt;alert(1)" in page
     assert not re.search(r'(src|href)="(?!#|data:)', page)
     assert "poem" in page
-    # on dark paper the rings have no white square behind them
-    assert 'class="rings"><svg' in page
-    assert 'style="fill: #ffffff"' not in page
+    # three verbs are no picture
+    assert "drawn from 5 verbs on" in page
+    assert 'class="rings"' not in page
     assert "too_long" in page
     assert "no evaluation set" not in page.lower()
+
+
+def test_many_verbs_are_drawn_without_a_white_square_on_dark_paper(lake: Lake) -> None:
+    report = collect_instruction_report(lake, "a")
+    assert report.verb_noun_svg == ""
+    verbs = pl.DataFrame(
+        {"verb": list("abcde"), "noun": list("vwxyz"), "instructions": [1] * 5, "method": ["rule"] * 5}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmpipe.lanes.instruction_report.count_shown", lambda _: verbs)
+        page = write_instruction_report(lake, "a")
+    assert 'class="rings"><svg' in page
+    assert 'style="fill: #ffffff"' not in page
 
 
 def publish_empty(lake: Lake, table: Table, **told: Any) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mmpipe.release.verb_noun_plot import draw_verb_nouns
+from mmpipe.release.verb_noun_plot import choose_colour, draw_verb_nouns, measure_luminance
 
 SHOWN = pl.DataFrame(
     {
@@ -48,3 +50,24 @@ def test_no_instruction_is_an_empty_picture() -> None:
     assert list_texts(draw_verb_nouns(SHOWN.clear(), 0)) == [
         "0 of 0 instructions (0%): verb and direct object by rule, without a parser"
     ]
+
+
+@given(st.floats(0, 1))
+def test_white_words_can_be_read_on_every_colour(hue: float) -> None:
+    for wanted, contrast in ((0.09, 7.0), (0.17, 4.5)):
+        lightness = measure_luminance(choose_colour(hue, wanted))
+        assert 1.05 / (lightness + 0.05) >= contrast
+        assert abs(lightness - wanted) < 1e-3
+
+
+def test_words_are_white_and_the_caption_is_the_page_s() -> None:
+    picture = draw_verb_nouns(SHOWN, 4000).decode()
+    *words, caption = re.findall(r"<text([^>]*)>", picture)
+    assert all("fill: #ffffff" in word for word in words)
+    assert "fill" not in caption
+
+
+def test_luminance_is_that_of_white_black_and_grey() -> None:
+    assert measure_luminance((1, 1, 1)) == 1.0
+    assert measure_luminance((0, 0, 0)) == 0.0
+    assert round(measure_luminance((0.5, 0.5, 0.5)), 3) == 0.214
