@@ -27,7 +27,8 @@ REASONS = ("evaluation_split", "other_split", "missing_field", "missing_answer",
 _MOST_STEPS = 1000
 #: Name of the ring for rows of splits for evaluation.
 _TO_EVALUATION = "\0"
-#: First words of the names of splits that are for evaluation.
+_TRAINING = frozenset({"train", "training"})
+#: Words in the names of splits that are for evaluation.
 _EVALUATION = frozenset({"test", "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation"})
 
 
@@ -81,8 +82,13 @@ class TaskRow:
 
 
 def is_for_evaluation(split: str) -> bool:
-    """Return whether a split's name says that models are measured on it: `test`, `dev-clean`, `validation_matched`."""
-    return re.split(r"[\W\d_]+", split.strip().casefold())[0] in _EVALUATION
+    """Return whether a split's name says that models are measured on it: `dev-clean`, `xnli.test`, `unlabeled_test`.
+
+    One such word is enough, unless the name begins with training (`train_val`): a split that is wrongly left out shows
+    in the counts and is named by `splits`, a test that is wrongly taken shows nowhere.
+    """
+    words = [word for word in re.split(r"[\W\d_]+", split.casefold()) if word]
+    return bool(words) and words[0] not in _TRAINING and not _EVALUATION.isdisjoint(words)
 
 
 def check_task(frame: pl.DataFrame, task: Task, family: Family) -> None:
