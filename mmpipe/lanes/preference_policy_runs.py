@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from mmpipe.errors import ConfigurationError
 from mmpipe.lanes.preference_pair_rows import empty_pairs, read_pairs, set_parents
 from mmpipe.lanes.preference_runs import Made, PreferenceRun, name_scores
 from mmpipe.lanes.synthesis_inputs import identify_rows, read_records
@@ -65,7 +66,8 @@ def run_verified_pairs(run: PreferenceRun) -> Made:
     key = "tests" if "tests" in problems.columns else "answer"
     if problems.schema.get("tests") == pl.List(pl.String):
         problems = problems.with_columns(pl.col("tests").list.join("\n"))
-    problems = show_options(identify_rows(problems, "prompt_id", "prompt", key, file=file.list, dump=run.dump))
+    problems = identify_rows(problems, "prompt_id", "prompt", key, file=file.list, dump=run.dump)
+    problems = show_options(problems, file.list)
     # a file that cannot be read stops before anybody is asked
     verify = None if key == "tests" else open_verifier(run, problems.get_column(key).to_list())
     settings = run.beside.get("sampling") or PlainSettings(seed=run.settings.seed)
@@ -85,12 +87,25 @@ def run_verified_pairs(run: PreferenceRun) -> Made:
     return Made(replace(made.comparisons, frame=frame), sampled.spent, counts)
 
 
-def show_options(problems: pl.DataFrame) -> pl.DataFrame:
-    """Return problems whose prompt shows their options, lettered, where they have some; without, `options` is null."""
+def show_options(problems: pl.DataFrame, file: str) -> pl.DataFrame:
+    """Return problems whose prompt shows their options, lettered, where they have some; without, `options` is null.
+
+    Args:
+        problems: columns prompt_id, prompt and, where there are some, options.
+        file: for messages.
+
+    Raises:
+        ConfigurationError: a problem has more options than there are letters.
+    """
     if problems.schema.get("options") != pl.List(pl.String):
         return problems.with_columns(options=pl.lit(None, pl.List(pl.String)))
     shown = []
-    for prompt, options in problems.select("prompt", "options").iter_rows():
+    for name, prompt, options in problems.select("prompt_id", "prompt", "options").iter_rows():
+        if len(options or ()) > len(ascii_uppercase):
+            raise ConfigurationError(
+                f"{file}: problem {name} has {len(options)} options, and there are {len(ascii_uppercase)} letters for "
+                f"them. Leave it out, or ask it without options."
+            )
         lettered = (f"({letter}) {option}" for letter, option in zip(ascii_uppercase, options or (), strict=False))
         shown.append("\n".join([prompt, *lettered]))
     return problems.with_columns(pl.Series("prompt", shown, dtype=pl.String))

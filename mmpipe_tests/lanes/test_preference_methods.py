@@ -296,6 +296,15 @@ def test_problems_with_options_show_them_and_letters_are_read_as_theirs(house: H
     ]
 
 
+def test_a_problem_with_more_options_than_letters_stops_before_anybody_is_asked(house: House) -> None:
+    rows = [{"id": "p", "question": "Which?", "options": [f"no. {number}" for number in range(27)], "answer": "A"}]
+    file = house.write("problems.jsonl", rows)
+    options = f"problems: {file}, dump: {DUMP}, check: {{kind: choice}}, sampling: {{samples: 3}}"
+    with pytest.raises(ShardError, match=r"problems\.jsonl: problem p has 27 options, and there are 26 letters"):
+        house.make(f"[{{method: verified_pairs, {options}}}]", lambda _: "A")
+    assert house.teacher.asked == []
+
+
 def test_an_online_round_is_mixed_with_old_pairs_and_refuses_its_own_policy(house: House) -> None:
     old = [
         {"id": f"old{place}", "prompt": f"P{place}", "chosen": "A", "rejected": "B", "score_chosen": 2,
