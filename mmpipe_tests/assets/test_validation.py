@@ -260,6 +260,29 @@ def validate(dataset, contract: Contract, tmp_path: Path) -> dict[str, Any]:
     return {result.id: result for result in results}
 
 
+@pytest.mark.parametrize(
+    ("lengths", "is_met"),
+    [
+        ({"a": [40] * 30 + [7], "b": [40] * 20 + [1], "c": [3], "d": [40, 40, 9]}, True),  # the rests of four sources
+        ({"a": [40] * 18 + [1], "b": [40] * 100}, True),  # too few to tell
+        ({"a": [40] * 30, "b": [40] * 20 + [30] * 10}, False),
+        ({"a": [40] * 18 + [1, 1]}, False),
+    ],
+)
+def test_sequences_are_full_but_for_the_rests(lengths: dict[str, list[int]], is_met: bool, tmp_path: Path) -> None:
+    table, row = GOOD["pretraining_dataset"]
+    rows = [
+        row | {"sequence_id": f"{source}{place}", "source": source, "input_ids": [1] * length,
+               "doc_lengths": [length], "doc_ids": [ID]}
+        for source, each in lengths.items() for place, length in enumerate(each)
+    ]  # fmt: skip
+    dataset = publish(str(tmp_path / "lake"), table, make_frame(table, *rows))
+    results = validate(dataset, CONTRACTS["pretraining_dataset"], tmp_path)
+    assert {name: result.passed for name, result in results.items() if not result.passed} == (
+        {} if is_met else {"sequences_are_full": False}
+    )
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_good_rows_hold(name, tmp_path):
     table, row = GOOD[name]
