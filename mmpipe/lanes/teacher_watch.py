@@ -99,4 +99,4 @@ class WatchedTeacher:
             yield outcome
         passing = sum(count for reason, count in self.failures.items() if reason in _PASSING)
         if passing >= (_UNANSWERED_LEAST if passing == self.asked else _OUTAGE_LEAST):
-            refuse_outage(self.asked, self.failures)
+            refuse_outage(self.asked, self.failures, self.name)

@@ -468,7 +468,7 @@ def test_a_killed_run_goes_on_at_its_shard_and_repeats_no_call(house: House) -> 
 
 def test_an_outage_commits_nothing(house: House) -> None:
     # too few requests for a method to be stopped in its midst
-    with pytest.raises(ShardError, match="The teacher openai:judge-1@0 failed on 12 of 12 requests"):
+    with pytest.raises(ShardError, match="The teacher openai:judge-1@0 failed on 6 of 6 requests"):
         house.make("[pairwise_judge]", answer, lambda _: ChatFailure("server", "503"))
     assert not house.lake.dataset(PREFERENCE_PAIRS, DUMP).find_commits()
 
