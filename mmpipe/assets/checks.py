@@ -14,6 +14,9 @@ from mmpipe.assets.contracts import Contract
 from mmpipe.assets.file_checks import RuleResult
 from mmpipe.assets.validation import validate_dataset
 
+#: Behind a table's name, the name of the step that checks its contract.
+CHECK_SUFFIX = "_contract"
+
 
 def build_contract_checks(
     contracts: Mapping[str, Contract],
@@ -52,7 +55,7 @@ def _build_checks(
     rules = {rule.id: rule for rule in contract.rules}
 
     @dg.multi_asset_check(
-        name=f"{contract.table_name}_contract",
+        name=f"{contract.table_name}{CHECK_SUFFIX}",
         specs=_list_specs(contract, partitions_def),
         description=f"Validates {contract.table_name} against data_contracts/{contract.path.name}.",
         required_resource_keys={"lake"},

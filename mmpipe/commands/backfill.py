@@ -254,10 +254,25 @@ def describe_failure(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     if error is None:
         return event.message or "failed"
-    ours = list_error_names()
-    while error.cause is not None and error.cls_name not in ours:
+    chain = [error]
+    while error.cause is not None:
         error = error.cause
-    return " ".join(error.message.split())
+        chain.append(error)
+    return name_cause([(link.cls_name or "", link.message) for link in chain])
+
+
+def name_cause(chain: Sequence[tuple[str, str]]) -> str:
+    """Return what a chain of errors, the outermost first, comes down to: what mmpipe said, else the innermost cause.
+
+    Args:
+        chain: class name and message of each; messages begin with the class, as Python prints them.
+    """
+    ours = list_error_names()
+    name, message = next((link for link in chain if link[0] in ours), chain[-1])
+    said = " ".join(message.split())
+    head, _, rest = said.partition(f"{name}: ")
+    # the class of an error of ours tells nothing that its words do not
+    return rest if name in ours and rest and " " not in head else said
 
 
 def list_error_names() -> set[str]:

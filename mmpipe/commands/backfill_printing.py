@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from mmpipe.commands.backfill import run_here
 from mmpipe.commands.printing import make_grid
 from mmpipe.commands.server import follow_backfill, launch_backfill
-from mmpipe.commands.step_lines import tell_steps
+from mmpipe.commands.server_lines import BackfillTeller
+from mmpipe.commands.step_lines import StepTeller, hear_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,8 @@ def run_with_progress(
             place = dump or "over all dumps"
             progress.update(task, completed=len(started), description=place)
             started.append(place)
-            tell_steps(instance, run_id, place, say)
+            # with --verbose the run itself prints its warnings
+            hear_steps(instance, run_id, StepTeller(place, say, tells_warnings=not is_verbose))
 
         outcomes = run_here(
             defs,
@@ -102,6 +104,7 @@ def follow_on_server(console: Console, url: str, plan: Plan) -> bool:
     """Launch a plan on a server, show its progress until it ends, print the summary; return whether all went well."""
     backfill_id = launch_backfill(url, plan)
     console.print(f"Backfill {backfill_id}: {url}/runs/b/{backfill_id} (Ctrl-C stops following, not the backfill)")
+    teller = BackfillTeller(url, backfill_id, lambda line: console.print(line, markup=False, soft_wrap=True))
     with _make_progress(console) as progress:
         task = progress.add_task("waiting for the daemon", total=None)
         for seen in follow_backfill(url, backfill_id):
@@ -109,6 +112,8 @@ def follow_on_server(console: Console, url: str, plan: Plan) -> bool:
             done = sum(asset.made + asset.failed for asset in seen.assets)
             running = [asset.asset for asset in seen.assets if asset.running]
             progress.update(task, total=total or None, completed=done, description=", ".join(running) or seen.status)
+            # behind the progress: when the end is known, all events are there
+            teller.look()
     _print_server_outcome(console, seen)
     return seen.is_success
 

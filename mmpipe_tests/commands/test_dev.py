@@ -129,11 +129,17 @@ def test_a_dropped_dump_runs_and_is_followed_and_a_backfill_goes_through_the_ser
     ran = project.run("backfill", "text_signals+", "--all")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert server.url in ran.stdout
+    assert "  dropped: text_signals made in " in ran.stdout
+    assert "  over all dumps: sft_dataset made in " in ran.stdout
     assert project.count_runs("text_signals-dropped") == 2
     assert project.count_runs("raw_crawl-dropped") == 1
     (project.folder / "var" / "lake" / "break-dropped").touch()
     failed = project.run("backfill", "text_signals", "--partitions", "dropped")
     assert failed.returncode == 1, failed.stdout
+    assert "  dropped: text_signals failed: ValueError: a cause of its own\n" in failed.stdout
+    ran = project.run("backfill", "text_signals", "--all", "--dry-run", MMPIPE_TEACHER="another")
+    assert ran.returncode == 1
+    assert "MMPIPE_TEACHER: (not set) there, another here" in ran.stderr
 
 
 def test_ctrl_c_ends_every_process(server: Server) -> None:
