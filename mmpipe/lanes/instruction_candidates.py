@@ -35,7 +35,8 @@ TEXT_CHARS = 20_000
 def count_spent(synthesis: Synthesis) -> dict[str, float]:
     """Return what a synthesis asked for and paid, and each refused reply by reason, as tallies that can be added up."""
     spent = synthesis.spent
-    refused = {f"refused_{reason}": count for reason, count in synthesis.rejected_replies.items()}
+    # replies, not rows: a row that is asked for again counts for each
+    refused = {f"replies_refused_{reason}": count for reason, count in synthesis.rejected_replies.items()}
     return {
         "requests": spent.requests,
         "requests_cached": spent.cached,

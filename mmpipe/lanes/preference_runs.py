@@ -282,7 +282,7 @@ def run_pairwise_judge(run: PreferenceRun) -> Made:
         pl.DataFrame(rows, schema=dict.fromkeys((*names, "second_model"), pl.String)), run.judge, run.settings
     )
     bias = judged.bias
-    refused = {f"refused_{name}": count for name, count in judged.rejected_replies.items()}
+    refused = {f"replies_refused_{name}": count for name, count in judged.rejected_replies.items()}
     places = {"first_place_wins": bias.first_place, "second_place_wins": bias.second_place}
     return Made(judged.comparisons, judged.spent, {**refused, "read_in_both_orders": bias.compared, **places, **cut})
 

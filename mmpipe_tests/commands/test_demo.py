@@ -61,7 +61,7 @@ def test_a_funnel_tells_what_a_row_took_and_no_count_of_nothing(
     lake = Lake(str(tmp_path))
     asked = {"requests": 9, "prompt_tokens": 900, "completion_tokens": 100, "requests_cached": 0, "accepted": 4}
     for table, counts in (
-        (INSTRUCTION_CANDIDATES, asked | {"cost": 8.0, "refused_too_short": 5}),
+        (INSTRUCTION_CANDIDATES, asked | {"cost": 8.0, "replies_refused_too_short": 5}),
         (RESPONSES, asked | {"cost": 0}),
         (JUDGEMENTS, dict.fromkeys(asked, 0)),
     ):
@@ -71,7 +71,7 @@ def test_a_funnel_tells_what_a_row_took_and_no_count_of_nothing(
 
     told = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if " d1 " in line}
     assert (
-        "a row takes 250 tokens, costs 2; requests 9, refused_too_short 5, accepted 4 "
+        "a row takes 250 tokens, costs 2; requests 9, replies_refused_too_short 5, accepted 4 "
         in told["instruction_candidates"]
     )
     assert "a row takes 250 tokens; requests 9, accepted 4 " in told["responses"]

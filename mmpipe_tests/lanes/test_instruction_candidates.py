@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -59,6 +60,16 @@ def test_every_candidate_is_one_row_whatever_its_name(accepted: int, refused: li
     assert take_accepted(frame).equals(synthesis.frame)
     fallen = frame.filter(pl.col("candidate_status") != "ok").select("candidate", "text", "candidate_status")
     assert fallen.rows() == refused
+
+
+def test_refused_replies_are_named_apart_from_refused_rows() -> None:
+    one = make_synthesis(1, [("q", "r", "too_short")])
+    made = account_for_candidates(replace(one, rejected_replies={"too_short": 3}), "raft", DUMP, 0.0)
+    # one row fell, of the three replies that were too short
+    assert {name: count for name, count in made.counts.items() if "too_short" in name} == {
+        "replies_refused_too_short": 3
+    }
+    assert made.frame.get_column("candidate_status").to_list().count("too_short") == 1
 
 
 def test_what_is_counted_and_not_named_is_there_all_the_same() -> None:

@@ -74,7 +74,7 @@ def test_the_cache_answers_when_the_datasets_are_gone(
     manifest = again["synthesized_instructions"].manifest
     assert manifest.fingerprint == before.fingerprint
     assert manifest.counts["requests_cached"] == manifest.counts["requests"] - sum(
-        count for name, count in manifest.counts.items() if name.startswith("refused_teacher")
+        count for name, count in manifest.counts.items() if name.startswith("replies_refused_teacher")
     )
     assert json.loads(dataset.scan().collect()["sampling"][0])["max_tokens"] > 0
 
