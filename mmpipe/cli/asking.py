@@ -50,7 +50,7 @@ def trace(
     from mmpipe.storage.lake import Lake
 
     open_project()
-    origin = find_origin(Lake(os.environ["MMPIPE_LAKE"]), row_id)
+    origin = find_origin(Lake(os.environ["MMPIPE_LAKE"]), row_id, os.environ["MMPIPE_RECIPE"])
     if as_json:
         typer.echo(json.dumps(origin.to_json(), indent=1, ensure_ascii=False))
     else:

@@ -19,6 +19,7 @@ from mmpipe.commands.stage_words import (
     describe_revision,
     describe_twin,
 )
+from mmpipe.commands.unanswered import say_why_unanswered
 from mmpipe.filtering.instruction_equals import COMPARED, SIGNAL, digest_equals
 from mmpipe.storage.dumps import list_dumps
 from mmpipe.tables.instruction_matches import (
@@ -66,9 +67,13 @@ def explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
     # an accepted candidate's values are those of its row
     told = candidate if is_refused else Step(candidate.asset, candidate.fate)
     removals = _name_equals(lake, dump, instruction_id, look.at_removals(INSTRUCTION_REMOVALS))
+    if is_refused:
+        removals = _show_refused(removals, candidate)
     is_removed = removals.fate.startswith("removed by")
     unasked = _NOT_REACHED if is_refused else None
     unanswered = _NOT_REACHED if is_removed else None
+    why = unanswered or say_why_unanswered(lake, dump, instruction_id)
+    unjudged = unanswered or ("no response to judge" if why else None)
     steps = [
         told,
         look.at(SYNTHESIZED_INSTRUCTIONS, describe_draw, "not in it"),
@@ -80,14 +85,25 @@ def explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
             absent=unasked or ("not compared: another reason takes it" if is_removed else "no row like it"),
         ),
         removals,
-        look.at_all(RESPONSES, _RESPONSE, "responses", unanswered),
-        look.at_all(JUDGEMENTS, _JUDGEMENT, "judgements", unanswered),
+        look.at_all(RESPONSES, _RESPONSE, "responses", why),
+        look.at_all(JUDGEMENTS, _JUDGEMENT, "judgements", unjudged),
         look.at_all(RESPONSE_REVISIONS, _REVISION, "tries", unanswered),
         Look(lake, dump, pairs).at_all(PREFERENCE_PAIRS, _PAIR, "pairs", unanswered),
         released.at(SFT_DATASET, lambda _: "kept", absent="not in it"),
         Look(lake, None, pairs).at_all(PREFERENCE_DATASET, ("id", *_PAIR[1:]), "preference pairs", unanswered),
     ]
     return Fate("instruction", instruction_id, dump, conclude(steps, (SFT_DATASET,)), tuple(steps))
+
+
+def _show_refused(removals: Step, candidate: Step) -> Step:
+    """Return the step with what the method said of its candidate in place of the status, which is the rule's name."""
+    status, method = candidate.values["candidate_status"], candidate.values["method"]
+    said = candidate.values.get("details") or f"the text above ({candidate.asset})"
+    rows = tuple(
+        row | {"measured": said, "limit": f"accepted by {method}"} if row["rule"] == status else row
+        for row in removals.rows
+    )
+    return replace(removals, rows=rows)
 
 
 def _name_equals(lake: Lake, dump: str, instruction_id: str, removals: Step) -> Step:

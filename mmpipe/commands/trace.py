@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.commands.fates import shorten
+from mmpipe.commands.file_rows import describe_file_row
 from mmpipe.commands.lookup import Found, RowNotFound, complete_id, find_id, find_rows
 from mmpipe.lanes.pretraining_sources import REPHRASED
 from mmpipe.tables.crawl import RAW_CRAWL
@@ -49,31 +50,40 @@ class Origin:
         return [record for parent in self.parents for record in parent.list_records()]
 
 
-def trace(lake: Lake, row_id: str) -> Origin:
-    """Return a row with everything it was made from, down to records of the crawl.
+def trace(lake: Lake, row_id: str, recipe: str | None = None) -> Origin:
+    """Return a row with everything it was made from, down to records of the crawl or rows of a recipe's files.
+
+    Args:
+        lake: where the datasets are.
+        row_id: of the row, or how its id begins.
+        recipe: of now, which says where those files lie; None looks into none.
 
     Raises:
         RowNotFound: nothing published has it, several ids begin so, or a parent is gone (a dump that was materialized
             again).
     """
-    return _walk(lake, find_id(lake, complete_id(lake, row_id)))
+    return _walk(lake, find_id(lake, complete_id(lake, row_id)), recipe)
 
 
-def _walk(lake: Lake, found: Found) -> Origin:
+def _walk(lake: Lake, found: Found, recipe: str | None) -> Origin:
     shown = shorten({name: found.row[name] for name in _SHOWN if name in found.row})
     if found.row.get("list_file") and "position" in found.row:
         # a pair of a list rests on no record of the crawl but on a row
         shown |= {"list_file": found.row["list_file"], "list_row": found.row["position"]}
     parents = tuple(
-        _walk(lake, _find_parent(lake, found, *parent)) if parent[0] in _BY_NAME else _end(*parent)
+        _walk(lake, _find_parent(lake, found, *parent), recipe)
+        if parent[0] in _BY_NAME
+        else _end(lake, found, *parent, recipe)
         for parent in list_parents(found)
     )
     return Origin(found.table.name, found.row[found.table.key[0]], found.dump, shown, parents)
 
 
-def _end(name: str, row_id: str) -> Origin:
+def _end(lake: Lake, child: Found, name: str, row_id: str, recipe: str | None) -> Origin:
     """Return a row of a file that a recipe named: nothing published holds it, and the walk ends there."""
-    return Origin(name, row_id, None, {}, ())
+    dataset = lake.dataset(child.table, child.dump)
+    told = describe_file_row(dataset, child.row.get("method"), row_id, recipe)
+    return Origin(name, row_id, None, shorten(told), ())
 
 
 def list_parents(found: Found) -> list[tuple[str, str]]:
