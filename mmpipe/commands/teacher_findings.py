@@ -31,7 +31,7 @@ def find_teachers(environ: Mapping[str, str]) -> Iterator[tuple[bool, str]]:
         yield True, str(error)
         return
     if "default" not in roster.uses:
-        probe = probe_teacher(settings, environ)
+        probe = probe_teacher(settings, environ, url_setting="MMPIPE_TEACHER_URL")
         yield probe.is_wrong, f"MMPIPE_TEACHER: {probe.message}"
     for name in pool:
         try:

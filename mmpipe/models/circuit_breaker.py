@@ -57,6 +57,7 @@ class CircuitBreaker:
         self._last: deque[str] = deque(maxlen=window)
         self._has_answered = False
         self._failing_since: float | None = None
+        self._last_words = ""
         self._open_until = 0.0
         self._is_open = False
         self._is_probed = False
@@ -87,6 +88,7 @@ class CircuitBreaker:
         self.trips = 0
         self._has_answered = True
         self._failing_since = None
+        self._last_words = ""
         self._last.append("")
 
     def note_failure(self, kind: str, detail: str, *, is_probe: bool = False) -> None:
@@ -121,20 +123,25 @@ class CircuitBreaker:
         self._open_until = time.monotonic()
         counts = Counter(filter(None, self._last))
         kinds = ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
+        if self._last_words:
+            # given up before, and no better since: whoever asks next is told the same
+            raise TeacherError(self._last_words)
         if self.trips > self._most_trips:
-            raise TeacherError(
+            self._last_words = (
                 f"{self.url} keeps failing: {failed} of the last {len(self._last)} attempts ({kinds}), and "
                 f"{self._most_trips} pauses did not help; last: {detail}. Look at the server, then run again: "
                 f"replies that have arrived are cached."
             )
+            raise TeacherError(self._last_words)
         pause_s = min(self._pause_s * 2 ** (self.trips - 1), self._longest_pause_s)
         if not self._has_answered and set(counts) <= _BROKEN and self._failing_since is not None:
             failing_s = time.monotonic() - self._failing_since
             if failing_s >= self._unanswered_s:
-                raise TeacherError(
+                self._last_words = (
                     f"{self.url} has answered no request: all {failed} attempts failed ({kinds}), the first "
                     f"{failing_s:.0f} s ago; last: {detail}. Look at the server and the URL, then run again."
                 )
+                raise TeacherError(self._last_words)
             pause_s = min(pause_s, self._unanswered_s - failing_s)
         _log.warning("teacher: %s fails (%s); asking it again in %.1f s.", self.url, kinds, pause_s)
         self._open_until += pause_s

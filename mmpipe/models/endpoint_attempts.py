@@ -53,6 +53,7 @@ class Asking:
         prices: of the model.
         is_schema_sent: whether `response_format` is asked for.
         secret: the key, to be hidden in what the endpoint says.
+        key_variable: environment variable that holds the key, for messages; may be empty.
     """
 
     transport: HttpTransport
@@ -63,6 +64,7 @@ class Asking:
     prices: Prices
     is_schema_sent: bool
     secret: str | None
+    key_variable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +193,10 @@ class RequestAttempts:
             TeacherError: the status says that no request can succeed.
         """
         status, refusal = answer.status, read_refusal(answer)
-        said = self._hide(f"HTTP {status}: {refusal.message}")
+        # one line, without the full stop that many messages end with
+        said = " ".join(self._hide(f"HTTP {status}: {refusal.message}").split()).rstrip(".: ")
         if status in (401, 403):
-            raise TeacherError(
-                f"{self._health.url} refuses the key. {said}. Set the right key in the environment variable that the "
-                f"teacher's settings name."
-            )
+            raise TeacherError(self._tell_refused_key(said))
         if status == 404 or 300 <= status < 400:
             raise TeacherError(
                 f"{self._health.url} does not know model {self._asking.model!r} or has no chat completions. {said}. "
@@ -205,7 +205,7 @@ class RequestAttempts:
         if status == 429:
             if "insufficient_quota" in (refusal.code, refusal.kind):
                 # out of money is told by the same status as out of breath, and waiting does not help
-                raise TeacherError(f"{self._health.url}: the account's quota is used up. {said}")
+                raise TeacherError(f"{self._health.url}: the account's quota is used up. {said}.")
             return _Again("rate", said, self._choose_pause(answer.headers))
         if status >= 500 or status in _TRANSIENT_STATUS:
             return _Again("server", said, self._choose_pause(answer.headers))
@@ -223,6 +223,14 @@ class RequestAttempts:
             cut = f"cut at max_tokens = {self._request.sampling.max_tokens}, and the endpoint gives no more: {said}"
             return self._fail("truncated", cut)
         return self._fail("content_filter" if refusal.code == "content_filter" else "refused", said)
+
+    def _tell_refused_key(self, said: str) -> str:
+        url, variable = self._health.url, self._asking.key_variable
+        if not self._asking.secret:
+            where = f"in {variable}" if variable else "in the environment"
+            return f"{url} asks for a key, and none is set. {said}. Set it {where}, then run again."
+        where = f" in {variable}" if variable else ""
+        return f"{url} refuses the key{where}. {said}. Set the right one, then run again."
 
     def _read_completion(self, completion: Completion) -> ChatReply | ChatFailure | _Again | _Changed:
         self._prompt_tokens += completion.prompt_tokens

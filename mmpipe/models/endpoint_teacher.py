@@ -43,6 +43,7 @@ class EndpointTeacher:
         takes_images: whether the model reads images; if not, a request with one is refused unasked.
         family: of the model; by default, what its name tells.
         most_reply_bytes: of one HTTP answer; what is longer is not read to its end.
+        key_variable: environment variable that the key was read from, for messages.
         round_number: how often the model is asked anew; see `models.teacher.name_round`.
 
     Raises:
@@ -64,6 +65,7 @@ class EndpointTeacher:
         takes_images: bool = True,
         family: str = "",
         most_reply_bytes: int = 8_000_000,
+        key_variable: str = "",
         round_number: int = 1,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
@@ -82,6 +84,7 @@ class EndpointTeacher:
         self.takes_images = takes_images
         self.family = family or name_family(self.name)
         self.most_reply_bytes = most_reply_bytes
+        self.key_variable = key_variable
         self._api_key = api_key
         self._cool_down = find_cool_down(self.base_url, api_key)
         self._learned_limit = float(concurrency)
@@ -156,6 +159,7 @@ class EndpointTeacher:
                 self.prices,
                 self.is_schema_sent,
                 self._api_key,
+                self.key_variable,
             )
             workers = [asyncio.create_task(work(asking)) for _ in range(min(self.concurrency, len(book.open)))]
             watcher = asyncio.create_task(watch())
@@ -201,5 +205,6 @@ class EndpointTeacher:
         except OversizedReply:
             return  # it answers
         if answer.status == 401:
-            raise TeacherError(f"{self.base_url} refuses the key. Set the right one in the environment.")
+            where = self.key_variable or "the environment"
+            raise TeacherError(f"{self.base_url} refuses the key. Set the right one in {where}.")
         # any other answer is one; not every server lists its models

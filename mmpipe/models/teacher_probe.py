@@ -30,7 +30,12 @@ class Probe:
 
 
 def probe_teacher(
-    settings: Mapping[str, Any], environ: Mapping[str, str], *, needs_key: bool = False, within_s: float = PROBE_SECONDS
+    settings: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    needs_key: bool = False,
+    within_s: float = PROBE_SECONDS,
+    url_setting: str = "base_url",
 ) -> Probe:
     """Return what is there of a teacher, without asking it anything that costs.
 
@@ -39,9 +44,10 @@ def probe_teacher(
         environ: where keys stand.
         needs_key: whether a key's variable that is not set is wrong by itself; else a refusal alone is.
         within_s: seconds an endpoint may take.
+        url_setting: what the user sets the URL by, for messages.
     """
     if settings.get("base_url"):
-        return _probe_endpoint(settings, environ, needs_key, within_s)
+        return _probe_endpoint(settings, environ, needs_key, within_s, url_setting)
     name = settings.get("model") or EMBEDDED
     try:
         path = find_local(name)
@@ -65,7 +71,9 @@ def _tell_cached(name: str) -> str:
     )
 
 
-def _probe_endpoint(settings: Mapping[str, Any], environ: Mapping[str, str], needs_key: bool, within_s: float) -> Probe:
+def _probe_endpoint(
+    settings: Mapping[str, Any], environ: Mapping[str, str], needs_key: bool, within_s: float, url_setting: str
+) -> Probe:
     url, model = str(settings["base_url"]).rstrip("/"), settings.get("model") or ""
     variable = settings.get("api_key_variable") or ""
     key = environ.get(variable) or None
@@ -76,7 +84,7 @@ def _probe_endpoint(settings: Mapping[str, Any], environ: Mapping[str, str], nee
     try:
         status, content = asyncio.run(_list_models(url, key, within_s))
     except (NoConnection, NoReplyInTime, OversizedReply, ValueError) as error:
-        return Probe(True, f"{url} does not answer ({error}). Start it, or mend base_url.")
+        return Probe(True, f"{url} does not answer ({error}). Start it, or mend {url_setting}.")
     fault = _find_refusal(status, f"the key in {variable}" if key else f"to answer without a key; set {variable}")
     if fault:
         return Probe(True, f"{url} {fault}")
@@ -86,7 +94,8 @@ def _probe_endpoint(settings: Mapping[str, Any], environ: Mapping[str, str], nee
     told = "" if names else ", which answers and does not list its models"
     if status in _WITHOUT_LIST:
         told = (
-            f", which answers GET /models with status {status}: no list of models, or base_url lacks a part such as /v1"
+            f", which answers GET /models with status {status}: no list of models, or {url_setting} lacks a part such "
+            f"as /v1"
         )
     return Probe(False, f"{model} at {url}{told}")
 

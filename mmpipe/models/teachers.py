@@ -92,5 +92,6 @@ def _open_endpoint(settings: Mapping[str, Any], cache: ReplyCache) -> Teacher:
         cache=cache,
         takes_images=settings.get("takes_images", True),
         family=settings.get("family") or "",
+        key_variable=settings.get("api_key_variable") or "",
         round_number=settings.get("round") or 1,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import xxhash
 
-from mmpipe.errors import InvariantBroken, ShardError
+from mmpipe.errors import ConfigurationError, InvariantBroken, MmpipeError, ShardError, TeacherError
 from mmpipe.storage.commits import Commit, Manifest, write_commit
 from mmpipe.storage.worker_pool import run_tasks
 from mmpipe.tables.identity import digest_settings
@@ -37,6 +37,15 @@ class Engine:
 
     workers: int = 1
     backend: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A shard that was not made: what it died of in one line, and what the log tells."""
+
+    shard: str
+    cause: str
+    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ def produce(
         if len(missing) < len(work):
             _log.info("%s: %d of %d shards are committed already.", dataset.label, len(work) - len(missing), len(work))
         made: dict[str, Commit] = {}
-        failures: list[str] = []
+        failures: list[_Failure] = []
         tasks = [(dataset, item, keys[item.shard], function) for item in missing]
         for outcome in map_shards(_make_shard, tasks, engine, preload):
             if isinstance(outcome, Commit):
@@ -136,8 +145,10 @@ def produce(
                     outcome.cpu_seconds,
                 )  # fmt: skip
             else:
+                same = next((known for known in failures if known.cause == outcome.cause), None)
                 failures.append(outcome)
-                _log.error("%s: %s", dataset.label, outcome)
+                said = outcome.told if same is None else f"as shard {same.shard}"
+                _log.error("%s: shard %s failed: %s", dataset.label, outcome.shard, said)
         if failures:
             raise ShardError(
                 f"{dataset.label}: {len(failures)} of {len(work)} shards failed; {len(committed | made)} are committed "
@@ -186,11 +197,20 @@ def map_shards(
         yield from pool(delayed(function)(*task) for task in tasks)
 
 
-def _list_causes(failures: list[str]) -> str:
-    """Return the first line of the first failures: which shard, and what it died of; the log has the rest."""
-    causes = [failure.splitlines()[0] for failure in failures[:_TOLD_FAILURES]]
-    more = len(failures) - len(causes)
-    return "\n".join(causes) + (f"\nand {more} more; the run's log names each." if more else "")
+def _list_causes(failures: Sequence[_Failure]) -> str:
+    """Return the first causes, each with the shards that died of it; the log has the rest."""
+    shards: dict[str, list[str]] = {}
+    for failure in failures:
+        shards.setdefault(failure.cause, []).append(failure.shard)
+    told = [f"{_name_shards(names)} failed: {cause}" for cause, names in list(shards.items())[:_TOLD_FAILURES]]
+    more = len(shards) - len(told)
+    return "\n".join(told) + (f"\nand {more} more; the run's log names each." if more else "")
+
+
+def _name_shards(names: Sequence[str]) -> str:
+    more = len(names) - _TOLD_FAILURES
+    listed = ", ".join(names[:_TOLD_FAILURES]) + (f" and {more} more" if more > 0 else "")
+    return f"shard {listed}" if len(names) == 1 else f"shards {listed}"
 
 
 def is_made(dataset: Dataset, work: Sequence[ShardWork], code_version: str) -> bool:
@@ -233,7 +253,7 @@ def _is_whole(dataset: Dataset, commit: Commit | None) -> bool:
     return place.is_file() and place.size() == commit.bytes
 
 
-def _make_shard(dataset: Dataset, item: ShardWork, key: str, function: Callable[..., ShardResult]) -> Commit | str:
+def _make_shard(dataset: Dataset, item: ShardWork, key: str, function: Callable[..., ShardResult]) -> Commit | _Failure:
     cpu_before = _measure_cpu()
     try:
         result = function(*item.arguments)
@@ -242,8 +262,11 @@ def _make_shard(dataset: Dataset, item: ShardWork, key: str, function: Callable[
         return _commit_shard(dataset, item, key, frame, result, cpu_before)
     except Exception as error:  # noqa: BLE001  (a bad shard fails alone: produce() raises for all of them)
         # the first line of a message says what is wrong; further ones, where it happened
-        (cause, *_) = "".join(traceback.format_exception_only(error)).splitlines()
-        return f"shard {item.shard} failed: {cause}\n{traceback.format_exc()}"
+        is_ours = isinstance(error, MmpipeError) and str(error)
+        (cause, *_) = (str(error) if is_ours else "".join(traceback.format_exception_only(error))).splitlines()
+        # whoever reads it can mend these: the place in the code tells nothing more
+        is_theirs = is_ours and isinstance(error, (ConfigurationError, TeacherError))
+        return _Failure(item.shard, cause, str(error) if is_theirs else f"{cause}\n{traceback.format_exc()}")
 
 
 def _commit_shard(

@@ -337,7 +337,7 @@ def test_another_language_is_refused_by_the_text_lanes_identifier(house: House) 
 
 
 def test_an_outage_commits_nothing(house: House) -> None:
-    with pytest.raises(ShardError, match="The teacher failed"):
+    with pytest.raises(ShardError, match="The teacher scripted:script@0 failed"):
         house.make("{styles: [easy]}", lambda _: ChatFailure("server", "503"))
     assert house.make("{styles: [easy]}").made_shards == 1
 

@@ -202,6 +202,23 @@ def test_what_no_request_can_pass_ends_the_run(status: int, hint: str) -> None:
     assert server.asked.total() <= 8
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("old", "refuses the key in MY_KEY. HTTP 401: Incorrect API key provided. Set the right one, then run again."),
+        (
+            None,
+            "asks for a key, and none is set. HTTP 401: Incorrect API key provided. Set it in MY_KEY, then run again.",
+        ),
+    ],
+)
+def test_a_refused_key_is_told_of_with_its_variable(key: str | None, told: str) -> None:
+    refusing = Answer(status=401, error={"message": "Incorrect API\nkey provided."})
+    with serve(lambda *_: refusing) as server, pytest.raises(TeacherError) as caught:
+        answer(server.url, ask("x"), api_key=key, key_variable="MY_KEY")
+    assert str(caught.value) == f"{server.url} {told}"
+
+
 def test_the_key_is_never_repeated() -> None:
     refusing = Answer(status=401, error={"message": "no such key: s3cr3t-key"})
     with serve(lambda *_: refusing) as server, pytest.raises(TeacherError) as caught:

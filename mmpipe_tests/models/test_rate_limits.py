@@ -155,7 +155,7 @@ def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
         circuit.note_failure("server", "503", is_probe=True)
     # whoever asks next probes at once, and is told the same at once
     assert asyncio.run(asyncio.wait_for(circuit.admit(), 0.1)) is True
-    with pytest.raises(TeacherError, match=r"all 4 attempts"):
+    with pytest.raises(TeacherError, match=r"all 3 attempts"):
         circuit.note_failure("server", "503", is_probe=True)
     circuit.note_success(is_probe=True)
     assert not circuit.is_open

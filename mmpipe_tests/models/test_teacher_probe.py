@@ -103,6 +103,9 @@ def test_nobody_at_the_address_and_a_variable_that_is_not_set_are_wrong() -> Non
     unset = probe_teacher(settings, {}, needs_key=True)
     assert gone.is_wrong
     assert "does not answer" in gone.message
+    assert gone.message.endswith("Start it, or mend base_url.")
+    single = probe_teacher(settings, {"MY_KEY": "k"}, url_setting="MMPIPE_TEACHER_URL")
+    assert single.message.endswith("Start it, or mend MMPIPE_TEACHER_URL.")
     assert unset.is_wrong
     assert "its key's variable MY_KEY is not set" in unset.message
 

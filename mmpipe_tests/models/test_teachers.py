@@ -9,6 +9,7 @@ from mmpipe.models.devices import choose_device
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.teachers import open_teacher, open_teachers
 from mmpipe.models.transformers_teacher import TransformersTeacher
+from mmpipe.tables.teacher_families import find_family
 
 
 def test_no_settings_open_the_embedded_model(tmp_path: Path) -> None:
@@ -28,6 +29,18 @@ def test_a_url_opens_an_endpoint_with_the_key_of_its_variable(tmp_path: Path, mo
     assert teacher.name.startswith("openai:big@")
     assert (teacher.concurrency, teacher.timeout_s) == (3, 120.0)
     assert "sk-1" not in teacher.name
+    assert teacher.key_variable == "MY_KEY"
+
+
+@pytest.mark.parametrize("settings", [{}, {"base_url": "http://localhost:9/v1", "model": "big"}])
+def test_another_round_is_another_teacher_of_the_same_family(tmp_path: Path, settings: dict[str, object]) -> None:
+    first, same, second = (
+        open_teacher(settings | more, device="cpu", batch_size=1, cache_folder=str(tmp_path))
+        for more in ({}, {"round": 1}, {"round": 2})
+    )
+    assert first.name == same.name
+    assert second.name == f"{first.name}.2"
+    assert find_family(first) == find_family(second)
 
 
 def test_an_endpoint_without_a_model_name_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmpipe.errors import DatasetNotReady, ShardError
+from mmpipe.errors import DatasetNotReady, InvariantBroken, ShardError, TeacherError
 from mmpipe.storage.commits import PASSED, UNKNOWN
 from mmpipe.storage.lake import Dataset, Lake
 from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, produce
@@ -108,6 +108,34 @@ def test_a_failure_is_told_by_the_first_line_of_its_message(dataset: Dataset) ->
     with pytest.raises(ShardError) as caught:
         make(dataset, plan(1), fail_at_length)
     assert str(caught.value).splitlines()[1:] == ["shard 000 failed: ValueError: there is no 0"]
+
+
+def fail_for_a_reason(start: int, _end: int) -> ShardResult:
+    if start < 20:
+        raise TeacherError("http://u refuses the key.")
+    raise InvariantBroken(f"{start} is not {start + 1}")
+
+
+def test_shards_that_failed_alike_are_told_of_once(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ShardError) as caught:
+        make(dataset, plan(9), fail_for_a_reason)
+    _, *causes = str(caught.value).splitlines()
+    assert causes[0] == "shards 000, 001 failed: http://u refuses the key."
+    assert causes[1] == "shard 002 failed: 20 is not 21"
+    assert causes[5:] == ["and 3 more; the run's log names each."]
+    told = [record.getMessage().partition(": ")[2] for record in caplog.records if "failed" in record.getMessage()]
+    assert told[:2] == ["shard 000 failed: http://u refuses the key.", "shard 001 failed: as shard 000"]
+    # what is nobody's fault but ours comes with its place in the code
+    assert "in fail_for_a_reason" in told[2]
+
+
+def fail_like_all(_start: int, _end: int) -> ShardResult:
+    raise TeacherError("down")
+
+
+def test_of_many_shards_that_failed_alike_the_first_are_named(dataset: Dataset) -> None:
+    with pytest.raises(ShardError, match=r"shards 000, 001, 002, 003, 004 and 4 more failed: down$"):
+        make(dataset, plan(9), fail_like_all)
 
 
 def test_a_commit_names_the_digest_of_its_file(dataset: Dataset) -> None:
