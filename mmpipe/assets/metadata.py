@@ -127,7 +127,7 @@ def write_funnel(rows_in: int, rows_out: int, removed_by_rule: Mapping[str, int]
 def write_counts(counts: Mapping[str, float]) -> str:
     """Return tallies as a Markdown table."""
     return "\n".join(
-        ["| what | how many |", "|---|---:|", *(f"| {name} | {count:,g} |" for name, count in counts.items())]
+        ["| what | how many |", "|---|---:|", *(f"| {name} | {count:,.10g} |" for name, count in counts.items())]
     )
 
 

@@ -62,7 +62,6 @@ def print_estimates(console: Console, made: Sequence[MethodEstimate]) -> None:
     """Print one row per method and the sum of those whose money is of one currency."""
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     grid.add_column("method", no_wrap=True)
-    grid.add_column("teacher", overflow="fold")
     for name in ("requests", "of them cached", "prompt tokens", "reply tokens, at most", "cost, at most"):
         grid.add_column(name, justify="right")
     notes = []
@@ -77,11 +76,12 @@ def print_estimates(console: Console, made: Sequence[MethodEstimate]) -> None:
                 f"{told.most_completion_tokens:,}",
                 f"{told.most_cost:,.4f} {told.currency}",
             ]
-        grid.add_row(one.method, escape(one.teacher), *figures)
+        grid.add_row(one.method, *figures)
         images = f"shows {told.images:,} pictures; " if told is not None and told.images else ""
         if images or one.note:
             notes.append(f"{one.method}: {escape(images + one.note)}")
     console.print(grid)
+    _print_teachers(console, made)
     for note in notes:
         console.print(note, soft_wrap=True)
     counted = [one.estimate for one in made if one.estimate is not None]
@@ -105,3 +105,13 @@ def print_estimates(console: Console, made: Sequence[MethodEstimate]) -> None:
     counters = sorted({each.counted_by for each in counted})
     if counters:
         console.print(f"Tokens are counted by {escape(', '.join(counters))}.")
+
+
+def _print_teachers(console: Console, made: Sequence[MethodEstimate]) -> None:
+    """Print a line per teacher: names with digests are longer than a column, and are copied."""
+    asked: dict[str, list[str]] = {}
+    for one in made:
+        if one.teacher and one.estimate is not None and one.estimate.requests:
+            asked.setdefault(one.teacher, []).append(one.method)
+    for teacher, methods in asked.items():
+        console.print(f"{escape(teacher)} is asked by {', '.join(methods)}", soft_wrap=True)

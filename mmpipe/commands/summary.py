@@ -157,11 +157,11 @@ def _name_reasons(manifest: Manifest) -> str:
         # tokens and money are told by accepted row, in the table of the stage that asked
         reasons = {name: count for name, count in reasons.items() if name not in _PRICED}
         if price.tokens_per_row and not manifest.removed_by_rule:
-            cost = f", costs {price.cost_per_row:,.4g}" if price.cost_per_row else ""
+            cost = f", costs {price.cost_per_row:,.6f}" if price.cost_per_row else ""
             missing = f", {price.missing:,} missing" if price.missing else ""
             told = f"a row takes {price.tokens_per_row:,.0f} tokens{cost}{missing}; "
     reasons = {name: count for name, count in reasons.items() if count}
-    named = [f"{name} {count:,g}" for name, count in list(reasons.items())[:_REASONS]]
+    named = [f"{name} {count:,.10g}" for name, count in list(reasons.items())[:_REASONS]]
     more = len(reasons) - len(named)
     return told + ", ".join(named) + (f" and {more} more" if more > 0 else "")
 

@@ -114,8 +114,8 @@ def write_limit(rule: Mapping[str, Any]) -> str:
     if rule.get("allowed"):
         return f"one of {', '.join(rule['allowed'])}"
     low, high = rule.get("low"), rule.get("high")
-    parts = [f"at least {low:,g}"] if low is not None else []
-    own = " and ".join([*parts, f"at most {high:,g}"] if high is not None else parts)
+    parts = [f"at least {low:,.10g}"] if low is not None else []
+    own = " and ".join([*parts, f"at most {high:,.10g}"] if high is not None else parts)
     others: dict[str, list[str]] = {}
     for word, limits in sorted({**rule.get("by_language", {}), **rule.get("by_method", {})}.items()):
         reason = f" ({limits['source']})" if limits.get("source") else ""

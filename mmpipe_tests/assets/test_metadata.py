@@ -67,6 +67,8 @@ def test_bars_are_a_small_png() -> None:
 
 def test_counts_are_a_table() -> None:
     assert "| tokens | 12,345 |" in write_counts({"tokens": 12345.0})
+    assert "| tokens | 1,646,338 |" in write_counts({"tokens": 1_646_338})
+    assert "| cost | 0.038983 |" in write_counts({"cost": 0.03898299999999998})
 
 
 def test_one_axis_shows_what_compares() -> None:

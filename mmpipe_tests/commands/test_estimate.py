@@ -95,6 +95,11 @@ def test_first_rounds_are_counted_and_nobody_is_asked(project: dict[str, str], t
     written = io.StringIO()
     print_estimates(Console(file=written, width=100), made)
     assert f"{chains.requests + questions.requests} requests would go out" in written.getvalue()
+    teacher = told["reasoning_rows"].teacher
+    narrow = io.StringIO()
+    print_estimates(Console(file=narrow, width=60), made)
+    # its digest is copied in one piece
+    assert f"\n{teacher} is asked by grounded_questions, reasoning_rows\n" in narrow.getvalue()
     # a note is longer than any column, and is told whole
     assert f"\nevol_instruct: {told['evol_instruct'].note}\n" in written.getvalue()
     assert "MMPIPE_TEACHER_PROMPT_PRICE" not in written.getvalue()
