@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.lanes.pretraining_sources import REPHRASED
+from mmpipe.lanes.release_sources import OF_THE_PAGES
 from mmpipe.tables.correction_steps import MASK_STEP
 from mmpipe.tables.instruction_matches import INSTRUCTION_CONTAMINATION, INSTRUCTION_REVIEWS, PREFERENCE_CONTAMINATION
 from mmpipe.tables.instructions import PREFERENCE_DATASET
@@ -17,7 +18,6 @@ from mmpipe.tables.text import DEDUPED_CORPUS, TEXT_CONTAMINATION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mmpipe.filtering.recipes import Recipe
     from mmpipe.lanes.pretraining_sources import PretrainingSource
     from mmpipe.lanes.stage import StageRun
     from mmpipe.release.dataset_card import CardContamination, CardSource
@@ -27,37 +27,10 @@ if TYPE_CHECKING:
 #: Upper ends of the classes of a histogram of lengths; a last one holds what is longer.
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
-_PAGES = "of the pages and pictures; see below"
 _WRITTEN_AGAIN = "of the pages, and the terms of the model that wrote them again; see below"
 
 #: Columns of messages whose words are counted.
 _SPOKEN = ("messages", "prompt", "chosen", "rejected")
-
-
-def list_row_sources(run: StageRun) -> list[CardSource]:
-    """Return the methods that made the published rows, with the licences that the rows name, or the files each read."""
-    from mmpipe.release.dataset_card import CardSource
-
-    stated = pl.col("license") if "license" in run.stage.table.schema else pl.lit(None, dtype=pl.String)
-    rows = run.read(run.stage.table).scan().group_by("method", stated.alias("license")).len().collect()
-    licences = find_file_licences(run.recipe)
-    counts = sorted(rows.iter_rows(), key=lambda item: (-item[2], item[0], item[1] or ""))
-    return [
-        # rows of `flan` say `flan_rows`
-        CardSource(name, count, licence or licences.get(name) or licences.get(name.removesuffix("_rows"), _PAGES))
-        for name, licence, count in counts
-    ]
-
-
-def find_file_licences(recipe: Recipe) -> dict[str, str]:
-    """Return the licences of the files that methods read, by method; a file without one is named."""
-    licences = {}
-    for entry in (*recipe.instructions.methods, *recipe.preferences.methods):
-        if isinstance(entry, str) or not entry.files:
-            continue
-        files = [f"{file.list}: {file.licence or 'not stated'}" for file in entry.files.values()]
-        licences[entry.method] = "; ".join(files)
-    return licences
 
 
 def list_document_sources(run: StageRun) -> list[CardSource]:
@@ -66,7 +39,7 @@ def list_document_sources(run: StageRun) -> list[CardSource]:
 
     rows = run.read(run.stage.table).scan().group_by("source").len().collect(engine="streaming")
     return [
-        CardSource(name, count, _WRITTEN_AGAIN if name.endswith(f"/{REPHRASED}") else _PAGES)
+        CardSource(name, count, _WRITTEN_AGAIN if name.endswith(f"/{REPHRASED}") else OF_THE_PAGES)
         for name, count in sorted(rows.iter_rows())
     ]
 

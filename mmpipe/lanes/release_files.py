@@ -10,8 +10,9 @@ import polars as pl
 
 from mmpipe.lanes.dialect_release import DialectFolder, is_refusal, write_dataset_info, write_part
 from mmpipe.lanes.preference_form_files import FormFolder, open_forms
-from mmpipe.lanes.release_card import count_words, list_contamination, list_limits, list_row_sources
+from mmpipe.lanes.release_card import count_words, list_contamination, list_limits
 from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
+from mmpipe.lanes.release_sources import list_row_sources
 from mmpipe.lanes.release_splits import TRAIN, VALIDATION, split_rows
 from mmpipe.lanes.row_mixture import RowMixture, mix_rows
 from mmpipe.lanes.token_release import Packer
@@ -241,7 +242,7 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
             int(sum(count.get("completion_tokens", 0) for count in counts)),
         ),
         mixture=written.mixture.table if written.mixture else (),
-        sources=list_row_sources(run),
+        sources=list_row_sources(run, dumps),
         lengths=count_words(run),
         lengths_unit="Words",
         contamination=list_contamination(run, production, dumps),

@@ -55,5 +55,5 @@ def _read_name(dataset: Dataset) -> str:
     import yaml
 
     place = dataset.folder.join("recipe.yaml")
-    recipe = yaml.load(place.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if place.is_file() else None  # noqa: S506
+    recipe = yaml.load(place.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if place.is_file() else None  # noqa: S506  (both are safe)
     return str((recipe or {}).get("name", "unnamed"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,11 +19,12 @@ from mmpipe.storage.lake import Lake
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instruction_matches import INSTRUCTION_CONTAMINATION, INSTRUCTION_REVIEWS
-from mmpipe.tables.instructions import PRETRAINING_DATASET, SFT_DATASET, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.instructions import PREFERENCE_DATASET, PRETRAINING_DATASET, SFT_DATASET, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
 from mmpipe.tables.text import DEDUPED_CORPUS, TEXT_CONTAMINATION
 from mmpipe_tests.lanes.pair_lake import fill_rows, publish
+from mmpipe_tests.lanes.release_lake import make_release_lake
 from mmpipe_tests.lanes.running import run_stages
 
 STAGES = {stage.table.name: stage for stage in RELEASE_LANE}
@@ -64,8 +66,9 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def read_card(lake: Lake, recipe: Recipe, name: str, table: object) -> str:
-    run_stages(lake, None, [STAGES[name]], recipe=recipe, knobs=Knobs(cache_folder=f"{lake.root}-cache"))
+def read_card(lake: Lake, recipe: Recipe, name: str, table: object, cache: Path | None = None) -> str:
+    knobs = Knobs(cache_folder=str(cache or f"{lake.root}-cache"))
+    run_stages(lake, None, [STAGES[name]], recipe=recipe, knobs=knobs)
     return lake.dataset(table).folder.join("README.md").read_text()  # type: ignore[arg-type]
 
 
@@ -93,6 +96,20 @@ def test_the_card_of_conversations_tells_where_they_come_from(lake: Lake, recipe
     assert "| gsm8k | shared 13-grams of words | " in card
     assert "nobody reviewed them" in card
     assert "Nearly equal instructions of different methods were not looked for." in card
+
+
+def test_pairs_stand_under_the_licence_of_the_questions_they_answer(tmp_path: Path, recipe: Recipe) -> None:
+    lake = make_release_lake(tmp_path / "r")
+    made = lake.dataset(SYNTHESIZED_INSTRUCTIONS, "a").scan().collect()
+    halves = ["raft", "reasoning_rows"] * (made.height // 2 + 1)
+    methods = pl.Series("method", halves[: made.height])
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", made.with_columns(methods), recipe_yaml=recipe.dump())
+    # written by a recipe that knows nothing of these files
+    card = read_card(
+        lake, load_recipe("refinedweb"), "preference_dataset", PREFERENCE_DATASET, tmp_path / "r" / "cache"
+    )
+    assert "| best_worst, answers to reasoning_rows | 25 | rows.jsonl: MIT |" in card
+    assert "| best_worst, answers to raft | 26 | of the pages and pictures; see below |" in card
 
 
 def test_the_card_of_sequences_counts_documents(lake: Lake, recipe: Recipe) -> None:
