@@ -131,7 +131,8 @@ SWITCHES: dict[str, Switch] = {
     "responses": _RESPONSES,
     "judgements": _RESPONSES,
     "response_revisions": Switch(
-        lambda recipe: bool(recipe.instructions.methods) and recipe.preferences.find(REVISING_METHOD) is not None,
+        # without instructions there are no responses either, and their own switch says so
+        lambda recipe: recipe.preferences.find(REVISING_METHOD) is not None,
         "no model revises its responses",
         "preferences: {methods: [best_worst, self_refinement]}",
     ),
