@@ -4,6 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -99,10 +100,9 @@ def test_a_run_in_this_process_is_told_with_rows_warnings_and_what_stops(told: t
     assert sorted(line for line in lines if "broken" not in line) == sorted(WITHOUT_TIME)
 
 
-@pytest.fixture
-def server(told: tuple[str, list[str]], instance: dg.DagsterInstance) -> Iterator[str]:
-    """Yield the address of Dagster's own web server, which has the run as one of the backfill b1."""
-    instance.add_run_tags(told[0], {"dagster/backfill": "b1"})
+@contextmanager
+def serve(instance: dg.DagsterInstance) -> Iterator[str]:
+    """Yield the address of Dagster's own web server."""
     with WorkspaceProcessContext(instance, workspace_load_target=EmptyWorkspaceTarget(), version="") as context:
         web = uvicorn.Server(uvicorn.Config(create_app_from_workspace_process_context(context), port=0, log_level=40))
         thread = threading.Thread(target=web.run)
@@ -114,18 +114,50 @@ def server(told: tuple[str, list[str]], instance: dg.DagsterInstance) -> Iterato
         thread.join()
 
 
-def test_a_run_on_a_server_is_told_alike_and_once(told: tuple[str, list[str]], server: str) -> None:
+def test_a_run_on_a_server_is_told_alike_and_once(told: tuple[str, list[str]], instance: dg.DagsterInstance) -> None:
+    instance.add_run_tags(told[0], {"dagster/backfill": "b1"})
     lines: list[str] = []
-    teller = BackfillTeller(server, "b1", lines.append)
-    teller.look()
     here = strip(told[1])
     why = "d1: broken failed"
-    assert [line.replace(f"{why}: the key is refused. Name another.", why) for line in strip(lines)] == here
-    assert [line[:8] for line in lines] == [line[:8] for line in told[1]]
-    teller.look()
-    assert len(lines) == len(here)
-    BackfillTeller(server, "another", lines.append).look()
-    assert len(lines) == len(here)
+    with serve(instance) as url:
+        teller = BackfillTeller(url, "b1", lines.append)
+        teller.look()
+        assert [line.replace(f"{why}: the key is refused. Name another.", why) for line in strip(lines)] == here
+        assert [line[:8] for line in lines] == [line[:8] for line in told[1]]
+        teller.look()
+        assert len(lines) == len(here)
+        BackfillTeller(url, "another", lines.append).look()
+        assert len(lines) == len(here)
+
+
+@pytest.mark.parametrize(
+    ("tags", "place"),
+    [
+        ({}, "over all dumps"),
+        ({"dagster/partition": "d1"}, "d1"),
+        ({"dagster/asset_partition_range_start": "d1", "dagster/asset_partition_range_end": "d1"}, "d1"),
+        ({"dagster/asset_partition_range_start": "d1", "dagster/asset_partition_range_end": "d3"}, "d1 to d3"),
+    ],
+)
+def test_a_run_on_a_server_is_named_by_its_dumps(
+    instance: dg.DagsterInstance, tags: dict[str, str], place: str
+) -> None:
+    @dg.op
+    def fails() -> None:
+        raise ValueError
+
+    @dg.job
+    def of_a_backfill() -> None:
+        fails()
+
+    of_a_backfill.execute_in_process(
+        instance=instance, tags={"dagster/backfill": "b2"} | tags, raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )  # fmt: skip
+    lines: list[str] = []
+    with serve(instance) as url:
+        BackfillTeller(url, "b2", lines.append).look()
+    assert strip(lines) == [f"{place}: fails failed: ValueError"]
 
 
 def test_a_root_handler_of_a_library_hears_nothing_of_a_run(tiny, instance: dg.DagsterInstance) -> None:
