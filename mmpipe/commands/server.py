@@ -155,6 +155,8 @@ def launch_backfill(url: str, plan: Plan) -> str:
     params: dict[str, Any] = {"assetSelection": keys, "title": "mmpipe backfill"}
     if plan.dumps:
         params["partitionNames"] = list(plan.dumps)
+    else:
+        params["allPartitions"] = True  # Dagster wants one of the two; assets over all dumps have none
     answer = ask(url, _LAUNCH, {"params": params})["launchPartitionBackfill"]
     if answer["__typename"] != "LaunchBackfillSuccess":
         raise ServerError(f"{url} refused the backfill: {answer.get('message', answer['__typename'])}")

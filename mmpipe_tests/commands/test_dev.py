@@ -142,6 +142,17 @@ def test_a_dropped_dump_runs_and_is_followed_and_a_backfill_goes_through_the_ser
     assert "MMPIPE_TEACHER: (not set) there, another here" in ran.stderr
 
 
+@pytest.mark.slow
+def test_assets_over_all_dumps_alone_go_through_the_server(server: Server) -> None:
+    before = server.project.count_runs("sft_dataset")
+    ran = server.project.run("backfill", "sft_dataset")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert server.url in ran.stdout
+    assert server.project.count_runs("sft_dataset") > before
+    wait_for(lambda: any("(sft_dataset)" in line and "ended, success" in line for line in server.said), 20)
+    assert [line for line in server.said if " - INFO - " in line] == []
+
+
 def test_ctrl_c_ends_every_process(server: Server) -> None:
     started = server.list_processes()
     assert len(started) >= 3  # web server, daemon, code server
