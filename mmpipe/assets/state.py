@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
+from mmpipe.assets.event_log import SqliteState
 from mmpipe.assets.project import find_state_folder
 from mmpipe.errors import ConfigurationError
 
@@ -50,7 +50,7 @@ class StateStorage(DagsterStorage[Any]):
             limit_terminal(level)  # here, where every process of a run passes before it logs anything
         url = os.environ.get("MMPIPE_POSTGRES_URL")
         if not url:
-            return DagsterSqliteStorage.from_local(str(find_state_folder(os.environ)), inst_data)
+            return SqliteState.from_local(str(find_state_folder(os.environ)), inst_data)
         if not url.startswith(_POSTGRES_SCHEMES):
             raise ConfigurationError("MMPIPE_POSTGRES_URL must begin with postgresql://user@host/database.")
         try:
