@@ -71,7 +71,7 @@ def test_a_funnel_tells_what_a_row_took_and_no_count_of_nothing(
 
     told = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if " d1 " in line}
     assert (
-        "a row takes 250 tokens, costs 2; requests 9, replies_refused_too_short 5, accepted 4 "
+        "a row takes 250 tokens, costs 2.000000; requests 9, replies_refused_too_short 5, accepted 4 "
         in told["instruction_candidates"]
     )
     assert "a row takes 250 tokens; requests 9, accepted 4 " in told["responses"]
