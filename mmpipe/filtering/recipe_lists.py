@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING
 from mmpipe.errors import RecipeError, name_nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mmpipe.filtering.recipe_sections import ListReference
 
 
-def find_list(reference: ListReference, folder: Path | None) -> ListReference:
+def find_list(reference: ListReference, folder: Path | None, *, is_own_file: bool = False) -> ListReference:
     """Return the reference with its place and the digest of its content.
 
     A digest that is stated is trusted here and checked when the list is read: a list of millions of domains is not read
@@ -24,9 +27,11 @@ def find_list(reference: ListReference, folder: Path | None) -> ListReference:
     Args:
         reference: as the recipe writes it.
         folder: folder of the recipe's file; None for a packaged recipe.
+        is_own_file: whether a file of the user's is wanted, in whose place no packaged list is offered.
 
     Raises:
-        RecipeError: no such list, or a URL without a digest.
+        RecipeError: no such list, with the place that was looked at and the nearest right name; or a URL without a
+            digest.
     """
     file = reference.file
     if "://" in reference.list:
@@ -38,9 +43,20 @@ def find_list(reference: ListReference, folder: Path | None) -> ListReference:
     path = Path(str(packaged)) if packaged.is_file() else (folder or Path()) / file
     if not path.is_file():
         names = [entry.name.removesuffix(".txt") for entry in lists.iterdir() if entry.name.endswith(".txt")]
-        raise RecipeError(f"No list {file!r}, packaged or at that path.{name_nearest(file, names)}")
+        beside = [found.name for found in path.parent.iterdir() if found.is_file()] if path.parent.is_dir() else []
+        if is_own_file:
+            raise RecipeError(f"No file {path.absolute()}.{_name_near(path.name, beside)}")
+        near = _name_near(path.name, beside) or name_nearest(file, names)
+        raise RecipeError(f"No list {file!r}, neither packaged nor at {path.absolute()}.{near}")
     sha256 = reference.sha256 or _digest_file(path)
     return replace(reference, path=str(path), sha256=sha256)
+
+
+def _name_near(wrong: str, files: Sequence[str]) -> str:
+    """Return ` Did you mean 'x'?` for the file of the nearest stem, or nothing: files of one ending are not alike."""
+    by_stem = {Path(file).stem: file for file in sorted(files)}
+    near = get_close_matches(Path(wrong).stem, by_stem, n=1)
+    return f" Did you mean {by_stem[near[0]]!r}?" if near else ""
 
 
 def _digest_file(path: Path) -> str:

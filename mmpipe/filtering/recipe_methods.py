@@ -58,7 +58,7 @@ def _read_method(
         named = [found for found in keys if _is_file_key(found, key)]
         if is_needed and not named:
             fail(item, file, f"the method {name} reads a file: write `{{method: {name}, {key}: FILE}}`.")
-        files |= {found: _read_file(keys[found], file, folder) for found in named}
+        files |= {found: _read_file(found, keys[found], file, folder) for found in named}
     options = {key: read_tree(value, file) for key, value in keys.items() if key != "method" and key not in files}
     if not files and not options:
         return name
@@ -70,17 +70,17 @@ def _is_file_key(found: str, key: str) -> bool:
     return found == key or (key.endswith("*") and found.startswith(key[:-1]) and found != key[:-1])
 
 
-def _read_file(node: yaml.Node, file: str, folder: Path | None) -> ListReference:
+def _read_file(key: str, node: yaml.Node, file: str, folder: Path | None) -> ListReference:
     if isinstance(node, yaml.MappingNode):
         reference = read_settings(ListReference, node, file, {})
     else:
-        reference = ListReference(list=read_value(node, file, str))
+        reference = ListReference(list=read_value(node, file, str, key))
     if "://" in reference.list:
         fail(node, file, "a method reads a file beside the recipe, no URL. Download it, and name the file.")
     try:
-        return find_list(reference, folder)
+        return find_list(reference, folder, is_own_file=True)
     except RecipeError as error:
-        fail(node, file, str(error))
+        fail(node, file, f"`{key}`: {error}")
 
 
 def read_tree(node: yaml.Node, file: str) -> OptionTree:

@@ -112,7 +112,7 @@ def read_settings(
     values: dict[str, Any] = {}
     for key, value_node in read_mapping(node, file, names).items():
         reader = readers.get(key)
-        values[key] = reader(value_node, file) if reader else read_value(value_node, file, hints[key])
+        values[key] = reader(value_node, file) if reader else read_value(value_node, file, hints[key], key)
     try:
         if base is None:
             return cls(**values)
@@ -124,11 +124,17 @@ def read_settings(
         fail(node, file, str(error))
 
 
-def read_value(node: yaml.Node, file: str, wanted: Any) -> Any:
+def read_value(node: yaml.Node, file: str, wanted: Any, key: str = "") -> Any:
     """Return a value of the wanted type.
 
     The type decides how a word is read, never the word itself, so that the language `no` is not false and the
     version `1.10` is not a number where a word is wanted.
+
+    Args:
+        node: the value.
+        file: name of the file, for messages.
+        wanted: the type.
+        key: what the value is given for, for messages; a line may hold several.
 
     Raises:
         RecipeError: the value is not of that type.
@@ -137,33 +143,40 @@ def read_value(node: yaml.Node, file: str, wanted: Any) -> Any:
     if origin in (Union, types.UnionType):
         if is_null(node) and type(None) in arguments:
             return None
-        return read_value(node, file, next(argument for argument in arguments if argument is not type(None)))
+        return read_value(node, file, next(argument for argument in arguments if argument is not type(None)), key)
     if origin is tuple:
-        return tuple(read_value(item, file, arguments[0]) for item in read_list(node, file))
+        return tuple(read_value(item, file, arguments[0], key) for item in read_list(node, file))
     if origin is Mapping:
-        return {key: read_value(item, file, arguments[1]) for key, item in read_mapping(node, file).items()}
+        return {
+            name: read_value(item, file, arguments[1], f"{key}.{name}" if key else name)
+            for name, item in read_mapping(node, file).items()
+        }
     if not isinstance(node, yaml.ScalarNode) or (is_null(node) and wanted is not str):
-        fail(node, file, f"expected {_name(wanted)}, found {_show(node)}.")
-    return _read_scalar(node, file, wanted)
+        fail(node, file, f"{_tell_key(key)}expected {_name(wanted)}, found {_show(node)}.")
+    return _read_scalar(node, file, wanted, key)
 
 
-def _read_scalar(node: yaml.ScalarNode, file: str, wanted: Any) -> Any:
+def _read_scalar(node: yaml.ScalarNode, file: str, wanted: Any, key: str) -> Any:
     word: str = node.value
     if get_origin(wanted) is Literal:
         choices = get_args(wanted)
         if word not in choices:
-            fail(node, file, f"unknown value {word!r}.{name_nearest(word, choices)}")
+            fail(node, file, f"{_tell_key(key)}unknown value {word!r}.{name_nearest(word, choices)}")
         return word
     if wanted is str:
         return word
     if wanted is bool:
         if word not in _BOOLEANS:
-            fail(node, file, f"expected true or false, found {word!r}.")
+            fail(node, file, f"{_tell_key(key)}expected true or false, found {word!r}.")
         return _BOOLEANS[word]
     try:
         return wanted(word.replace("_", ""))
     except ValueError:
-        fail(node, file, f"expected {_name(wanted)}, found {word!r}.")
+        fail(node, file, f"{_tell_key(key)}expected {_name(wanted)}, found {word!r}.")
+
+
+def _tell_key(key: str) -> str:
+    return f"`{key}`: " if key else ""
 
 
 def is_null(node: yaml.Node) -> bool:

@@ -108,14 +108,14 @@ def _read_rules(node: yaml.Node, file: str, known: Mapping[str, Rule], column: s
             fail(keys["rule"], file, f"unknown rule {name!r}.{name_nearest(name, known)}")
         if name in rules:
             fail(keys["rule"], file, f"rule {name!r} stands twice.")
-        values = {key: read_value(keys[key], file, _LIMIT_TYPES[key]) for key in keys if key in _LIMIT_TYPES}
+        values = {key: read_value(keys[key], file, _LIMIT_TYPES[key], key) for key in keys if key in _LIMIT_TYPES}
         try:
             rules[name] = replace(known[name], **values)
             if own in keys:
                 words = SYNTHESIS_METHODS if column == METHOD else None
                 for word, limits in read_mapping(keys[own], file, words).items():
                     given = read_mapping(limits, file, ("source", *LIMITS[:2]))
-                    moved = {key: read_value(given[key], file, _LIMIT_TYPES[key]) for key in given}
+                    moved = {key: read_value(given[key], file, _LIMIT_TYPES[key], key) for key in given}
                     if not moved.keys() & set(LIMITS):
                         moved |= {"low": None, "high": None}
                     rules[name] = rules[name].set_own_limits(column, word, **moved)
@@ -149,7 +149,7 @@ def _read_word_lists(node: yaml.Node, file: str, folder: Path | None) -> dict[st
     if "folder" not in keys:
         return {language: _read_lists(item, file, folder) for language, item in keys.items()}
     keys = read_mapping(node, file, ("folder", "licence"))
-    given = {key: read_value(value, file, str) for key, value in keys.items()}
+    given = {key: read_value(value, file, str, key) for key, value in keys.items()}
     try:
         return find_folder(given["folder"], given.get("licence", ""), folder)
     except RecipeError as error:
@@ -177,7 +177,7 @@ def _read_steps(node: yaml.Node, file: str) -> tuple[CorrectionStep, ...]:
                 fail(value, file, f"step {name!r} has no option {key!r}.{name_nearest(key, options)}")
             default = options[key]
             wanted: Any = tuple[str, ...] if isinstance(default, tuple) else type(default)
-            options[key] = read_value(value, file, wanted)
+            options[key] = read_value(value, file, wanted, key)
         steps.append(CorrectionStep(step=name, options=options))
     return tuple(steps)
 
@@ -188,11 +188,11 @@ def _read_sets(node: yaml.Node, file: str, folder: Path | None) -> tuple[Evaluat
         keys = read_mapping(item, file, ("name", "fields", "list", "sha256", "licence"))
         if "name" not in keys or "list" not in keys:
             fail(item, file, "an evaluation set needs `name:` and `list:`, the path or URL of its file.")
-        given = {key: read_value(keys[key], file, str) for key in ("list", "sha256", "licence") if key in keys}
-        fields = read_value(keys["fields"], file, tuple[str, ...]) if "fields" in keys else ()
+        given = {key: read_value(keys[key], file, str, key) for key in ("list", "sha256", "licence") if key in keys}
+        fields = read_value(keys["fields"], file, tuple[str, ...], "fields") if "fields" in keys else ()
         try:
             reference = find_list(ListReference(**given), folder)
         except RecipeError as error:
             fail(item, file, str(error))
-        sets.append(EvaluationSet(name=read_value(keys["name"], file, str), file=reference, fields=fields))
+        sets.append(EvaluationSet(name=read_value(keys["name"], file, str, "name"), file=reference, fields=fields))
     return tuple(sets)

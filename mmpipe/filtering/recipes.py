@@ -285,11 +285,11 @@ def _load(name_or_path: str, seen: tuple[str, ...]) -> Recipe:
     keys = read_mapping(compose(text, file), file, ("name", "source", "extends", *_SECTIONS))
     base = None
     if "extends" in keys:
-        base = _load(_beside(read_value(keys["extends"], file, str), folder), (*seen, file))
+        base = _load(_beside(read_value(keys["extends"], file, str, "extends"), folder), (*seen, file))
     values: dict[str, Any] = {"name": Path(file).stem, "source": base.source if base else ""}
     for key in ("name", "source"):
         if key in keys:
-            values[key] = read_value(keys[key], file, str)
+            values[key] = read_value(keys[key], file, str, key)
     for section, cls in _SECTIONS.items():
         if section in keys:
             readers = make_readers(section, folder)

@@ -53,7 +53,7 @@ def read_tasks(node: yaml.Node, file: str) -> tuple[Any, ...]:
 
 def read_collections(node: yaml.Node, file: str) -> dict[str, str]:
     """Return the collection of each task, of `{COLLECTION: [TASK, …]}`."""
-    named = {name: read_value(item, file, tuple[str, ...]) for name, item in read_mapping(node, file).items()}
+    named = {name: read_value(item, file, tuple[str, ...], name) for name, item in read_mapping(node, file).items()}
     return {task: name for name, tasks in named.items() for task in tasks}
 
 

@@ -248,7 +248,7 @@ def open_tool_plans(_: str) -> Any:
 def read_shapes(node: yaml.Node, file: str) -> tuple[tuple[str, int], ...]:
     """Return the weights of shapes, as `{node: 3, chain: 7}`."""
     weights = read_mapping(node, file, ("node", "chain", "graph"))
-    return tuple((shape, read_value(weight, file, int)) for shape, weight in weights.items())
+    return tuple((shape, read_value(weight, file, int, shape)) for shape, weight in weights.items())
 
 
 def run_tool_plans(run: MethodRun) -> Synthesis:

@@ -134,8 +134,8 @@ def _read_as(kind: Any, node: yaml.Node, where: str, name: str, base: Any = None
         items = read_list(node, where)
         if len(items) != len(parts):
             fail(node, where, f"{name}: expected {len(parts)} values, found {len(items)}.")
-        return tuple(read_value(item, where, part) for item, part in zip(items, parts, strict=True))
-    return read_value(node, where, kind)
+        return tuple(read_value(item, where, part, name) for item, part in zip(items, parts, strict=True))
+    return read_value(node, where, kind, name)
 
 
 # files ----------------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def read_roster(path: str) -> Roster:
         raise ConfigurationError(f"{file}: name at least one teacher under `teachers:`.")
     uses = {}
     for use, node in (read_mapping(sections["uses"], file, USES) if "uses" in sections else {}).items():
-        uses[use] = read_value(node, file, str)
+        uses[use] = read_value(node, file, str, use)
         if uses[use] not in teachers:
             fail(node, file, f"unknown teacher {uses[use]!r}.{name_nearest(uses[use], teachers)}")
     if len(teachers) == 1:

@@ -134,7 +134,7 @@ def test_a_recipe_writes_limits_by_language_and_its_resolved_form_loads_again(tm
     ("entry", "message"),
     [
         ("{rule: gopher_word_count, by_language: {en: {lo: 1}}}", r"own.yaml:1: unknown key 'lo'. Did you mean 'low'"),
-        ("{rule: gopher_word_count, by_language: {en: {low: few}}}", r"own.yaml:1: expected a number"),
+        ("{rule: gopher_word_count, by_language: {en: {low: few}}}", r"own.yaml:1: `low`: expected a number"),
         ("{rule: gopher_word_count, by_language: [en]}", r"own.yaml:1: expected `key: value` lines"),
         ("{rule: gopher_word_count, by_language: {en: {low: 9e9}}}", r"own.yaml:1: .*'en', keeps nothing"),
         ("{rule: refinedweb_language, by_language: {en: {low: 1}}}", r"own.yaml:1: .*both"),

@@ -149,7 +149,7 @@ def test_an_estimate_counts_the_first_wave(house: House) -> None:
         (", wanted: 5, budget: 4", "`budget` at least as many"),
         (", budget: 4", "write both"),
         (", want: 4", "has no option 'want'. Did you mean 'wanted'"),
-        (", wanted: many", "expected a whole number"),
+        (", wanted: many", "`wanted`: expected a whole number, found 'many'"),
     ],
 )
 def test_what_cannot_work_stops_when_the_definitions_load(house: House, options: str, said: str) -> None:

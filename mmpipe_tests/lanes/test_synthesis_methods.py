@@ -343,17 +343,18 @@ def test_code_translation_shows_pairs_and_translates_queries(house: House) -> No
     [
         ("[self_instuct]", "mine.yaml:3: unknown synthesis method 'self_instuct'. Did you mean 'self_instruct'"),
         ("[self_instruct]", "reads a file: write `{method: self_instruct, seeds: FILE}`"),
-        ("[{method: self_instruct, seeds: gone.jsonl, wanted: 1}]", "No list 'gone.jsonl'"),
+        ("[{method: self_instruct, seeds: gone.jsonl, wanted: 1}]", "gone.jsonl."),
+        ("[{method: self_instruct, seeds: seedz.jsonl, wanted: 1}]", "seedz.jsonl. Did you mean 'seeds.jsonl'?"),
         ("[{method: self_instruct, seeds: 'https://x.example/s.jsonl'}]", "no URL"),
         ("[{method: self_instruct, seeds: seeds.jsonl}]", "needs `wanted:`"),
         ("[{method: self_instruct, seeds: seeds.jsonl, wanted: 0}]", "must be 1 or more"),
-        ("[{method: self_instruct, seeds: seeds.jsonl, wanted: x}]", "expected a whole number"),
+        ("[{method: self_instruct, seeds: seeds.jsonl, wanted: x}]", "`wanted`: expected a whole number, found 'x'"),
         ("[{method: self_instruct, seeds: seeds.jsonl, wanted: 1, prompt: x}]", "has no option 'prompt'"),
         ("[{method: self_instruct, seeds: seeds.jsonl, wanted: 1, demonstration: 3}]", "'demonstrations'"),
         ("[{method: self_instruct, seeds: seeds.jsonl, wanted: 1, demonstrations: 99}]", "mine.yaml:3: Self-Instruct"),
         ("[{method: self_instruct, seeds: seeds.jsonl, wanted: 1, preset: alpacca}]", "Did you mean 'alpaca'"),
         ("[{method: self_instruct, seeds: seeds.jsonl, wanted: 1, filters: {lest: 3}}]", "Did you mean 'least'"),
-        ("[{method: tiny_gsm, problems: seeds.jsonl, variant: old}]", "unknown value 'old'"),
+        ("[{method: tiny_gsm, problems: seeds.jsonl, variant: old}]", "`variant`: unknown value 'old'"),
         ("[{method: flan, rows: seeds.jsonl}]", "needs `task:`"),
         ("[{method: flan, rows: seeds.jsonl, task: {name: x}}]", "Task lacks a key; given: name"),
         ("[{method: flan, rows: seeds.jsonl, task: {name: x, family: closed_book, fields: {}}}]", "'closed_book_qa'"),
@@ -369,6 +370,14 @@ def test_a_recipe_that_cannot_work_stops_before_anything_runs(house: House, meth
     with pytest.raises(RecipeError) as caught:
         check_methods(load_recipe(str(house.recipe(methods))))
     assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told_of_with_the_place_that_was_looked_at(house: House) -> None:
+    recipe = house.recipe("[{method: self_instruct, seeds: gone.jsonl, wanted: 1}]")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(recipe))
+    # no packaged list is offered, nor a file whose ending alone is alike
+    assert str(caught.value) == f"{recipe}:3: `seeds`: No file {recipe.parent / 'gone.jsonl'}."
 
 
 @pytest.mark.parametrize(
