@@ -121,7 +121,7 @@ class EndpointTeacher:
             error: BaseException | None = None
             try:
                 # half the time per request of asyncio's own loop
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                with arrivals, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     runner.run(self._ask_all(book, arrivals, stopping))
             except BaseException as raised:  # noqa: BLE001 - handed to the caller's thread, which raises it
                 error = raised

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Commits replies by their keys in one transaction.
-Commit = Callable[[Sequence[tuple[str, ChatReply]]], None]
+#: Commits replies by their keys in one transaction, or, while another process writes, none; says whether it has.
+TryCommit = Callable[[Sequence[tuple[str, ChatReply]]], bool]
 
 #: Layout of the file; a cache of another layout is refused, never misread.
 _LAYOUT = 1
@@ -92,13 +92,28 @@ class ReplyCache:
         return found
 
     @contextmanager
-    def keep_open(self) -> Iterator[Commit]:
-        """Yield a function that commits as `put_many` does, on one connection; it is of the thread that enters here.
+    def keep_open(self) -> Iterator[TryCommit]:
+        """Yield what `put_many` does as a function that never waits; it is of the thread that enters here.
 
-        Opening the file takes longer than a commit, and whoever closes it last writes its log back.
+        It keeps one connection: opening the file takes longer than a commit, and whoever closes it last writes its
+        log back.
         """
         with closing(self._connect()) as connection:
-            yield lambda replies: _insert(connection, replies)
+            connection.execute("PRAGMA busy_timeout = 0")
+
+            def try_commit(replies: Sequence[tuple[str, ChatReply]]) -> bool:
+                try:
+                    _insert(connection, replies)
+                except sqlite3.OperationalError as error:
+                    # the low byte: SQLite tells several ways of being busy apart in the rest
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                        raise
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    return False
+                return True
+
+            yield try_commit
 
     def put(self, key: str, reply: ChatReply) -> None:
         """Commit one reply; a key that is there already keeps its first reply."""

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import time
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mmpipe.tables.chat import ChatFailure, ChatReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jsonschema.protocols import Validator
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How often a long call says how far it is.
 _TELL_SECONDS = 10.0
+#: Commits the replies among outcomes at once, or, while another process writes, none; says whether it has.
+TryCommit = Callable[[Iterable[tuple[str, ChatReply | ChatFailure]]], bool]
 _FENCE = re.compile(r"```(?:json|JSON)?[ \t]*\n(?P<inside>(?:(?!```).)*)```", re.DOTALL)
 _log = logging.getLogger(__name__)
 
@@ -94,20 +97,19 @@ class RequestBook:
         if self._cache is not None and isinstance(outcome, ChatReply):
             self._cache.put(key, outcome)
 
+    def commit_many(self, outcomes: Iterable[tuple[str, ChatReply | ChatFailure]]) -> None:
+        """Commit the replies among outcomes in one transaction, from whatever thread; waits for who else writes."""
+        if self._cache is not None:
+            self._cache.put_many(_list_replies(outcomes))
+
     @contextmanager
-    def keep_committing(self) -> Iterator[Callable[[Sequence[tuple[str, ChatReply | ChatFailure]]], None]]:
-        """Yield a function that commits the replies among outcomes in one transaction, in the thread that enters."""
+    def keep_committing(self) -> Iterator[TryCommit]:
+        """Yield what `commit_many` does as a function that never waits, for the thread that enters here."""
         if self._cache is None:
-            yield lambda _: None
+            yield lambda _: True
             return
-        with self._cache.keep_open() as put_many:
-
-            def commit(outcomes: Sequence[tuple[str, ChatReply | ChatFailure]]) -> None:
-                replies = [(key, outcome) for key, outcome in outcomes if isinstance(outcome, ChatReply)]
-                if replies:
-                    put_many(replies)
-
-            yield commit
+        with self._cache.keep_open() as try_put_many:
+            yield lambda outcomes: try_put_many(_list_replies(outcomes))
 
     def yield_in_order(
         self, arrivals: Iterable[tuple[str, ChatReply | ChatFailure]]
@@ -125,3 +127,7 @@ class RequestBook:
                     told = time.monotonic()
                     _log.info("teacher: %d of %d open requests are answered.", answered, len(self.open))
             yield self._outcomes[key]
+
+
+def _list_replies(outcomes: Iterable[tuple[str, ChatReply | ChatFailure]]) -> list[tuple[str, ChatReply]]:
+    return [(key, outcome) for key, outcome in outcomes if isinstance(outcome, ChatReply)]

@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from mmpipe.models.endpoint_attempts import read_retry_after
 from mmpipe.models.endpoint_health import Patience
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.prices import Prices
-from mmpipe.models.reply_cache import Commit, ReplyCache
+from mmpipe.models.reply_cache import ReplyCache, TryCommit
 from mmpipe.tables.chat import ChatFailure, ChatMessage, ChatReply, ChatRequest, Sampling
 from mmpipe_tests.models.chat_server import Answer, serve
 
@@ -266,6 +268,7 @@ def test_failures_are_not_cached_and_replies_are(tmp_path: Path) -> None:
 
 _KILLED = """
 import sys
+import threading
 from pathlib import Path
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.reply_cache import ReplyCache
@@ -331,8 +334,8 @@ def test_a_text_that_must_be_whole_is_asked_again_once_with_more_tokens() -> Non
 def test_a_cache_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     class Full(ReplyCache):
         @contextmanager
-        def keep_open(self) -> Iterator[Commit]:
-            def refuse(replies: object) -> None:
+        def keep_open(self) -> Iterator[TryCommit]:
+            def refuse(replies: object) -> bool:
                 raise OSError("no space left")
 
             yield refuse
@@ -343,6 +346,27 @@ def test_a_cache_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     ):
         answer(server.url, ask(*map(str, range(200))), cache=Full(tmp_path / "r.sqlite"))
     assert server.asked.total() < 50
+
+
+def test_a_cache_that_another_process_writes_to_is_waited_for_beside_the_asking(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "r.sqlite")
+    cache.put("other", ChatReply("x", "stop", 1, 1))
+    texts = [str(number) for number in range(12)]
+    found: list[ChatReply | ChatFailure] = []
+    with serve(lambda said, _: Answer(text=said, delay_s=0.3 if said == "3" else 0.0)) as server:
+        other = sqlite3.connect(cache.path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        asking = threading.Thread(target=lambda: found.extend(answer(server.url, ask(*texts), cache=cache)))
+        asking.start()
+        # all four that may be in flight wait for their commit, and nobody asks anew before it
+        time.sleep(0.6)
+        assert (server.asked.total(), found) == (4, [])
+        other.execute("ROLLBACK")
+        asking.join()
+    assert [getattr(outcome, "text", None) for outcome in found] == texts
+    keys = [request.make_key(_name(server.url)) for request in ask(*texts)]
+    assert len(cache.get_many(keys)) == server.asked.total() == 12
+    other.close()
 
 
 def test_a_fork_of_a_process_that_has_asked_says_why_it_cannot(tmp_path: Path) -> None:

@@ -101,3 +101,18 @@ def test_a_key_tells_all_of_a_request() -> None:
     keys = {request.make_key("t") for request in (base, *others)} | {base.make_key("u")}
     assert len(keys) == len(others) + 2
     assert base.make_key("t") == ChatRequest((ChatMessage("user", "a"),), Sampling()).make_key("t")
+
+
+@pytest.mark.parametrize("left_out", [(), ("top_k",)])
+def test_a_commit_that_would_wait_says_so_and_writes_nothing(tmp_path: Path, left_out: tuple[str, ...]) -> None:
+    cache = ReplyCache(tmp_path / "replies.sqlite")
+    reply = ChatReply("So.", "stop", 1, 1, left_out=left_out)
+    with cache.keep_open() as try_commit:
+        other = sqlite3.connect(cache.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert not try_commit([("a", reply)])
+        other.execute("ROLLBACK")
+        other.close()
+        assert len(cache) == 0
+        assert try_commit([("b", reply)])
+        assert list(cache.get_many(["a", "b"])) == ["b"]
