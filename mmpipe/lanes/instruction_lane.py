@@ -62,15 +62,16 @@ INSTRUCTION_LANE = (
         RESPONSES, (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS), sample_dump_responses, ("responses",), revision=2
     ),
     Stage(
-        JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements", "ratings"), revision=3
+        JUDGEMENTS, (SYNTHESIZED_INSTRUCTIONS, RESPONSES), judge_dump_responses, ("judgements", "ratings"), revision=4
     ),
     Stage(
         RESPONSE_REVISIONS,
         (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, RESPONSES),
         revise_dump_responses,
         ("revisions",),
+        revision=2,
     ),
-    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=4),
+    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=5),
     Stage(PREFERENCE_CONTAMINATION, (PREFERENCE_PAIRS,), find_preference_contamination, ("contamination",)),
     Stage(PREFERENCE_REMOVALS, (PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION), judge_dump_pairs, ("contamination",)),
 )

@@ -64,10 +64,11 @@ def key_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_fallen(keyed: pl.DataFrame) -> pl.DataFrame:
-    """Return the pairs of several methods that others repeat or deny: pair_id, reason, other_id, by pair_id.
+    """Return the pairs that others repeat or deny, of one method or of several: pair_id, reason, other_id, by pair_id.
 
     Of two that prefer opposite answers to one prompt neither stays (`contradicted_pair`); of those with equal words
     the one with the least id does (`repeated_pair`). `other_id` is the pair that stays, or the first that denies.
+    Equal texts with different scores are two verdicts on one answer, and a trainer must not be taught both.
 
     Args:
         keyed: as `key_pairs` returns them, of all methods.

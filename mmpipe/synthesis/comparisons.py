@@ -97,7 +97,7 @@ class Comparisons:
 
 @dataclass(slots=True)
 class PairBook:
-    """Collects the pairs of any method and sees to it that each prefers something, once, and without contradiction."""
+    """Collects the pairs of any method, sees to it that each prefers something, and counts why others are none."""
 
     planned: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -132,28 +132,15 @@ class PairBook:
         self._rows.append(_make_row(origin, better, worse, end_marker))
 
     def settle(self) -> Comparisons:
-        """Return the pairs. Of pairs of equal texts one stays; a pair that another one reverses goes, and so does that.
+        """Return the pairs, by prompt and id, so that the order they came in does not matter.
 
-        Equal texts with different scores are two verdicts on one answer; a trainer must not be taught both.
+        Pairs that repeat or deny another one are among them: `comparison_groups.find_fallen` names those, each with the
+        other, within a method as among several.
         """
-        keys = [_make_text_key(row["group_id"], row["chosen"], row["rejected"]) for row in self._rows]
-        directed = set(keys)
-        left_out = Counter(self.left_out)
-        rows, seen = [], set()
-        # by id, so that which one of equal pairs stays does not depend on the order they came in
-        for row, key in sorted(zip(self._rows, keys, strict=True), key=lambda item: item[0]["pair_id"]):
-            group, chosen, rejected = key
-            if (group, rejected, chosen) in directed:
-                left_out["contradicted_pair"] += 1
-            elif key in seen:
-                left_out["repeated_pair"] += 1
-            else:
-                seen.add(key)
-                rows.append(row)
-        rows.sort(key=lambda row: (row["group_id"], row["pair_id"]))
+        rows = sorted(self._rows, key=lambda row: (row["group_id"], row["pair_id"]))
         # by columns, which is several times faster than by rows
         columns = {name: [row[name] for row in rows] for name in COMPARISONS_SCHEMA}
-        return Comparisons(pl.DataFrame(columns, schema=COMPARISONS_SCHEMA), self.planned, sort_counts(left_out))
+        return Comparisons(pl.DataFrame(columns, schema=COMPARISONS_SCHEMA), self.planned, sort_counts(self.left_out))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,10 +248,6 @@ def count_pairs(answers: int) -> int:
 def _sign(value: float | None, sign: float) -> float | None:
     # NaN is what a table may have for a missing number; it compares with nothing
     return None if value is None or math.isnan(value) else sign * float(value)
-
-
-def _make_text_key(group: str, chosen: str, rejected: str) -> tuple[str, str, str]:
-    return group, " ".join(chosen.split()), " ".join(rejected.split())
 
 
 def _make_row(origin: PairOrigin, better: Answer, worse: Answer, end_marker: str) -> dict[str, Any]:

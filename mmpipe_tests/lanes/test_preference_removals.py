@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,35 @@ def test_each_pair_is_released_or_has_a_row_with_its_reason(house: House) -> Non
         else:
             assert (pair["chosen"], pair["rejected"]) == (other["rejected"], other["chosen"])
             assert pair["group_id"] == "q0"
+
+
+def test_what_one_method_repeats_or_denies_of_itself_has_its_row_too(house: House) -> None:
+    # of the first question two answers have equal words and scores; of the second, equal words and scores apart
+    said = {"What is 0 + 1": ["Same.", "Same.", "Best."], "What is 1 + 1": ["Twice.", "Twice.", "Between."]}
+    marks = {"What is 0 + 1": [2, 2, 9], "What is 1 + 1": [1, 9, 5]}
+    counted: dict[str, int] = {}
+
+    def speak(request: ChatRequest) -> str:
+        asked = next((name for name in said if name in ask_of(request)), "")
+        return said[asked][request.sample_index] if asked else answer(request)
+
+    def score(request: ChatRequest) -> str:
+        asked = next((name for name in marks if name in ask_of(request)), "")
+        if not asked:
+            return mark(request)
+        place = counted[asked] = counted.get(asked, -1) + 1
+        return json.dumps({"rationale": "So it is.", "score": marks[asked][place]})
+
+    manifest = house.make("[comparisons]", speak, score)
+    assert manifest.removed_by_rule == {"identical_answers": 2}
+    gone = house.read(PREFERENCE_REMOVALS).join(house.pairs, on="pair_id")
+    assert gone.group_by("group_id", "rule").len().sort("group_id").rows() == [
+        ("q0", "repeated_pair", 1),
+        ("q1", "contradicted_pair", 2),
+    ]
+    _, released = house.release("[comparisons]")
+    assert {*released["id"], *gone["pair_id"]} == set(house.pairs["pair_id"])
+    assert released.height == house.pairs.height - 3
 
 
 def test_a_pair_that_falls_is_told_the_one_that_stays(house: House) -> None:
