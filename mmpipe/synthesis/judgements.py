@@ -145,7 +145,7 @@ def judge_responses(
     Args:
         responses: columns response_id, instruction_id, dump, response, teacher where families matter, and
             finish_reason where some may be cut.
-        instructions: columns instruction_id, instruction, evidence, and response for `answer_f1`.
+        instructions: columns instruction_id, instruction, context, evidence, and response for `answer_f1`.
         teacher: who judges.
         settings: by what.
 
@@ -157,7 +157,7 @@ def judge_responses(
         return judge_by_reference(responses, instructions)
     with_text = find_prompt(f"judgements/{settings.criterion}", PROMPTS)
     alone = find_prompt(f"judgements/{settings.criterion}_alone", ALONE_PROMPTS)
-    columns = ["instruction_id", "instruction", "evidence"]
+    columns = ["instruction_id", "instruction", "context", "evidence"]
     authors = [pl.col(name) for name in ("teacher", "finish_reason") if name in responses.columns]
     rows = (
         responses.select(pl.col("response_id", "instruction_id", "dump", "response"), *authors)
@@ -166,7 +166,7 @@ def judge_responses(
     )
     unasked = {row["response_id"]: _find_unasked(teacher, row, settings) for row in rows}
     asked = [row for row in rows if not unasked[row["response_id"]]]
-    requests = [_make_request(row, with_text if row["evidence"] else alone, settings) for row in asked]
+    requests = [_make_request(row, with_text if _find_text(row) else alone, settings) for row in asked]
     outcomes: dict[str, ChatReply | ChatFailure] = {}
     spent = Spent()
     for row, outcome in zip(asked, teacher.answer(requests), strict=True):
@@ -180,7 +180,7 @@ def judge_responses(
         score, reason = (None, why) if reply is None else _read_score(reply)
         if reason:
             unparsed[reason] += 1
-        prompt = with_text if row["evidence"] else alone
+        prompt = with_text if _find_text(row) else alone
         made.append(_make_row(row, reply or why, score, teacher.name, prompt, settings))
     frame = JUDGEMENTS.conform(pl.DataFrame(made, schema=JUDGEMENTS.schema))
     return Synthesis(frame, len(rows), {}, sort_counts(unparsed), spent)
@@ -192,6 +192,14 @@ def _find_unasked(judge: Teacher, row: Mapping[str, Any], settings: JudgementSet
         return CUT
     is_own = is_own_family(judge, row.get("teacher") or "", settings.families)
     return OWN_FAMILY if is_own and not settings.judges_own_family else ""
+
+
+def _find_text(row: Mapping[str, Any]) -> str:
+    """Return what an answer may rest on: the passage or input that is asked about, and evidence that is not in it."""
+    context, evidence = row["context"] or "", row["evidence"] or ""
+    if " ".join(evidence.split()) in " ".join(context.split()):
+        return context
+    return f"{context}\n\n{evidence}" if context else evidence
 
 
 def _make_row(
@@ -234,7 +242,7 @@ def _choose_sampling(row: Mapping[str, Any], settings: JudgementSettings) -> Sam
 
 
 def _make_request(row: dict[str, Any], prompt: Prompt, settings: JudgementSettings) -> ChatRequest:
-    text = {"evidence": row["evidence"]} if row["evidence"] else {}
+    text = {"evidence": shown} if (shown := _find_text(row)) else {}
     messages = prompt.render(instruction=row["instruction"], response=row["response"], **text)
     return ChatRequest(messages, _choose_sampling(row, settings), _SCHEMA)
 

@@ -158,7 +158,8 @@ def say_without_top_p(request: ChatRequest) -> ChatReply:
 
 def test_what_judges_and_revises_names_no_parameter_that_was_refused() -> None:
     teacher = ScriptedTeacher(say_without_top_p)
-    instructions = pl.DataFrame({"instruction_id": ["i"], "instruction": ["Name a bird."], "evidence": [""]})
+    asked = {"instruction_id": "i", "instruction": "Name a bird.", "context": None, "evidence": ""}
+    instructions = pl.DataFrame([asked])
     row = {"instruction_id": "i", "response_id": "r", "response": "A crow.", "dump": "d"}
     answer = {
         "prompt_id": "i",

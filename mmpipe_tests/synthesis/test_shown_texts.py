@@ -57,6 +57,27 @@ def test_a_judge_is_not_told_of_a_text_that_is_not_there() -> None:
     assert [prompt.name for prompt in ALONE_PROMPTS] == [f"{prompt.name}_alone" for prompt in PROMPTS]
 
 
+def test_a_judge_reads_all_that_the_answer_may_rest_on() -> None:
+    rows = pl.DataFrame(
+        {
+            "instruction_id": ["within", "input", "beside"],
+            "dump": ["x"] * 3,
+            "instruction": ["Who built it?", "Put it in the past.", "Who sailed?"],
+            # the input of a Self-Instruct task has no evidence; RAFT may leave the evidence out of the documents
+            "context": ["Clara built it. It fell.", "She sings.", "<DOCUMENT>Bees fly.</DOCUMENT>"],
+            "evidence": ["Clara  built it.", "", "Mia sailed."],
+        }
+    )
+    responses = sample_responses(rows, ScriptedTeacher(lambda _: "Hi."), ResponseSettings(samples=1)).frame
+    judge = ScriptedTeacher(lambda _: '{"rationale": "good", "score": 8}', "scripted:judge@0")
+    judge_responses(responses, rows, judge, JudgementSettings())
+    assert [show(request).partition("\nQuestion: ")[0] for request in judge.asked] == [
+        "Text: Clara built it. It fell.",
+        "Text: She sings.",
+        "Text: <DOCUMENT>Bees fly.</DOCUMENT>\n\nMia sailed.",
+    ]
+
+
 def test_whoever_rates_answers_about_a_picture_is_told_what_it_shows() -> None:
     responses = sample_responses(ROWS, ScriptedTeacher(lambda _: "Hi."), ResponseSettings(samples=1)).frame
     answers = list_answers(responses, ROWS)
