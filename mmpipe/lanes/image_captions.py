@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from mmpipe.lanes.image_scoring import open_clip_model
 from mmpipe.lanes.instructions import open_run_teacher
 from mmpipe.lanes.present_pictures import read_present
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
-from mmpipe.lanes.teacher_watch import refuse_outage
+from mmpipe.lanes.teacher_watch import refuse_outage, warn_of_nothing
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.image_captions import IMAGE_CAPTIONS
@@ -141,7 +142,12 @@ def captions_shard(
         made += caption_batch(batch.rows(named=True), pictures, settings, models, counts)
     frame = pl.DataFrame(made, schema=IMAGE_CAPTIONS.schema)
     elapsed = time.monotonic() - started
-    tally = frame.filter(~pl.col("is_kept")).get_column("reason").value_counts()
+    refused = frame.filter(~pl.col("is_kept"))
+    if models.teacher is not None:
+        is_polished = pl.col("method") == "polish"
+        why = Counter(refused.filter(is_polished).get_column("reason").to_list())
+        warn_of_nothing("captions, polish", frame.filter(is_polished).height - why.total(), why)
+    tally = refused.get_column("reason").value_counts()
     counts |= {f"refused_{reason}": count for reason, count in tally.iter_rows()}
     return ShardResult(
         frame,

@@ -106,15 +106,16 @@ class Made:
 def list_answers(responses: pl.DataFrame, instructions: pl.DataFrame) -> pl.DataFrame:
     """Return responses as answers: their prompts, texts, models, why they ended, and what is known of each prompt.
 
-    Columns: prompt_id, prompt, evidence, picture, reference, answer_id, answer, dump, model, sample_index,
+    Columns: prompt_id, prompt, evidence, has_picture, picture, reference, answer_id, answer, dump, model, sample_index,
     finish_reason. The prompt is the passage, where there is one, and what is asked; `picture` is what is known of its
-    picture, empty where it has none. In the order of the responses; those whose instruction is not among the given ones
-    are left out.
+    picture, empty where it has none or nothing is known of it. In the order of the responses; those whose instruction
+    is not among the given ones are left out.
     """
     has_picture = pl.col("images").list.len() > 0 if "images" in instructions.columns else pl.lit(value=False)
     asked = instructions.select(
         "instruction_id",
         "evidence",
+        has_picture=has_picture,
         picture=pl.when(has_picture).then("evidence").otherwise(pl.lit("")),
         reference="response",
         prompt=pl.concat_str("context", "instruction", separator="\n\n", ignore_nulls=True),
@@ -317,5 +318,5 @@ def list_first(responses: pl.DataFrame, instructions: pl.DataFrame) -> pl.DataFr
     from mmpipe.synthesis.cut_answers import mark_cut
 
     answers = list_answers(responses, instructions)
-    seen = answers.filter(~mark_cut(answers) & (pl.col("picture") == ""))
+    seen = answers.filter(~mark_cut(answers) & ~pl.col("has_picture"))
     return seen.sort("sample_index").group_by("prompt_id", maintain_order=True).first().sort("prompt_id")

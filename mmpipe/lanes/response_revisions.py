@@ -15,7 +15,7 @@ from mmpipe.lanes.preference_runs import list_first
 from mmpipe.lanes.preferences import identify_asked
 from mmpipe.lanes.response_authors import open_authors
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
-from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage
+from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage, warn_of_nothing
 from mmpipe.storage.shards import ShardResult, ShardWork
 from mmpipe.tables.instructions import RESPONSES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
@@ -65,6 +65,8 @@ def revisions_shard(
         watched = WatchedTeacher(author)
         frame, told = revise(own, watched, settings)
         refuse_outage(watched.asked, watched.failures, author.name)
+        became = Counter(frame.get_column("revision_status").to_list())
+        warn_of_nothing(f"revisions of {author.name}", became.pop("ok", 0), became)
         parts.append(frame)
         counts.update(told)
     frame = pl.concat(parts).sort("instruction_id", "round")

@@ -158,10 +158,15 @@ def test_polish_mends_the_crawls_caption_and_counts_what_it_cost(house: House) -
     assert result.counts["prompt_tokens"] > 0
 
 
-def test_what_the_teacher_adds_is_refused_by_name(house: House) -> None:
+def test_what_the_teacher_adds_is_refused_by_name(house: House, caplog: pytest.LogCaptureFixture) -> None:
     result = house.polish(lambda _: json.dumps({"caption": "An elephant in the harbour of Lisbon."}))
     assert result.counts["refused_polish_ungrounded"] == 6
     assert not result.frame["is_kept"].any()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("captions, polish: 0 of 6 accepted: polish_ungrounded 6. ")
+    caplog.clear()
+    house.polish(lambda request: json.dumps({"caption": f"{read_caption(request)}."}))
+    assert not caplog.records
 
 
 def test_an_outage_is_no_result(house: House) -> None:

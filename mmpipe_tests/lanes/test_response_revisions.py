@@ -12,6 +12,7 @@ import pytest
 from mmpipe.commands.explain import explain
 from mmpipe.commands.trace import trace
 from mmpipe.errors import ShardError
+from mmpipe.lanes import teacher_watch
 from mmpipe.lanes.preference_runs import list_first
 from mmpipe.lanes.response_revisions import revise
 from mmpipe.models.scripted_teacher import ScriptedTeacher
@@ -162,9 +163,29 @@ def test_an_outage_of_the_author_commits_nothing(house: House) -> None:
     assert not house.lake.dataset(RESPONSE_REVISIONS, DUMP).find_commits()
 
 
+def test_an_author_that_revises_nothing_is_told_of(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a shard of the house has three answers
+    monkeypatch.setattr(teacher_watch, "_BARREN_LEAST", 3)
+
+    def settle(request: ChatRequest) -> str:
+        is_critique = request.schema is not None and "Answer:\n" in ask_of(request)
+        return json.dumps({"critique": "Good.", "is_done": True}) if is_critique else answer(request)
+
+    house.make(METHODS, settle, compare)
+    told = [record.getMessage() for record in caplog.records if "revisions" in record.getMessage()]
+    assert [text.partition(". If ")[0] for text in told] == [
+        "revisions of openai:writer-1@0: 0 of 3 accepted: done 3"
+    ] * 2
+
+
 def test_nobody_revises_what_rests_on_a_picture_that_is_not_shown() -> None:
-    asked = {"instruction_id": ["seen", "unseen"], "instruction": ["Why?", "What is here?"], "context": [None, None]}
-    rows = pl.DataFrame({**asked, "evidence": ["", "a cup"], "response": ["So.", "A cup."], "images": [[], ["p"]]})
+    # of the third picture nothing is known in words: a model that sees was asked about it
+    names = ["seen", "unseen", "untold"]
+    asked = {"instruction_id": names, "instruction": ["Why?", "What is here?", "And here?"], "context": [None] * 3}
+    known = {"evidence": ["", "a cup", ""], "response": ["So.", "A cup.", "A hat."], "images": [[], ["p"], ["r"]]}
+    rows = pl.DataFrame({**asked, **known})
     responses = fill_rows(
         RESPONSES,
         [{"response_id": f"r-{name}", "instruction_id": name, "response": "Hm."} for name in asked["instruction_id"]],
