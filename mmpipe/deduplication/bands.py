@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from mmpipe.deduplication.pair_files import SortedCodes
-from mmpipe.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmpipe.deduplication.duplicate_index import DuplicateIndex, SortedKeys
-    from mmpipe.deduplication.minhash import MinHashSettings
     from mmpipe.deduplication.pair_files import Scratch
 
 #: Each document is paired with at most this many best documents of each of its buckets in one search, so that a
@@ -26,31 +23,6 @@ DEFAULT_HUBS = 4
 
 # bytes held per key of a range, beside the pairs
 _KEY_BYTES = 96
-
-
-def unpack_band_keys(column: pl.Series, bands: int) -> NDArray[np.uint64]:
-    """Return (rows, bands) uint64 from a column of band keys; every row must have some.
-
-    Raises:
-        SchemaError: a row has another number of keys.
-    """
-    if (column.bin.size() != bands * 8).any():
-        raise SchemaError(
-            f"text_signatures.band_keys: rows do not hold {bands} keys of 8 bytes; they were made with other settings. "
-            f"Make the signatures again with the recipe in use."
-        )
-    return np.frombuffer(b"".join(column.to_list()), dtype="<u8").reshape(-1, bands).astype(np.uint64, copy=False)
-
-
-def refuse_other_settings(signatures: pl.DataFrame, settings: MinHashSettings) -> None:
-    """Raise SchemaError if a signature was made with other settings."""
-    others = signatures.filter(pl.col("signature_settings") != settings.signature_digest)
-    if others.height:
-        raise SchemaError(
-            f"text_signatures: {others.height} of {signatures.height} rows (first {others.item(0, 'doc_id')}, dump "
-            f"{others.item(0, 'dump')}) were signed with other MinHash settings than this recipe's, so that duplicates "
-            f"would be missed. Materialize text_signatures of that dump again."
-        )
 
 
 def find_candidates(

@@ -10,11 +10,12 @@ import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import polars as pl
 
+from mmpipe.deduplication.contamination_grams import Grams
 from mmpipe.deduplication.normalization import build_character_table
 from mmpipe.errors import ConfigurationError
 
@@ -57,28 +58,6 @@ def build_word_table() -> NDArray[np.uint32]:
         if unicodedata.category(chr(code)) == "Nd" and table[code]:
             table[code] = (table[code] & 0xFF000000) | (ord("0") + unicodedata.decimal(chr(code)))
     return table
-
-
-class Grams(NamedTuple):
-    """N-grams that are found by the hash of their first words. N-gram i has the words from `words[i]` on.
-
-    Attributes:
-        hashes: (grams,) sorted.
-        words: (grams,) number of the first word in the index.
-        lengths: (grams,) words of each; as many as are hashed, or more.
-        posting_start: (grams + 1,) first of the items that hold it.
-        postings: items, end to end.
-        field: bits by which most words of a document are passed over.
-        buckets: (2^b + 1,) first n-gram by the upper b bits of its hash.
-    """
-
-    hashes: NDArray[np.uint64]
-    words: NDArray[np.int64]
-    lengths: NDArray[np.int32]
-    posting_start: NDArray[np.int64]
-    postings: NDArray[np.int64]
-    field: NDArray[np.uint64]
-    buckets: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

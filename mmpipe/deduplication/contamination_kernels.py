@@ -16,7 +16,7 @@ from mmpipe.deduplication.contamination_words import FOLD_MASK, find_longest, lo
 from mmpipe.deduplication.normalization import VANISHES
 
 if TYPE_CHECKING:
-    from mmpipe.deduplication.contamination_index import Grams
+    from mmpipe.deduplication.contamination_grams import Grams
 
 # Steele and Vigna's (2021) 64-bit multiplier, for rolling over words
 _ROLL = np.uint64(0xD1342543DE82EF95)

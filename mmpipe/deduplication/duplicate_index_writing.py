@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from mmpipe.deduplication.bands import refuse_other_settings, unpack_band_keys
 from mmpipe.deduplication.external_sort import copy_query, quote_path, stream_rows
 from mmpipe.deduplication.pair_files import cut_evenly
 from mmpipe.errors import SchemaError
@@ -26,6 +25,31 @@ if TYPE_CHECKING:
 DOCUMENTS_FILE, EXACT_FILE = "documents.parquet", "exact.bin"
 # bytes held while one key is read, sorted and written
 _SORTING_BYTES = 64
+
+
+def unpack_band_keys(column: pl.Series, bands: int) -> NDArray[np.uint64]:
+    """Return (rows, bands) uint64 from a column of band keys; every row must have some.
+
+    Raises:
+        SchemaError: a row has another number of keys.
+    """
+    if (column.bin.size() != bands * 8).any():
+        raise SchemaError(
+            f"text_signatures.band_keys: rows do not hold {bands} keys of 8 bytes; they were made with other settings. "
+            f"Make the signatures again with the recipe in use."
+        )
+    return np.frombuffer(b"".join(column.to_list()), dtype="<u8").reshape(-1, bands).astype(np.uint64, copy=False)
+
+
+def refuse_other_settings(signatures: pl.DataFrame, settings: MinHashSettings) -> None:
+    """Raise SchemaError if a signature was made with other settings."""
+    others = signatures.filter(pl.col("signature_settings") != settings.signature_digest)
+    if others.height:
+        raise SchemaError(
+            f"text_signatures: {others.height} of {signatures.height} rows (first {others.item(0, 'doc_id')}, dump "
+            f"{others.item(0, 'dump')}) were signed with other MinHash settings than this recipe's, so that duplicates "
+            f"would be missed. Materialize text_signatures of that dump again."
+        )
 
 
 class KeyBlocks:

@@ -138,7 +138,8 @@ def _shingle_simplified(
     import numpy as np
 
     from mmpipe.deduplication import simplification_kernels
-    from mmpipe.deduplication.simplification import build_simplification_table, open_spacy_chunks, simplify
+    from mmpipe.deduplication.simplification import build_simplification_table, simplify
+    from mmpipe.deduplication.spacy_chunks import open_spacy_chunks
 
     chunks = open_spacy_chunks()
     table = build_simplification_table()

@@ -22,10 +22,10 @@ def measure_gopher(batch: TextBatch) -> pl.DataFrame:
     str.splitlines, blank ones too.
     """
     from mmpipe.filtering.characters import encode_characters
-    from mmpipe.filtering.gopher_signals import compose_gopher
+    from mmpipe.filtering.gopher_columns import compose_gopher
+    from mmpipe.filtering.line_counts import count_lines
     from mmpipe.filtering.nltk_words import number_words
     from mmpipe.filtering.repetition import WORD_COUNTS, count_repeated_chars, count_words
-    from mmpipe.filtering.unicode_signals import count_lines
 
     words = number_words(split_words(batch))
     counts = count_words(words)

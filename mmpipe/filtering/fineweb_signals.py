@@ -37,7 +37,8 @@ def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
 def _measure_datatrove(batch: TextBatch) -> pl.DataFrame:
     """Measure as datatrove 0.10, `fineweb_quality_filter.py`: of lines that hold more than white space."""
     from mmpipe.filtering.characters import encode_characters
-    from mmpipe.filtering.gopher_signals import divide, read_words
+    from mmpipe.filtering.gopher_columns import divide
+    from mmpipe.filtering.gopher_signals import read_words
     from mmpipe.filtering.line_repeats import PART_COUNTS, count_parts
 
     words = np.diff(read_words(batch.texts).start)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from mmpipe.filtering.characters import cut_passes, encode_characters
+from mmpipe.filtering.gopher_columns import compose_gopher, divide
 from mmpipe.filtering.last_batch import LastBatch
+from mmpipe.filtering.line_counts import LineCounts, count_lines, join_counts
 from mmpipe.filtering.tokens import STOP_WORDS
 
 if TYPE_CHECKING:
@@ -23,10 +25,6 @@ if TYPE_CHECKING:
 
 #: The correction step that removes C4's lines; where a recipe has it, it has seen what condemns a page.
 _C4_LINES_STEP = "c4_lines"
-
-
-#: Counts by name, of `unicode_lines.MARK_COUNTS` and `line_repeats.PART_COUNTS`: one entry per text.
-LineCounts: TypeAlias = "dict[str, NDArray[np.int64]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +69,12 @@ def count_texts(texts: Sequence[str], *, with_grams: bool = True) -> TextCounts:
     return TextCounts(words, top, duplicate, join_counts(lines), chars)
 
 
-def join_counts(parts: Sequence[LineCounts]) -> LineCounts:
-    """Return the counts of all parts, one after the other."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def count_lines(characters: NDArray[np.uint32], text_start: NDArray[np.int64]) -> LineCounts:
-    """Return what is counted of lines, paragraphs, marks and sentences of texts; arguments as of `count_marks`."""
-    from mmpipe.filtering.line_repeats import PART_COUNTS, count_parts
-    from mmpipe.filtering.unicode_lines import MARK_COUNTS, count_marks
-
-    marks = dict(zip(MARK_COUNTS, count_marks(characters, text_start).T, strict=True))
-    parts = dict(zip(PART_COUNTS, count_parts(characters, text_start).T, strict=True))
-    return marks | parts
-
-
 _count_once = LastBatch(count_texts)
 _count_without_grams = LastBatch(partial(count_texts, with_grams=False))
 
 
 def measure_gopher(batch: TextBatch) -> pl.DataFrame:
     """Return Gopher's signals of a batch."""
-    from mmpipe.filtering.gopher_signals import compose_gopher
-
     counts = _count_once(batch.texts)
     return compose_gopher(counts.words, counts.top, counts.duplicate, counts.lines, counts.chars)
 
@@ -120,8 +101,6 @@ def measure_c4(batch: TextBatch) -> pl.DataFrame:
 
 def measure_fineweb(batch: TextBatch) -> pl.DataFrame:
     """Return FineWeb's signals of a batch, of lines that hold more than white space."""
-    from mmpipe.filtering.gopher_signals import divide
-
     counts = _count_once.recall(batch.texts) or _count_without_grams(batch.texts)
     lines, newlines = counts.lines["newline_lines"], counts.lines["newlines"]
     columns = {

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmpipe.deduplication.bands import find_candidates, unpack_band_keys
+from mmpipe.deduplication.bands import find_candidates
 from mmpipe.deduplication.duplicate_index import build_index
+from mmpipe.deduplication.duplicate_index_writing import unpack_band_keys
 from mmpipe.deduplication.minhash import MinHashSettings, sign_documents
 from mmpipe.deduplication.pair_files import Scratch
 from mmpipe.errors import SchemaError

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from mmpipe.deduplication.minhash import compute_signatures
 from mmpipe.deduplication.minhash_presets import PRESETS
 from mmpipe.deduplication.shingles import Normalization, Shingling, hash_shingles_of, shingle_texts
-from mmpipe.deduplication.simplification import SpacyChunks, open_spacy_chunks
+from mmpipe.deduplication.spacy_chunks import SpacyChunks, open_spacy_chunks
 from mmpipe.errors import ConfigurationError
 from mmpipe_tests.peers import find_peer
 
