@@ -82,7 +82,8 @@ def run_ours(path: Path, urls_file: Path) -> dict[str, Any]:
     sys.path.insert(0, str(ROOT))
     import polars as pl
 
-    from mmpipe.filtering.recipe_sections import ListReference, UrlSettings
+    from mmpipe.filtering.list_references import ListReference
+    from mmpipe.filtering.recipe_sections import UrlSettings
     from mmpipe.filtering.url_signals import find_registered_domain, measure_urls, open_url_lists
 
     def refer(file: Path) -> tuple[ListReference, ...]:

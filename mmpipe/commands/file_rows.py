@@ -10,7 +10,7 @@ from mmpipe.errors import MmpipeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.storage.lake import Dataset
 
 #: Sections of a recipe whose methods read files.

@@ -125,7 +125,7 @@ def check_list(fetched: FetchedList, folder: Path) -> ListFinding:
     if path.is_dir() or fetched.kind not in ("domains", "urls", "words"):
         return ListFinding(fetched)
     from mmpipe.filtering.list_files import ListTally, read_entries
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
 
     tally = ListTally()
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
 
 #: Lists below this many hashed bytes are hashed anew by every process; a cache file would cost more than it saves.
 _SMALL_BYTES = 100_000

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import polars as pl
 
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.recipe_lists import find_list
-from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.filtering.word_lists import read_words
 
 #: Longer captions are no file name, whatever they look like: file systems end at 255 bytes, URLs in use at 2,048.

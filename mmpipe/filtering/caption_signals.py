@@ -21,7 +21,7 @@ from mmpipe.tables.images import CAPTION_SIGNALS, IMAGE_SIGNALS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
 
 #: Characters measured at once, so that what is measured of long captions does not stand in memory together.
 _PASS_CHARACTERS = 1 << 22

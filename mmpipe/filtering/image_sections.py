@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mmpipe.errors import RecipeError, name_nearest
-from mmpipe.filtering.recipe_sections import ListReference
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.rules import Rule
 
 #: Texts of a page that may describe a picture, as `image_candidates.caption_source` names them.

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from mmpipe.errors import ConfigurationError, name_nearest
 
 if TYPE_CHECKING:
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
 
 #: No domain, URL or phrase is longer; what is, is a file of another kind.
 _ENTRY_CHARS = 4096

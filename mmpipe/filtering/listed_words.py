@@ -21,8 +21,8 @@ from mmpipe.filtering.flagged_words import (
     find_boundary,
     mark_word_characters,
 )
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.recipe_lists import find_list
-from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.filtering.toxicity_signals import NOT_FLAGGED
 from mmpipe.filtering.word_lists import read_words
 

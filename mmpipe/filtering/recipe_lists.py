@@ -15,7 +15,7 @@ from mmpipe.errors import RecipeError, name_nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
 
 
 def find_list(reference: ListReference, folder: Path | None, *, is_own_file: bool = False) -> ListReference:
@@ -82,7 +82,7 @@ def find_folder(name: str, licence: str, folder: Path | None) -> dict[str, tuple
     path = (folder or Path()) / name
     if not path.is_dir():
         raise RecipeError(f"No folder {name!r} of lists by language.")
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
 
     found: dict[str, tuple[ListReference, ...]] = {}
     for file in sorted(path.iterdir()):

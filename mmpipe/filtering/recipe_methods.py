@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from mmpipe.errors import RecipeError, name_nearest
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.recipe_lists import find_list
 from mmpipe.filtering.recipe_nodes import fail, is_null, read_list, read_mapping, read_settings, read_value
-from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS, SynthesisMethod
 
 if TYPE_CHECKING:

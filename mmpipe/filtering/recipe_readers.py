@@ -17,11 +17,12 @@ from mmpipe.filtering.image_sections import ImageBalance, ImageDuplicates
 from mmpipe.filtering.instruction_duplicate_sections import InstructionDuplicates
 from mmpipe.filtering.instruction_rules import INSTRUCTION_RULES
 from mmpipe.filtering.interleaved_rules import INTERLEAVED_RULES
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.preference_sections import PREFERENCE_METHODS
 from mmpipe.filtering.recipe_lists import find_folder, find_list
 from mmpipe.filtering.recipe_methods import read_methods
 from mmpipe.filtering.recipe_nodes import fail, is_null, read_list, read_mapping, read_settings, read_value
-from mmpipe.filtering.recipe_sections import CorrectionStep, EvaluationSet, ListReference
+from mmpipe.filtering.recipe_sections import CorrectionStep, EvaluationSet
 from mmpipe.filtering.rules import LANGUAGE, LIMITS, METHOD, OWN_LIMITS, Rule
 from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS
 from mmpipe.filtering.text_rules import TEXT_RULES

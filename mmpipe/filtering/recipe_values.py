@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.filtering.duplicate_sections import DUPLICATE_STEPS
-from mmpipe.filtering.recipe_sections import CorrectionStep, EvaluationSet, ListReference
+from mmpipe.filtering.list_references import ListReference
+from mmpipe.filtering.recipe_sections import CorrectionStep, EvaluationSet
 from mmpipe.filtering.rephrasing_sections import RephrasingSettings
 from mmpipe.filtering.rules import Rule
 from mmpipe.filtering.synthesis_sections import SynthesisMethod

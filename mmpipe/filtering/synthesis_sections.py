@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 if TYPE_CHECKING:
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
 
 #: An option as the recipe writes it: words, lists and mappings. What a word means is for the method's settings to say.
 OptionTree: TypeAlias = Union[str, "tuple[OptionTree, ...]", "Mapping[str, OptionTree]", None]

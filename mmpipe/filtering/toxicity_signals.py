@@ -14,7 +14,7 @@ from mmpipe.filtering.word_lists import read_words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.filtering.text_batch import TextBatch
 
 #: Entries of LDNOOBW that C4 does not look for (TensorFlow Datasets, text/c4_utils.py, badword allow-list).

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmpipe.filtering.recipe_sections import ListReference, UrlSettings
+    from mmpipe.filtering.list_references import ListReference
+    from mmpipe.filtering.recipe_sections import UrlSettings
 
 _AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]*)")
 _SCHEME = re.compile(r"^(?:[a-z][a-z0-9+.\-]*://)?(?:www\.)?", re.IGNORECASE)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from mmpipe.filtering.list_files import read_entries
 
 if TYPE_CHECKING:
-    from mmpipe.filtering.recipe_sections import ListReference, WordSettings
+    from mmpipe.filtering.list_references import ListReference
+    from mmpipe.filtering.recipe_sections import WordSettings
 
 _CODE = re.compile(r"[a-z]{2,3}")
 

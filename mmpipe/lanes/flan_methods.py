@@ -18,7 +18,7 @@ from mmpipe.tables.identity import make_id
 if TYPE_CHECKING:
     import yaml
 
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.filtering.synthesis_sections import SynthesisMethod
     from mmpipe.lanes.method_runs import MethodRun
     from mmpipe.synthesis.drafts import Synthesis

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmpipe.filtering.image_sections import ImageBalance
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.lanes.stage import StageRun
     from mmpipe.sampling.entry_matching import EntryMatcher, Matches
     from mmpipe.storage.shards import Production
@@ -199,8 +199,8 @@ def find_matcher(balance: ImageBalance, cache_folder: str) -> EntryMatcher:
 
 
 def _find_lists(balance: ImageBalance) -> list[ListReference]:
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.filtering.recipe_lists import find_list
-    from mmpipe.filtering.recipe_sections import ListReference
 
     named = balance.entries or (ListReference(list="balance-entries"),)
     return [reference if reference.path else find_list(reference, None) for reference in named]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmpipe.filtering.image_sections import ImageSettings
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.lanes.stage import Knobs
     from mmpipe.models.clip import ClipModel
     from mmpipe.models.image_scorer import ImageScorer

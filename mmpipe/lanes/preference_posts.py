@@ -12,7 +12,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.lanes.duplicates import find_scratch
 
 if TYPE_CHECKING:
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.synthesis.comparisons import Comparisons
 
 #: Bytes of a dump that one shard is for: its pairs are in memory together.

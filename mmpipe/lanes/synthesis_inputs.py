@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
     import yaml
 
-    from mmpipe.filtering.recipe_sections import ListReference
+    from mmpipe.filtering.list_references import ListReference
     from mmpipe.filtering.synthesis_sections import SynthesisMethod
 
     #: Reads the node of an option whose type is none that a word can say.

@@ -17,7 +17,7 @@ import mmpipe.sampling.entry_building as building
 from mmpipe.commands.entries import EntrySource, build_entries
 from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.list_files import ListTally, read_entries
-from mmpipe.filtering.recipe_sections import ListReference
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.sampling.entry_building import EntryLimits
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.text import DEDUPED_CORPUS

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpipe.filtering.bloom_signals import cut_chunks, measure_bloom
-from mmpipe.filtering.recipe_sections import ListReference, WordSettings
+from mmpipe.filtering.list_references import ListReference
+from mmpipe.filtering.recipe_sections import WordSettings
 from mmpipe.filtering.unspaced import cut_unspaced
 from mmpipe.filtering.word_lists import find_stop_words
 from mmpipe.tables.special_characters import list_special_characters

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mmpipe.filtering import caption_signals
 from mmpipe.filtering.caption_signals import measure_captions
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.recipe_lists import find_list
-from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.models.language import LanguageModel, find_language_weights
 from mmpipe.tables.images import CAPTION_SIGNALS, IMAGE_SIGNALS
 from mmpipe.tables.special_characters import collect_special_characters

@@ -21,7 +21,8 @@ import pytest
 
 from mmpipe.extraction.corrections import correct_text, find_step
 from mmpipe.filtering.judge import judge
-from mmpipe.filtering.recipe_sections import CorrectionSettings, CorrectionStep, ListReference
+from mmpipe.filtering.list_references import ListReference
+from mmpipe.filtering.recipe_sections import CorrectionSettings, CorrectionStep
 from mmpipe.filtering.recipes import Recipe, load_recipe
 from mmpipe.filtering.rules import Rule
 from mmpipe.filtering.text_rules import TEXT_RULES

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmpipe.filtering.recipe_sections import ListReference, WordSettings
+from mmpipe.filtering.list_references import ListReference
+from mmpipe.filtering.recipe_sections import WordSettings
 from mmpipe.filtering.redpajama2_signals import measure_redpajama2
 from mmpipe.tables.text_signals import FAMILIES
 from mmpipe_tests.filtering.batches import make_batch

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.flagged_words import build_trie
-from mmpipe.filtering.recipe_sections import ListReference, WordSettings
+from mmpipe.filtering.list_references import ListReference
+from mmpipe.filtering.recipe_sections import WordSettings
 from mmpipe.filtering.rules_toxicity import LDNOOBW_LANGUAGES
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.filtering.toxicity_signals import measure_toxicity

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from mmpipe.errors import ConfigurationError, RecipeError
 from mmpipe.filtering.blocklists import Blocklist, hash_entries, open_blocklist
 from mmpipe.filtering.list_files import ListTally, read_entries
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.public_suffixes import find_registered_domain
-from mmpipe.filtering.recipe_sections import ListReference, UrlSettings
+from mmpipe.filtering.recipe_sections import UrlSettings
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.url_signals import find_host, measure_urls, open_url_lists, trim_domain, trim_url
 from mmpipe_tests.peers import find_peer

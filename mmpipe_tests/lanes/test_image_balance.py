@@ -15,8 +15,8 @@ import yaml
 from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.image_sections import ImageBalance
 from mmpipe.filtering.list_files import ListTally, read_entries
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.recipe_lists import find_list
-from mmpipe.filtering.recipe_sections import ListReference
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.rules import Rule
 from mmpipe.lanes.image_balance import BALANCED, balance_pairs, find_matcher

@@ -10,7 +10,7 @@ import pytest
 
 from mmpipe.errors import DatasetNotReady
 from mmpipe.filtering.image_sections import ImageDuplicates, ImageSettings
-from mmpipe.filtering.recipe_sections import ListReference
+from mmpipe.filtering.list_references import ListReference
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.filtering.rules import Rule
 from mmpipe.lanes.image_duplicates import find_image_duplicates
