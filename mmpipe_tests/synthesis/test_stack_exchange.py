@@ -295,6 +295,19 @@ def test_licences_and_tags_of_older_dumps() -> None:
         ("", ""),
         ("<p>broken <b>tags", "broken tags"),
         ("<h2>Title</h2>text<hr>end", "Title\n\ntext\nend"),
+        # marks that change the sense: 2 to the 10 is not 210, and what was struck out is not said
+        ("<p>2<sup>10</sup>, x<sup>n+1</sup>, H<sub>2</sub>O<sup></sup></p>", "2^10, x^(n+1), H_2O"),
+        ("<p>Use <del>gets</del> <s> </s><strike>puts</strike> fgets</p>", "Use ~~gets~~ ~~puts~~ fgets"),
+        (
+            "<table>\n<tr>\n<th>Name</th>\n<th>Age</th>\n</tr>\n<tr>\n<td>Ann<br>B.</td>\n<td>12</td>\n</tr>\n</table>So.",
+            "Name | Age\nAnn B. | 12\n\nSo.",
+        ),
+        (
+            "<blockquote><p>Try</p>\n<pre><code>if x:\n    y\n\nz\n</code></pre></blockquote><p>I</p>",
+            "> Try\n>\n> ```\n> if x:\n>     y\n>\n> z\n> ```\n\nI",
+        ),
+        ('<ol start="3"><li>c</li><li>d</li></ol>', "3. c\n4. d"),
+        ("<p><code>``</code> <code>a``b`</code></p>", "` `` ` ``` a``b` ```"),
     ],
 )
 def test_html(html: str, text: str) -> None:
