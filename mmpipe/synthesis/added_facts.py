@@ -1,6 +1,6 @@
 """Finds facts in a rewritten text that its source has not: names, addresses, quotations. Exact, by their letters.
 
-Numbers are found by `reply_guards.list_added_numbers`. What a text says in other words nothing here can tell; what it
+Numbers are found by `told_numbers.list_added_numbers`. What a text says in other words nothing here can tell; what it
 names, quotes or links to stands in its source letter by letter, or nobody told it.
 """
 

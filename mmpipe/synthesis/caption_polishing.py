@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.caption_rows import make_caption_row
 from mmpipe.synthesis.drafts import Spent, describe_sampling, join_left_out, make_seed
-from mmpipe.synthesis.grounding import has_numbers_of, list_words, measure_grounding, measure_repetition
+from mmpipe.synthesis.grounding import list_words, measure_grounding, measure_repetition
 from mmpipe.synthesis.prompts import Prompt
+from mmpipe.synthesis.told_numbers import has_numbers_of
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 
 if TYPE_CHECKING:

@@ -18,17 +18,6 @@ _GRAMMAR_WORDS = """
 _GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 
 
-#: What parts the thousands of a number.
-_THOUSANDS = re.compile(r"(?<=\d)[,.'’\u00a0\u202f](?=\d{3}(?!\d))")
-_SPELLED = dict(
-    zip(
-        map(str, range(1, 13)),
-        "one two three four five six seven eight nine ten eleven twelve".split(),  # noqa: SIM905
-        strict=True,
-    )
-)
-
-
 def list_words(text: str) -> list[str]:
     """Return the words of `text` in lower case, in order."""
     return _WORD.findall(text.casefold())
@@ -51,19 +40,6 @@ def measure_grounding(text: str, evidence: str) -> float:
     words = [_stem(word) for word in list_content_words(text)]
     known = {_stem(word) for word in list_words(evidence)}
     return sum(word in known for word in words) / len(words) if words else 0.0
-
-
-def has_numbers_of(text: str, evidence: str) -> bool:
-    """Return whether every number that `text` has in digits stands in `evidence`, to twelve in English words too.
-
-    One wrong number among many right words is no small share of an answer: it is the answer. Whatever parts thousands
-    does not count.
-    """
-    known = {*list_words(evidence), *list_words(_THOUSANDS.sub("", evidence))}
-    return any(
-        all(word in known or _SPELLED.get(word) in known for word in list_words(said) if word[0].isdigit())
-        for said in (text, _THOUSANDS.sub("", text))
-    )
 
 
 def measure_order(text: str, evidence: str) -> float:

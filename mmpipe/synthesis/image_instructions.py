@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.drafts import Draft, Parent, Planned
 from mmpipe.synthesis.grounding import (
-    has_numbers_of,
     list_content_words,
     list_words,
     measure_grounding,
@@ -20,6 +19,7 @@ from mmpipe.synthesis.grounding import (
 )
 from mmpipe.synthesis.prompts import Prompt, find_prompt
 from mmpipe.synthesis.question_kinds import fits_question
+from mmpipe.synthesis.told_numbers import has_numbers_of
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 

@@ -8,11 +8,6 @@ from collections import Counter
 
 from mmpipe.synthesis.grounding import list_words
 
-#: A number, with what parts its thousands, decimals, hours or dates.
-_NUMBER = re.compile(r"\d+(?:[.,:'’\u00a0\u202f/-]\d+)*")
-#: Numbers to this one are written in words as often as in digits.
-_OFTEN_SPELLED = 12
-
 _REWRITING = r"(?:paraphras\w*|rephras\w*|rewrit\w*|reword\w*|simplifi\w*)"
 _TASK = (
     r"(?:paraphras\w*|rephras\w*|rewrit\w*|reword\w*|simplifi\w*|simpler|(?:version|summary) of (?:the|your)|"
@@ -84,39 +79,6 @@ def measure_copy(text: str, source: str, words: int = 5) -> float:
     grams = _list_grams(list_words(text), words)
     known = set(_list_grams(list_words(source), words))
     return sum(gram in known for gram in grams) / len(grams) if grams else 0.0
-
-
-def list_added_numbers(text: str, source: str) -> list[str]:
-    """Return the numbers of `text` that `source` has not, each once, in their order: facts that nobody told.
-
-    Digits of every script count, whatever parts their thousands or decimals; a date is there if its parts are. Numbers
-    to twelve are left out: they are as often spelled, and number lists.
-    """
-    known = {number for parts in _list_numbers(source) for number in (_join(parts), *map(_join, parts))}
-    added = []
-    for parts in _list_numbers(text):
-        is_told = _join(parts) in known or all(part in known or _is_small(part) for part in map(_join, parts))
-        if not is_told:
-            added.append(_join(parts))
-    return list(dict.fromkeys(added))
-
-
-def _list_numbers(text: str) -> list[list[str]]:
-    """Return the numbers of a text, each as its runs of digits in ASCII."""
-    return [
-        "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else " " for sign in found).split()
-        for found in _NUMBER.findall(text)
-    ]
-
-
-def _is_small(number: str) -> bool:
-    # a number of thousands of digits is none that int() reads
-    return len(number) <= 2 and int(number) <= _OFTEN_SPELLED
-
-
-def _join(parts: list[str] | str) -> str:
-    # `05` of a date is `5`
-    return "".join(parts).lstrip("0") or "0"
 
 
 def _list_grams(words: list[str], size: int) -> list[tuple[str, ...]]:

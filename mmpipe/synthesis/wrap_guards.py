@@ -16,11 +16,11 @@ from mmpipe.synthesis.reply_guards import (
     find_announcement,
     find_script,
     is_refusal,
-    list_added_numbers,
     measure_copy,
     strip_preamble,
 )
 from mmpipe.synthesis.row_account import read_text
+from mmpipe.synthesis.told_numbers import list_added_numbers
 from mmpipe.tables.chat import ChatFailure
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.synthesis.grounding import (
-    has_numbers_of,
     list_words,
     measure_grounding,
     measure_longest_copy,
@@ -13,6 +12,7 @@ from mmpipe.synthesis.grounding import (
     measure_repetition,
 )
 from mmpipe.synthesis.question_kinds import fits_question, shares_topic
+from mmpipe.synthesis.told_numbers import has_numbers_of
 
 WORDS = ["whale", "tower", "1902", "the", "of", "Rome", "bridge", "walks"]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
