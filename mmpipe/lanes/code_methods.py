@@ -10,7 +10,7 @@ import polars as pl
 from mmpipe.lanes.synthesis_inputs import identify_rows, read_records
 
 if TYPE_CHECKING:
-    from mmpipe.lanes.method_runs import MethodRun
+    from mmpipe.lanes.method_inputs import MethodRun
     from mmpipe.synthesis.code_pairs import Embed
     from mmpipe.synthesis.drafts import Synthesis
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mmpipe.filtering.list_references import ListReference
     from mmpipe.filtering.synthesis_sections import SynthesisMethod
-    from mmpipe.lanes.method_runs import MethodRun
+    from mmpipe.lanes.method_inputs import MethodRun
     from mmpipe.synthesis.drafts import Synthesis
 
 _log = logging.getLogger(__name__)

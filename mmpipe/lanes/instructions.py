@@ -14,8 +14,8 @@ from mmpipe.lanes.dump_owners import is_for, is_owned
 from mmpipe.lanes.exact_methods import ExactRows, order_candidates, read_exact
 from mmpipe.lanes.instruction_candidates import account_for_candidates, count_spent, take_accepted
 from mmpipe.lanes.method_files import check_files
-from mmpipe.lanes.method_runs import MethodRun
-from mmpipe.lanes.picture_methods import read_pictures
+from mmpipe.lanes.method_inputs import MethodRun
+from mmpipe.lanes.picture_sources import read_pictures
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs
 from mmpipe.lanes.synthesis_methods import (
     EVOLVED,

@@ -13,7 +13,7 @@ from mmpipe.lanes.synthesis_inputs import read_records
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mmpipe.lanes.method_runs import MethodRun
+    from mmpipe.lanes.method_inputs import MethodRun
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.synthesis_sections import SYNTHESIS_METHODS, SynthesisMethod, name_method
 from mmpipe.lanes import code_methods, flan_methods, method_runs, picture_methods, text_methods
 from mmpipe.lanes.exact_methods import read_exact
-from mmpipe.lanes.method_runs import MethodRun
+from mmpipe.lanes.method_inputs import MethodRun
+from mmpipe.lanes.picture_sources import PICTURE_OPTIONS, check_picture_options
 from mmpipe.lanes.synthesis_inputs import read_options, refuse, seed_settings
 from mmpipe.lanes.teacher_watch import WatchedTeacher, refuse_outage, warn_of_nothing
 
@@ -172,8 +173,8 @@ def picture_method(open_settings: Callable[[str], Any], make: Callable[[MethodRu
         open_settings,
         make,
         "pictures",
-        picture_methods.PICTURE_OPTIONS,
-        check=picture_methods.check_picture_options,
+        PICTURE_OPTIONS,
+        check=check_picture_options,
         keeps_source=True,
     )
 

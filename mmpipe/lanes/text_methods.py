@@ -15,7 +15,7 @@ from mmpipe.lanes.synthesis_inputs import identify_rows, read_records
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
 if TYPE_CHECKING:
-    from mmpipe.lanes.method_runs import MethodRun
+    from mmpipe.lanes.method_inputs import MethodRun
     from mmpipe.synthesis.drafts import Synthesis
     from mmpipe.synthesis.text_tools import TextTool
 

@@ -14,8 +14,8 @@ from mmpipe.filtering.synthesis_sections import SynthesisMethod
 from mmpipe.lanes import instructions
 from mmpipe.lanes.code_methods import open_embedder
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
-from mmpipe.lanes.method_runs import MethodRun
-from mmpipe.lanes.picture_methods import PictureSources
+from mmpipe.lanes.method_inputs import MethodRun
+from mmpipe.lanes.picture_sources import PictureSources
 from mmpipe.lanes.stage import Knobs
 from mmpipe.lanes.synthesis_methods import FILE_METHODS, list_weights
 from mmpipe.models import tokenizer

@@ -12,7 +12,7 @@ from mmpipe.filtering.instruction_signals import measure_instructions
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.code_methods import read_inputs
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
-from mmpipe.lanes.method_runs import MethodRun
+from mmpipe.lanes.method_inputs import MethodRun
 from mmpipe.lanes.stage import Knobs, StageRun
 from mmpipe.lanes.synthesis_estimates import estimate_synthesis
 from mmpipe.storage.shards import Engine
