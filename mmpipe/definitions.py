@@ -14,6 +14,7 @@ from mmpipe.assets.images import IMAGE_ASSETS
 from mmpipe.assets.instructions import INSTRUCTION_ASSETS
 from mmpipe.assets.jobs import build_jobs
 from mmpipe.assets.partitions import DUMPS
+from mmpipe.assets.patient_executor import patient_executor
 from mmpipe.assets.quality_classifier import quality_classifier
 from mmpipe.assets.release import RELEASE_ASSETS
 from mmpipe.assets.resources import build_resources
@@ -59,7 +60,7 @@ def build_definitions(environ: Mapping[str, str], **resources: Any) -> dg.Defini
         resources=build_resources(environ) | resources,
         # steps are forked from a process that has loaded the definitions and Great Expectations once (seconds each);
         # two steps at once leave cores for the shards of each
-        executor=dg.multiprocess_executor.configured(
+        executor=patient_executor.configured(
             {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": list(PRELOADED)}}}
         ),
     )

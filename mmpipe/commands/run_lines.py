@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import dagster as dg
 
@@ -57,8 +57,17 @@ class RunTeller:
             took = (
                 f" after {record.end_time - record.start_time:.0f} s" if record.start_time and record.end_time else ""
             )
-            place = run.tags.get("dagster/partition", "over all dumps")
-            self._tell(f"{time.strftime('%H:%M:%S')}  {place}: run {run.run_id[:8]} {state}{took} ({_name_work(run)})")
+            place, work = name_place(run.tags), _name_work(run)
+            self._tell(f"{time.strftime('%H:%M:%S')}  {place}: run {run.run_id[:8]} {state}{took} ({work})")
+
+
+def name_place(tags: Mapping[str, str]) -> str:
+    """Return what a run is for, by its tags: its dump; a run of a range of dumps names both ends."""
+    first = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start")
+    last = tags.get("dagster/asset_partition_range_end", first)
+    if first is None:
+        return "over all dumps"
+    return first if first == last else f"{first} to {last}"
 
 
 def _name_work(run: dg.DagsterRun) -> str:

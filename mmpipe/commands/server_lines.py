@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmpipe.assets.checks import CHECK_SUFFIX
 from mmpipe.commands.backfill import name_cause
+from mmpipe.commands.run_lines import name_place
 from mmpipe.commands.server import ask
 from mmpipe.commands.step_lines import OFF, TOLD_METADATA, StepTeller, describe_finding
 
@@ -79,7 +80,7 @@ class BackfillTeller:
             self._updated = max(self._updated, run["updateTime"] or 0.0)
             if run_id not in self._ended and run_id not in self._followed:
                 tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-                self._followed[run_id] = _Followed(StepTeller(_name_place(tags), self._tell))
+                self._followed[run_id] = _Followed(StepTeller(name_place(tags), self._tell))
         for run_id, followed in list(self._followed.items()):
             self._read_events(run_id, followed)
             if run_id in changed and changed[run_id]["status"] in _ENDED:
@@ -95,15 +96,6 @@ class BackfillTeller:
                 _hear(event, followed)
             followed.cursor = answer.get("cursor", followed.cursor)
             has_more = answer.get("hasMore", False)
-
-
-def _name_place(tags: Mapping[str, str]) -> str:
-    """Return what a run is for: its dump; a run of a range of dumps names both ends."""
-    first = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start")
-    last = tags.get("dagster/asset_partition_range_end", first)
-    if first is None:
-        return "over all dumps"
-    return first if first == last else f"{first} to {last}"
 
 
 def _hear(event: Mapping[str, Any], followed: _Followed) -> None:

@@ -96,6 +96,27 @@ def test_a_run_is_told_when_it_begins_and_when_it_ends_and_once(instance: dg.Dag
     assert len(told) == 3
 
 
+@pytest.mark.parametrize(
+    ("tags", "place"),
+    [
+        ({"dagster/partition": "d1"}, "d1"),
+        ({"dagster/asset_partition_range_start": "d1", "dagster/asset_partition_range_end": "d1"}, "d1"),
+        ({"dagster/asset_partition_range_start": "d1", "dagster/asset_partition_range_end": "d3"}, "d1 to d3"),
+    ],
+)
+def test_a_run_of_one_dump_or_of_a_range_is_told_by_its_dumps(
+    instance: dg.DagsterInstance, tags: dict[str, str], place: str
+) -> None:
+    lines: list[str] = []
+    runs = RunTeller(instance, lines.append)
+    job = dg.Definitions(assets=[fine]).resolve_implicit_job_def_def_for_assets([fine.key])
+    assert job is not None
+    job.execute_in_process(instance=instance, asset_selection=[fine.key], tags=tags)
+    runs.look()
+    (told,) = lines
+    assert told.split("  ", 1)[1].startswith(f"{place}: run ")
+
+
 SPEAK = """
 import logging, dagster as dg
 

@@ -10,6 +10,7 @@ import dagster as dg
 from mmpipe.assets.automation import FOLLOW_ALL_DUMPS, build_automation_sensor
 from mmpipe.assets.jobs import WHOLE_LINE
 from mmpipe.assets.partitions import DUMPS
+from mmpipe.assets.patient_executor import patient_executor
 from mmpipe.assets.resources import LakeResource
 from mmpipe.assets.sensors import build_dump_sensor
 from mmpipe.storage.commits import Manifest, write_manifest
@@ -70,4 +71,5 @@ defs = dg.Definitions(
     jobs=[dg.define_asset_job(WHOLE_LINE, dg.AssetSelection.assets(raw_crawl, text_signals))],
     sensors=[build_dump_sensor(), build_automation_sensor(["sft_dataset"])],
     resources={"lake": LakeResource(root=dg.EnvVar("MMPIPE_LAKE"))},
+    executor=patient_executor,
 )
