@@ -3,7 +3,7 @@
 Run as `python -s -P -S program_launcher.py '{...}'`; it imports nothing of the project, for it stands outside it.
 """
 # each run pays for what this imports: no pathlib
-# ruff: noqa: PTH101, PTH103, PTH110, PTH112, PTH113, PTH114, PTH115, PTH120, PTH123, PTH208, PTH211
+# ruff: noqa: PTH101, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH208, PTH211
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import sys
 from typing import Any, NoReturn
 
@@ -208,9 +209,10 @@ def _collect(config: dict[str, Any], folder: int | None) -> list[str]:
             source = os.open(f"/program/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue
+        if not stat.S_ISREG(os.fstat(source).st_mode):
+            os.close(source)
+            continue
         with os.fdopen(source, "rb") as file:
-            if not os.path.isfile(f"/program/{name}"):
-                continue
             target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
             with os.fdopen(target, "wb") as copy:
                 copy.write(file.read(config["limits"]["disk_bytes"]))

@@ -36,7 +36,11 @@ COMPILE_LIMITS = ProgramLimits(
 
 #: Programs that are compiled before the first of them runs: so many binaries are in memory.
 _BUILT_AT_ONCE = 128
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[edED][+-]?\d+)?")
+#: Signs between values are words of their own: `x= 1.5` and `x=1.5` say the same, and so do (1.0,2.0) and (1,2).
+_WORD = re.compile(r"[(),;:=%]|[^\s(),;:=%]+")
+#: An exponent of three digits takes the place of Fortran's letter: `0.1000-122`.
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[ed]?([+-]\d{3})|[ed](\d+|[+-]\d+))?", re.IGNORECASE)
+_UNBOUND = re.compile(r"([+-]?)(?:(inf)(?:inity)?|nan)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +121,27 @@ def _is_built(made: ProgramRun) -> bool:
 def outputs_agree(one: str, other: str, *, relative: float = 1e-5, absolute: float = 1e-8) -> bool:
     """Return whether two outputs have the same words and, within the tolerance, the same numbers, in order.
 
-    White space does not count, for Fortran and C++ set it in their own ways; `1.5D+00` is a number, and `T` or `F` are
-    not C++'s 1 or 0.
+    White space does not count, for Fortran and C++ set it in their own ways; `1.5D+00`, `0.1000-122` and `Infinity` are
+    numbers, `NaN` is `-nan`, and `T` or `F` are not C++'s 1 or 0.
     """
-    first, second = one.split(), other.split()
+    first, second = _WORD.findall(one), _WORD.findall(other)
     if len(first) != len(second):
         return False
     for said, wanted in zip(first, second, strict=True):
-        numbers = [_NUMBER.fullmatch(word) is not None for word in (said, wanted)]
-        if all(numbers):
-            values = [float(word.replace("D", "e").replace("d", "e")) for word in (said, wanted)]
-            if not math.isclose(*values, rel_tol=relative, abs_tol=absolute):
+        value, due = _read_number(said), _read_number(wanted)
+        if value is not None and due is not None:
+            # nan is near nothing, itself included
+            is_near = math.isclose(value, due, rel_tol=relative, abs_tol=absolute)
+            if not is_near and not (math.isnan(value) and math.isnan(due)):
                 return False
         elif said.casefold() != wanted.casefold():
             return False
     return True
+
+
+def _read_number(word: str) -> float | None:
+    if found := _NUMBER.fullmatch(word):
+        return float(f"{found[1]}e{found[2] or found[3] or 0}")
+    if found := _UNBOUND.fullmatch(word):
+        return float(f"{found[1]}inf") if found[2] else math.nan
+    return None

@@ -216,6 +216,8 @@ def test_disk_is_bounded_and_what_was_asked_for_comes_back(rooms: ProgramSandbox
     source = (
         "import os\n"
         "os.symlink('/etc/ld.so.cache', 'link')\n"
+        "os.mkdir('folder')\n"
+        "os.mkfifo('pipe')\n"
         "open('good', 'wb').write(b'abc')\n"
         "try:\n"
         "    for number in range(100): open(f'f{number}', 'wb').write(bytes(1 << 16))\n"
@@ -225,7 +227,7 @@ def test_disk_is_bounded_and_what_was_asked_for_comes_back(rooms: ProgramSandbox
         Program(
             argv=("python", "program.py"),
             files={"program.py": source.encode()},
-            collect=("good", "link", "absent"),
+            collect=("good", "link", "folder", "pipe", "absent"),
             limits=ProgramLimits(disk_bytes=1 << 20),
         )
     )
