@@ -83,6 +83,14 @@ class ImageCache:
         entry = {"url": url, **asdict(outcome), "conditions": conditions}
         self._entry(url).write_text(json.dumps(entry, ensure_ascii=True))
 
+    def forget(self, url: str, sha256: str | None) -> bool:
+        """Remove what is known of a URL, and the bytes of that name where they go too; return whether any was there."""
+        places = [self._entry(url), *([self._content(sha256)] if sha256 is not None else [])]
+        was_there = [place for place in places if place.exists()]
+        for place in was_there:
+            place.remove()
+        return bool(was_there)
+
     def _content(self, sha256: str) -> Place:
         return self.folder.join(sha256[:2], sha256)
 
