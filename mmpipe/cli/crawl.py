@@ -117,13 +117,15 @@ def crawl_remove(
 
 @crawl_commands.command("list")
 def crawl_list() -> None:
-    """List the dumps that were added, by hand or by the sensor."""
+    """List the dumps that were added, by hand or by the sensor, and those that were removed."""
     import dagster as dg
 
     from mmpipe.commands.crawl import list_known_dumps
     from mmpipe.commands.printing import print_dumps
+    from mmpipe.storage.dumps import list_removed_dumps
     from mmpipe.storage.lake import Lake
 
     open_project()
     with dg.DagsterInstance.get() as instance:
-        print_dumps(OUT, list_known_dumps(Lake(os.environ["MMPIPE_LAKE"]), instance))
+        lake = Lake(os.environ["MMPIPE_LAKE"])
+        print_dumps(OUT, list_known_dumps(lake, instance), list_removed_dumps(lake))

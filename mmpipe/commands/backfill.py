@@ -14,8 +14,9 @@ import dagster as dg
 from mmpipe.assets.partitions import DUMPS
 from mmpipe.commands.loading import is_per_dump, is_trained, select_assets
 from mmpipe.commands.processes import PROCESS_TAG, name_this_process
-from mmpipe.errors import ConfigurationError, MmpipeError, name_nearest
+from mmpipe.errors import ConfigurationError, MmpipeError
 from mmpipe.storage.commits import FAILED, read_manifest
+from mmpipe.storage.dumps import describe_unknown_dump
 from mmpipe.storage.places import Place
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def plan_backfill(
         )
     for name in (*partitions, *(bound for bound in (first, last) if bound is not None)):
         if name not in known:
-            raise ConfigurationError(f"No dump {name!r} was added.{name_nearest(name, known)}")
+            raise ConfigurationError(describe_unknown_dump(lake, name, known))
     if partitions:
         dumps = sorted(set(partitions))
     elif which is None:

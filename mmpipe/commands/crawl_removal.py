@@ -16,12 +16,12 @@ from rich.markup import escape
 from mmpipe.assets.partitions import DUMPS
 from mmpipe.commands.doctor import end_lost_runs
 from mmpipe.commands.printing import make_grid
-from mmpipe.errors import ConfigurationError, name_nearest
+from mmpipe.errors import ConfigurationError
 from mmpipe.lanes.image_duplicates import DUMP_SEQUENCE as IMAGE_SEQUENCE
 from mmpipe.lanes.instruction_reviews import VERDICTS, find_review_file
 from mmpipe.storage.commits import FAILED
 from mmpipe.storage.dump_removal import HeldTable, find_made_from, measure_dump, remove_from_lake
-from mmpipe.storage.dumps import list_dumps, read_dump
+from mmpipe.storage.dumps import describe_unknown_dump, list_dumps, read_dump
 from mmpipe.storage.places import Place
 from mmpipe.tables.published import PUBLISHED_TABLES
 from mmpipe.tables.text import FILTERED_TEXT, TEXT_REPEATS
@@ -77,9 +77,7 @@ def plan_removal(lake: Lake, instance: dg.DagsterInstance, names: Sequence[str],
     for name in dict.fromkeys(names):
         held = tuple(measure_dump(lake, name, PUBLISHED_TABLES)) if _is_name(name) else ()
         if not held and name not in recorded and name not in partitions:
-            raise ConfigurationError(
-                f"No dump {name!r} was added.{name_nearest(name, {*recorded, *partitions})} See: mmpipe crawl list"
-            )
+            raise ConfigurationError(describe_unknown_dump(lake, name, partitions))
         over_all: list[str] = []
         later: dict[str, dict[str, int]] = {}
         for dataset in find_made_from(lake, name, PUBLISHED_TABLES):
@@ -121,10 +119,14 @@ def _is_name(name: str) -> bool:
     return bool(name) and Path(name).name == name and name not in (".", "..")
 
 
-def refuse_at_work(instance: dg.DagsterInstance) -> None:
+def refuse_at_work(instance: dg.DagsterInstance, then: str = "remove the dump") -> None:
     """Refuse while a run or a backfill is queued or at work, here or through a server: it may read the dump.
 
     A run of another dump compares with it, and a release reads all. Runs whose process is gone are ended first.
+
+    Args:
+        instance: Dagster's records.
+        then: what can be done when they ended.
 
     Raises:
         ConfigurationError: naming the run and what to do.
@@ -134,14 +136,13 @@ def refuse_at_work(instance: dg.DagsterInstance) -> None:
     if runs:
         told = ", ".join(f"{run.run_id[:8]} of {run.tags.get('dagster/partition', 'all dumps')}" for run in runs[:3])
         raise ConfigurationError(
-            f"A run is queued or at work that may read the dump: {told}. Wait until it ends, or stop it in the web UI; "
-            f"then remove the dump."
+            f"A run is queued or at work that may read it: {told}. Wait until it ends, or stop it in the web UI; "
+            f"then {then}."
         )
     open_states = [state for state in BulkActionStatus if state not in BULK_ACTION_TERMINAL_STATUSES]
     if instance.get_backfills(filters=BulkActionsFilter(statuses=open_states)):
         raise ConfigurationError(
-            "A backfill is at work that may read the dump. Wait until it ends, or cancel it in the web UI; then remove "
-            "the dump."
+            f"A backfill is at work that may read it. Wait until it ends, or cancel it in the web UI; then {then}."
         )
 
 

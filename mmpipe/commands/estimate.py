@@ -10,14 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmpipe.assets.resources import build_resources, collect_knobs
-from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.answer_estimates import estimate_answers
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.made_shards import leave_out_made
 from mmpipe.lanes.stage import StageRun
 from mmpipe.lanes.synthesis_estimates import MethodEstimate, estimate_synthesis
-from mmpipe.storage.dumps import list_dumps
+from mmpipe.storage.dumps import require_dump
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES
 
 if TYPE_CHECKING:
@@ -43,9 +42,7 @@ def estimate_dump(dump: str, recipe: str, environ: Mapping[str, str]) -> list[Me
     """
     resources = build_resources(environ)
     lake = resources["lake"].open()
-    known = list_dumps(lake)
-    if dump not in known:
-        raise ConfigurationError(f"No dump {dump!r} in {lake.root}.{name_nearest(dump, known)}")
+    require_dump(lake, dump)
     stage = next(stage for stage in INSTRUCTION_LANE if stage.table is INSTRUCTION_CANDIDATES)
     run = StageRun(
         stage=stage,

@@ -14,6 +14,7 @@ from mmpipe.commands.instruction_fates import (
     explain_source,
 )
 from mmpipe.commands.lookup import Found, RowNotFound, complete_id, find_named, find_url, read_rows
+from mmpipe.commands.removed_fates import tell_of_removed_dump
 from mmpipe.commands.stage_rows import Look
 from mmpipe.commands.stage_words import (
     describe_balance,
@@ -36,6 +37,7 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
 )
 from mmpipe.tables.interleaved import INTERLEAVED_CANDIDATES, INTERLEAVED_REMOVALS
+from mmpipe.tables.interleaved_release import INTERLEAVED_DATASET
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import IMAGE_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS, REPHRASED_REMOVALS
@@ -74,7 +76,7 @@ def explain(lake: Lake, wanted: str) -> list[Fate]:
         if not sources:
             raise
         return sources
-    return [_explain_found(lake, item) for item in found]
+    return [tell_of_removed_dump(lake, _explain_found(lake, item)) for item in found]
 
 
 def _explain_found(lake: Lake, found: Found) -> Fate:
@@ -93,12 +95,14 @@ def _explain_found(lake: Lake, found: Found) -> Fate:
 def _explain_crawled(lake: Lake, found: Found) -> Fate:
     """Return the fate of a pair or document, or that a row of any other table stands there."""
     row = found.row
+    # a row that only a dataset over all dumps still holds tells its dump itself
+    dump = str(found.dump or row.get("dump"))
     if found.table in (REPHRASED_CANDIDATES, REPHRASED_DOCUMENTS):
-        return _explain_rephrased(lake, str(found.dump), row)
+        return _explain_rephrased(lake, dump, row)
     if "pair_id" in row:
-        return _explain_pair(lake, str(found.dump), row["pair_id"])
+        return _explain_pair(lake, dump, row["pair_id"])
     if "doc_id" in row:
-        return _explain_document(lake, str(found.dump), row["doc_id"])
+        return _explain_document(lake, dump, row["doc_id"])
     key = found.table.key[0]
     return Fate(found.table.name, row[key], found.dump, f"stands in {found.table.name}", (_show(found),))
 
@@ -128,6 +132,7 @@ def _explain_document(lake: Lake, dump: str, doc_id: str) -> Fate:
         look.at_all(IMAGE_CANDIDATES, ("pair_id", "image_url", "caption"), "pairs on this page"),
         look.at(INTERLEAVED_CANDIDATES, lambda row: f"{len(row['images'])} places", absent="no such document"),
         look.at_removals(INTERLEAVED_REMOVALS),
+        Look(lake, None, pl.col("doc_id") == doc_id).at_all(INTERLEAVED_DATASET, ("order", "url"), "released rows"),
         look.made_from(doc_id),
         look.at_all(REPHRASED_CANDIDATES, ("rephrased_id", "style", "candidate_status"), "tries in other words"),
         look.at_all(REPHRASED_DOCUMENTS, ("rephrased_id", "style", "teacher"), "times in other words"),

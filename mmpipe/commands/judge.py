@@ -12,6 +12,7 @@ from mmpipe.filtering.image_verdicts import count_image_funnel
 from mmpipe.filtering.judge import Funnel, count_funnel
 from mmpipe.filtering.recipe_overrides import apply_overrides
 from mmpipe.filtering.recipes import load_recipe
+from mmpipe.storage.dumps import require_dump
 from mmpipe.tables.image_counts import IMAGE_COUNTS
 from mmpipe.tables.images import IMAGE_SIGNALS, SCORE_WEIGHTS
 from mmpipe.tables.text import TEXT_SCORES
@@ -69,12 +70,14 @@ def judge_again(
         overrides: `rule.limit=value`.
 
     Raises:
-        ConfigurationError: an unknown lane; RecipeError for a recipe, rule or limit.
+        ConfigurationError: an unknown lane or dump; RecipeError for a recipe, rule or limit.
         DatasetNotReady: no signals are stored.
     """
     if lane not in LANES:
         raise ConfigurationError(f"Unknown lane {lane!r}.{name_nearest(lane, LANES)}")
     table, status = LANES[lane]
+    if dump is not None and dump not in lake.list_dumps(table):
+        require_dump(lake, dump)
     dumps = lake.list_dumps(table) if dump is None else [dump]
     if not dumps:
         raise DatasetNotReady(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.errors import MmpipeError
-from mmpipe.storage.dumps import list_dumps
+from mmpipe.storage.dumps import list_dumps, list_removed_dumps
 from mmpipe.storage.lake import scan_files
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.images import IMAGE_CANDIDATES
@@ -109,8 +109,16 @@ def find_id(lake: Lake, row_id: str) -> Found:
     known = ", ".join(list_dumps(lake)) or "none"
     raise RowNotFound(
         f"No published dataset in {lake.root} has a row {row_id!r} (dumps: {known}). Ids are the doc_id, pair_id, "
-        f"instruction_id, … of a row, or the URL of a page or image."
+        f"instruction_id, … of a row, or the URL of a page or image.{_tell_removed(lake)}"
     )
+
+
+def _tell_removed(lake: Lake) -> str:
+    """Return which dumps were removed: whose rows are asked for in vain."""
+    gone = [f"{removed.dump.name} {removed.tell_when()}" for removed in list_removed_dumps(lake)]
+    if not gone:
+        return ""
+    return f" Rows of removed dumps are not known: {', '.join(gone)}. How to have one again: mmpipe crawl list"
 
 
 def find_named(lake: Lake, name: str) -> list[Found]:
@@ -138,5 +146,6 @@ def find_url(lake: Lake, url: str) -> list[Found]:
         lake, IMAGE_CANDIDATES, pl.col("image_url") == url
     )
     if not found:
-        raise RowNotFound(f"No record and no image pair of {url} in {lake.root}. The URL must be as in the crawl.")
+        told = f"No record and no image pair of {url} in {lake.root}. The URL must be as in the crawl."
+        raise RowNotFound(told + _tell_removed(lake))
     return found

@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     from mmpipe.commands.lists import ListFinding
     from mmpipe.commands.trace import Origin
     from mmpipe.filtering.list_catalogue import KnownList
+    from mmpipe.storage.dumps import RemovedDump
 
 
-def print_dumps(console: Console, dumps: Sequence[ListedDump]) -> None:
-    """Print the known dumps."""
+def print_dumps(console: Console, dumps: Sequence[ListedDump], removed: Sequence[RemovedDump] = ()) -> None:
+    """Print the known dumps, and those that were removed with what brings them back."""
+    for gone in removed:
+        told = f"{gone.dump.name} was removed {gone.tell_when()}. {gone.tell_return()}"
+        console.print(told, soft_wrap=True, markup=False)
+    if not dumps and removed:
+        return
     if not dumps:
         console.print("No dump was added yet. Add one: mmpipe crawl add NAME FOLDER, or drop one into MMPIPE_CRAWL.")
         return

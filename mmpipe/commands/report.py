@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmpipe.errors import ConfigurationError, name_nearest
+from mmpipe.storage.dumps import require_dump
+from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
     from mmpipe.storage.lake import Lake
 
-#: Lanes that have a report.
-LANES = ("text", "images", "instructions")
+#: Lanes that have a report, and the last table that it tells of.
+LANES = {"text": TEXT_REMOVALS, "images": IMAGE_REMOVALS, "instructions": INSTRUCTION_REMOVALS}
 
 
 def save_report(
@@ -33,10 +35,12 @@ def save_report(
 
     Raises:
         DatasetNotReady: the dump's lane is not judged yet.
-        ConfigurationError: no such lane, or a labelled sample that cannot be read.
+        ConfigurationError: no such lane or dump, or a labelled sample that cannot be read.
     """
     if lane not in LANES:
         raise ConfigurationError(f"Unknown lane {lane!r}.{name_nearest(lane, LANES)}")
+    if dump not in lake.list_dumps(LANES[lane]):
+        require_dump(lake, dump)
     if lane == "images":
         from mmpipe.lanes.image_report import write_image_report
 

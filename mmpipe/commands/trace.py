@@ -9,6 +9,7 @@ from mmpipe.commands.fates import shorten
 from mmpipe.commands.file_rows import describe_file_row
 from mmpipe.commands.lookup import Found, RowNotFound, complete_id, find_id, find_rows
 from mmpipe.lanes.pretraining_sources import REPHRASED
+from mmpipe.storage.dumps import find_removed_dump
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.grounding import GROUNDED_PAIRS
 from mmpipe.tables.image_captions import IMAGE_CAPTIONS
@@ -118,8 +119,13 @@ def _find_parent(lake: Lake, child: Found, table_name: str, row_id: str) -> Foun
     table = _BY_NAME[table_name]
     found = find_rows(lake, table, pl.col(table.key[0]) == row_id, limit=1)
     if not found:
+        dump = child.dump or child.row.get("dump")
+        removed = find_removed_dump(lake, dump) if dump is not None else None
+        gone = "" if removed is None else f": its dump {dump} was removed {removed.tell_when()}"
+        return_ = "" if removed is None else f" {removed.tell_return()}"
         raise RowNotFound(
             f"{child.table.name} {child.row[child.table.key[0]]} was made from {table_name} {row_id}, which is not "
-            f"there any more. Materialize {child.table.name} again."
+            f"there any more{gone}. Make {child.table.name} again, without it: mmpipe backfill {child.table.name}"
+            f"{'' if child.dump is None else f' --partitions {child.dump}'}.{return_}"
         )
     return found[0]

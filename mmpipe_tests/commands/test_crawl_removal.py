@@ -70,7 +70,15 @@ def test_a_dump_goes_whole_and_nothing_else_does(tiny: TinyProject, instance: dg
     assert {path: path.read_bytes() for path in sorted(tiny.folder.rglob("dump=b/**/*")) if path.is_file()} == others
     assert outside.read_bytes() == b"of the user"
     gone = tiny.run("crawl", "remove", "a", "--yes")
-    assert (gone.returncode, "No dump 'a' was added" in gone.stderr) == (1, True)
+    assert (gone.returncode, "The dump 'a' was removed on " in gone.stderr) == (1, True)
+    assert f"Add it again: mmpipe crawl add a {tiny.folder}/a.warc.gz; then mmpipe backfill" in gone.stderr
+    for command in (["report", "a", "--lane", "images"], ["judge", "--dump", "a"], ["estimate", "a"]):
+        asked = tiny.run(*command)
+        assert (asked.returncode, "The dump 'a' was removed on " in asked.stderr) == (1, True), asked.stderr
+    assert "No dump 'c' was added." in tiny.run("report", "c").stderr
+    assert "\na was removed on " in f"\n{tiny.run('crawl', 'list').stdout}"
+    tiny.add(instance, "a")
+    assert "was removed" not in tiny.run("crawl", "list").stdout
 
 
 @pytest.mark.parametrize("name", ["..", "../lake", "", "a/../b"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mmpipe.commands.judge import judge_again
 from mmpipe.commands.lookup import RowNotFound
 from mmpipe.commands.trace import trace
 from mmpipe.errors import ConfigurationError, DatasetNotReady, RecipeError
+from mmpipe.storage.dump_removal import remove_from_lake
 from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.crawl import RAW_CRAWL
@@ -24,6 +26,8 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
+from mmpipe.tables.interleaved_release import INTERLEAVED_DATASET
+from mmpipe.tables.published import PUBLISHED_TABLES
 from mmpipe.tables.removals import IMAGE_REMOVALS, INSTRUCTION_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.text import DEDUPED_CORPUS, EXTRACTED_TEXT, FILTERED_TEXT, TEXT_DUPLICATES
 from mmpipe.tables.text_signals import TEXT_SIGNALS
@@ -194,6 +198,29 @@ def test_stages_that_were_not_made_say_so_and_refused_ones_are_still_read(tmp_pa
     assert fate.verdict == "came as far as raw_crawl"
     assert steps["raw_crawl"].fate == "ok, html (the dataset is refused: its checks failed)"
     assert steps["extracted_text"].fate == "not made yet"
+
+
+def test_rows_of_a_removed_dump_say_so(lake: Lake, tmp_path: Path) -> None:
+    lake = Lake(str(shutil.copytree(lake.root, tmp_path / "lake")))
+    publish(lake, INTERLEAVED_DATASET, None, [{"doc_id": KEPT, "dump": "d1", "order": "page", "url": "u"}])
+    assert fate_of(lake, KEPT)[1]["interleaved_dataset"].fate == "1 released row"
+    remove_from_lake(lake, "d1", PUBLISHED_TABLES, ())
+
+    fate, steps = fate_of(lake, "ins-1")
+    assert (fate.kind, fate.dump) == ("instruction", "d1")
+    assert "still in sft_dataset, preference_dataset, though its dump was removed on " in fate.verdict
+    assert "mmpipe backfill sft_dataset preference_dataset. Add it again: mmpipe crawl add d1 " in fate.verdict
+    assert steps["synthesized_instructions"].fate == "removed with its dump"
+    assert steps["sft_dataset"].fate == "kept"
+    fate, steps = fate_of(lake, KEPT)
+    assert (fate.kind, fate.dump) == ("document", "d1")
+    assert "still in interleaved_dataset, pretraining_dataset, though" in fate.verdict
+    assert steps["text_contamination"].fate == "removed with its dump"
+    for gone in (SHORT, "https://x.example/cat.png"):
+        with pytest.raises(RowNotFound, match="Rows of removed dumps are not known: d1 on "):
+            explain(lake, gone)
+    with pytest.raises(RowNotFound, match=r"ins-1 was made from .* not there any more: its dump d1 was removed on "):
+        trace(lake, "ins-1")
 
 
 def test_a_pair_of_a_list_is_traced_to_its_row(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from mmpipe.filtering.recipes import load_recipe
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.instruction_report import collect_instruction_report, write_instruction_report
 from mmpipe.lanes.row_prices import price_rows
+from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.shards import Engine, ShardResult, ShardWork, produce
 from mmpipe.tables.columns import Table
@@ -171,5 +172,9 @@ def test_the_command_leaves_the_current_folder_clean(lake: Lake, tmp_path: Path)
 def test_what_cannot_be_shown_is_said(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Did you mean 'instructions'"):
         save_report(lake, "a", tmp_path / "x.html", lane="instruction")
-    with pytest.raises(DatasetNotReady):
+    with pytest.raises(ConfigurationError, match="No dump 'b' was added"):
         save_report(lake, "b", tmp_path / "x.html", lane="instructions")
+    young = Lake(str(tmp_path / "young"))
+    record_dump(young, Dump("b", "/crawl", ("a.warc.gz",)))
+    with pytest.raises(DatasetNotReady):
+        save_report(young, "b", tmp_path / "x.html", lane="instructions")
