@@ -39,7 +39,7 @@ INSTRUCTION_LANE = (
         (DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS, GROUNDED_PAIRS, IMAGE_CAPTIONS),
         synthesize_instructions,
         ("instructions",),
-        revision=3,
+        revision=4,
     ),
     Stage(SYNTHESIZED_INSTRUCTIONS, (INSTRUCTION_CANDIDATES,), accept_instructions),
     Stage(INSTRUCTION_CONTAMINATION, (SYNTHESIZED_INSTRUCTIONS,), find_instruction_contamination, ("contamination",)),

@@ -116,11 +116,11 @@ def open_tiny_gsm(_: str) -> Any:
 
 def run_tiny_gsm(run: MethodRun) -> Synthesis:
     """Have programs written for the problems of a file, or for problems like them."""
-    from mmpipe.synthesis.tiny_gsm import make_tiny_gsm
+    from mmpipe.synthesis.tiny_gsm import make_tiny_gsm, read_known
 
     seeds = run.read_file("problems", "problem_id", "problem", problem="question")
     said = seeds.get_column("answer").cast(pl.String) if "answer" in seeds.columns else pl.Series([None] * seeds.height)
-    numbers = said.cast(pl.Float64, strict=False)
+    numbers = pl.Series([None if text is None else read_known(text) for text in said], dtype=pl.Float64)
     if run.settings.variant == "solve" and numbers.null_count() > said.null_count():
         wrong = said.filter(numbers.is_null() & said.is_not_null())[0]
         raise ConfigurationError(f"{run.entry.files['problems'].list}: the answer {wrong!r} is no number.")

@@ -172,6 +172,15 @@ def extract_final(text: str) -> str:
     return tail.strip(_QUOTES).rstrip(_ENDS).strip(_QUOTES)
 
 
+def read_right(text: str) -> str:
+    r"""Return the right answer that a text states: all of it, or what a whole solution ends in.
+
+    Datasets have solutions where an answer is asked for: GSM8K's ends in `#### 72`, MATH's in `\boxed{72}`.
+    """
+    has_final = extract_boxed(text) is not None or _find_cue(text) is not None
+    return extract_final(text) if has_final else text
+
+
 def find_last_cue(text: str) -> int | None:
     """Return where the last cue of a final answer begins in `text` ("The answer is …"); None without one."""
     cue = _find_cue(text)

@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from mmpipe.synthesis.answer_checks import check_answer, extract_boxed, find_last_cue
+from mmpipe.synthesis.answer_checks import check_answer, extract_boxed, find_last_cue, read_right
 from mmpipe.synthesis.answer_numbers import find_quantities, read_quantity
 from mmpipe.tables.programs import PYTHON, Program
 
@@ -24,11 +24,12 @@ def make_verifier(check: AnswerCheck) -> Callable[[Mapping[str, Any]], bool | No
     """Return what says whether a row's `answer` ends in its `reference`, compared as `check` says.
 
     It says None, not wrong, of an answer in which no final answer can be found, or which says two things
-    (`says_two_numbers`), and where the reference itself is none of that kind: neither is a proof.
+    (`says_two_numbers`), and where the reference itself is none of that kind: neither is a proof. Of a
+    reference that is a whole solution the final answer counts.
     """
 
     def verify(row: Mapping[str, Any]) -> bool | None:
-        reference = str(row["reference"] or "").strip()
+        reference = read_right(str(row["reference"] or "")).strip()
         if not reference or (check.kind in _NUMERIC and read_quantity(reference) is None):
             return None
         if check.kind in _NUMERIC and says_two_numbers(row["answer"]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.errors import ConfigurationError
-from mmpipe.synthesis.answer_checks import AnswerCheck, Verdict, check_answer
+from mmpipe.synthesis.answer_checks import AnswerCheck, Verdict, check_answer, read_right
 from mmpipe.synthesis.drafts import Parent
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def read_problems(frame: pl.DataFrame, check: AnswerCheck, account: RowAccount |
     """Return the problems of a frame, in its order.
 
     Args:
-        frame: columns of `PROBLEMS_SCHEMA`.
+        frame: columns of `PROBLEMS_SCHEMA`; of an answer that is a whole solution the final answer counts.
         check: how answers are compared.
         account: takes what cannot be used: `empty_question`, `right_answer_unreadable`. Without one they are left out.
 
@@ -81,7 +81,7 @@ def read_problems(frame: pl.DataFrame, check: AnswerCheck, account: RowAccount |
             row["problem_id"],
             row["dump"],
             (row["question"] or "").strip(),
-            (row["answer"] or "").strip(),
+            _read_answer(row["answer"] or "", check),
             tuple(row.get("options") or ()),
             row.get("table") or "problems",
         )
@@ -91,6 +91,11 @@ def read_problems(frame: pl.DataFrame, check: AnswerCheck, account: RowAccount |
         elif account is not None:
             account.refuse(problem.problem_id, problem.question, fault, was_asked=False)
     return problems
+
+
+def _read_answer(text: str, check: AnswerCheck) -> str:
+    # a call may have an argument named `answer`
+    return (text if check.kind == "api_call" else read_right(text)).strip()
 
 
 def _find_fault(problem: Problem, check: AnswerCheck) -> str:

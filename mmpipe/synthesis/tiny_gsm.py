@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from mmpipe.synthesis.answer_checks import read_right
+from mmpipe.synthesis.answer_numbers import read_quantity
 from mmpipe.synthesis.drafts import Parent, Planned
 from mmpipe.synthesis.judged_drafts import Accepted, Refused, judge_drafts
 from mmpipe.synthesis.prompts import Prompt
@@ -251,6 +253,15 @@ def make_tiny_gsm(
         attempts=settings.attempts,
         compare=compare,
     )
+
+
+def read_known(text: str) -> float | None:
+    """Return a known answer as the number that a solution returns: of a whole solution its end; None if it is none.
+
+    A percentage is none: a solution may return it or its hundredth.
+    """
+    quantity = read_quantity(read_right(text))
+    return None if quantity is None or quantity.is_percent else float(quantity.value)
 
 
 def _normalize(problem: str) -> str:

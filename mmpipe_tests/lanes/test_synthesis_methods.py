@@ -199,7 +199,11 @@ def test_reasoning_rows_keep_right_answers(house: House) -> None:
 def test_tiny_gsm_runs_the_programs(house: House) -> None:
     problems = house.write(
         "problems.jsonl",
-        [{"id": "a", "question": "What is 2 + 3?", "answer": "5"}, {"id": "b", "question": "2 + 9?", "answer": "11"}],
+        # GSM8K has the whole solution in its answer
+        [
+            {"id": "a", "question": "What is 2 + 3?", "answer": "2 + 3 = <<2+3=5>>5\n#### 5"},
+            {"id": "b", "question": "2 + 9?", "answer": "$11"},
+        ],
     )
 
     def script(_: ChatRequest) -> str:

@@ -24,6 +24,11 @@ from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
         # the set's own answer is no number: nothing is proved
         ("number", "So the answer is 42.", "a museum", None),
         ("number", "So the answer is 42.", "", None),
+        # sets whose answers are whole solutions: GSM8K's, MATH's, and rows that reason
+        ("number", "So the answer is 72.", "Half is 48/2 = <<48/2=24>>24.\n#### 72", True),
+        ("number", "So the answer is 24.", "Half is 48/2 = <<48/2=24>>24.\n#### 72", False),
+        ("number", "So the answer is 1200.", r"We get $3 \cdot 400 = \boxed{1{,}200}$.", True),
+        ("text", "The answer is Paris.", "It lies on the Seine.\nThe answer is Paris.", True),
         ("text", "The answer is Paris.", "paris", True),
         ("text", "The answer is Rome.", "paris", False),
     ],

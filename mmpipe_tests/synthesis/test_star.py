@@ -52,6 +52,17 @@ def say(request: ChatRequest) -> str | ChatReply | ChatFailure:
     return ChatFailure("server", "500", prompt_tokens=7) if said == "down" else said
 
 
+def test_the_hint_is_the_final_answer_of_a_whole_solution() -> None:
+    solved = {"problem_id": "p", "dump": "x", "question": "Two and 3?", "answer": "2 + 3 = <<2+3=5>>5\n#### 5"}
+    student = ScriptedTeacher(lambda _: "I do not know.")
+    made = run_star_round(pl.DataFrame([solved]), student, StarSettings())
+    assert made.judged.synthesis.rejected == {"answer_unreadable": 1}
+    assert [request.messages[-1].content for request in student.asked] == [
+        "Problem: Two and 3?",
+        "Problem: Two and 3? [5]",
+    ]
+
+
 def test_a_round_keeps_the_right_ones_and_accounts_for_all_others() -> None:
     made = run_star_round(PROBLEMS, ScriptedTeacher(say), StarSettings(), 1)
     frame, details = made.judged.synthesis.frame, made.judged.details
