@@ -88,8 +88,9 @@ def list_refused(synthesis: Synthesis, method: str, dump: str) -> pl.DataFrame:
     Raises:
         InvariantBroken: more are named than counted.
     """
-    named = [] if synthesis.candidates is None else synthesis.candidates.select("id", "text", "reason").rows()
-    reasons = Counter(reason for _, _, reason in named)
+    columns = ("id", "text", "reason", "details")
+    named = [] if synthesis.candidates is None else synthesis.candidates.select(columns).rows()
+    reasons = Counter(reason for _, _, reason, _ in named)
     unnamed = Counter(synthesis.rejected) - reasons
     if reasons - Counter(synthesis.rejected):
         raise InvariantBroken(
@@ -98,7 +99,10 @@ def list_refused(synthesis: Synthesis, method: str, dump: str) -> pl.DataFrame:
         )
     seen: Counter[str] = Counter()
     rows = []
-    for candidate, text, reason in (*named, *(("", "", reason) for reason in sorted(unnamed.elements()))):
+    for candidate, text, reason, details in (
+        *named,
+        *(("", "", reason, None) for reason in sorted(unnamed.elements())),
+    ):
         rows.append(
             {
                 "instruction_id": make_id("refused", dump, method, candidate, seen[candidate]),
@@ -107,6 +111,7 @@ def list_refused(synthesis: Synthesis, method: str, dump: str) -> pl.DataFrame:
                 STATUS: reason,
                 "candidate": candidate,
                 "text": (text or "")[:TEXT_CHARS],
+                "details": details,
             }
         )
         seen[candidate] += 1
@@ -183,7 +188,7 @@ def judge_instructions_shard(
         InvariantBroken: the instructions are not the accepted candidates.
     """
     every, rows = candidates.read_shard(shard), instructions.read_shard(shard)
-    refused = judge(every, (), key="instruction_id", status=STATUS)
+    refused = tell_measured(judge(every, (), key="instruction_id", status=STATUS), every)
     # of distinct ids, which `keep` demands, all but the refused ones
     kept = keep(every.select("instruction_id"), refused, key="instruction_id").frame
     if set(kept.get_column("instruction_id")) != set(rows.get_column("instruction_id")):
@@ -199,6 +204,33 @@ def judge_instructions_shard(
         rows_removed=removals.get_column("instruction_id").n_unique(),
         removed_by_rule=count_removed_by_rule(removals, key="instruction_id"),
         accounts_for_rows=False,
+    )
+
+
+def tell_measured(refused: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
+    """Return the removals of refused candidates with what their method's check measured, found and lets pass.
+
+    A check that only says yes or no leaves its own name as `value_text`, and the numbers null.
+
+    Args:
+        refused: removals as `judge` gives them.
+        candidates: rows of INSTRUCTION_CANDIDATES; the `details` of refused ones are `Refusal.describe`'s.
+    """
+    from mmpipe.synthesis.refusals import read_refusal
+
+    said = candidates.filter(pl.col(STATUS) != OK).select("instruction_id", "details").rows()
+    told = {number: read_refusal(details) for number, details in said}
+    measured = [told[number] for number in refused.get_column("instruction_id")]
+    found = [
+        None if not one else one.get("found") or (f"like {one['near']}" if "near" in one else None) for one in measured
+    ]
+    words = pl.Series("found", found, dtype=pl.String)
+    numbers = [
+        pl.Series(name, [one.get(name) for one in measured], dtype=pl.Float64) for name in ("value", "low", "high")
+    ]
+    has_value = numbers[0].is_not_null()
+    return refused.with_columns(
+        *numbers, value_text=pl.when(words.is_null() & ~has_value).then("value_text").otherwise(words)
     )
 
 

@@ -45,14 +45,12 @@ if TYPE_CHECKING:
     from mmpipe.lanes.stage import Knobs
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
-    from mmpipe.synthesis.drafts import Draft, Planned, Synthesis
+    from mmpipe.synthesis.drafts import Accept, Planned, Synthesis
     from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings
     from mmpipe.synthesis.image_instructions import ImageInstructionSettings
     from mmpipe.tables.chat import Teacher
     from mmpipe.tables.columns import Table
 
-    #: Turns a planned row and a reply into a draft, or names why not.
-    Accept = Callable[[Planned, Mapping[str, Any]], Draft | str]
 
 #: Rows planned per shard: what is asked between two commits. Replies are committed one by one to the cache anyway.
 PLANNED_PER_SHARD = 512

@@ -40,11 +40,11 @@ def open_finder(run: MethodRun) -> PhraseFinder:
 
 def add_left_out(synthesis: Synthesis, left_out: list[str], reason: str) -> Synthesis:
     """Return a synthesis with pairs that nothing was asked about as refused candidates."""
-    from mmpipe.synthesis.drafts import CANDIDATE_SCHEMA
+    from mmpipe.synthesis.refusals import list_candidates
 
     if not left_out:
         return synthesis
-    named = pl.DataFrame([(name, "", reason) for name in left_out], schema=CANDIDATE_SCHEMA, orient="row")
+    named = list_candidates((name, "", reason) for name in left_out)
     known = named.clear() if synthesis.candidates is None else synthesis.candidates
     return replace(
         synthesis,

@@ -209,7 +209,9 @@ def make_case2code(
     planned = plan_case2code(usable, settings)
     named = {_name_row(*row): row[1] for row in usable.select("doc_id", "function_id").iter_rows()}
     made = judge_drafts(planned, teacher, judge, details_schema=DETAILS_SCHEMA, attempts=settings.attempts)
-    unasked = unusable.select(id="function_id", text=pl.col("code").fill_null(""), reason="fault")
+    unasked = unusable.select(id="function_id", text=pl.col("code").fill_null(""), reason="fault").with_columns(
+        details=pl.lit(None, pl.String)
+    )
     synthesis = join_syntheses([made.synthesis], unasked)
     return replace(made, synthesis=synthesis, candidates=pl.concat([unasked, made.candidates]))
 

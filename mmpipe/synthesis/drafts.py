@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.synthesis.refusals import Refusal, list_candidates, name_reason
 from mmpipe.tables.chat import ChatFailure, ChatRequest
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mmpipe.tables.chat import ChatMessage, ChatReply, Sampling, Teacher
+
+    #: A method's own checks of a reply that satisfies its schema: a draft, or why there is none.
+    Accept = Callable[["Planned", Mapping[str, Any]], "Draft | Refusal | str"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,8 @@ class Synthesis:
         rejected: planned rows that became none, by the reason their last attempt failed for.
         rejected_replies: every reply that was refused, by reason, also where a later attempt succeeded.
         spent: requests, tokens and money.
-        candidates: the planned rows that became none, one row each (`CANDIDATE_SCHEMA`), where the method keeps them.
+        candidates: the planned rows that became none, one row each (`refusals.CANDIDATE_SCHEMA`), where the method
+            keeps them.
         wanted: rows that were asked for; None where all planned rows were.
     """
 
@@ -141,9 +146,6 @@ class Synthesis:
         return tokens / self.frame.height if self.frame.height else 0.0
 
 
-#: What is kept of a candidate that became no row: its id, what the teacher wrote (or why it wrote nothing), the reason.
-CANDIDATE_SCHEMA = {"id": pl.String, "text": pl.String, "reason": pl.String}
-
 _log = logging.getLogger(__name__)
 
 #: The reason of a candidate that was accepted after the last wanted row was found, in the wave that found it.
@@ -156,7 +158,7 @@ class _Tally:
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    reason: str = ""
+    why: Refusal | str = ""
     text: str = ""
     left_out: tuple[str, ...] = ()
     row: dict[str, Any] | None = field(default=None)
@@ -176,7 +178,7 @@ def make_seed(seed: int, *parts: str | int) -> int:
 def synthesize(
     planned: Sequence[Planned],
     teacher: Teacher,
-    accept: Callable[[Planned, Mapping[str, Any]], Draft | str],
+    accept: Accept,
     *,
     attempts: int = 4,
 ) -> Synthesis:
@@ -187,7 +189,7 @@ def synthesize(
     Args:
         planned: what shall be written.
         teacher: who writes.
-        accept: the method's own checks: a draft, or the reason there is none.
+        accept: the method's own checks: a draft, or why there is none.
         attempts: most requests for one row.
 
     Raises:
@@ -208,29 +210,28 @@ def synthesize(
             if isinstance(verdict, Draft):
                 tally.row = _make_row(plan, verdict, request, teacher.name, tally)
                 continue
-            tally.reason = verdict
+            tally.why = verdict
             tally.text = _tell_text(outcome)
-            refused[verdict] += 1
+            refused[name_reason(verdict)] += 1
             still_open.append(place)
         open_plans = still_open
         if not open_plans:
             break
     rows = [tally.row for tally in tallies if tally.row is not None]
     frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
-    rejected = Counter(tally.reason for tally in tallies if tally.row is None)
-    fallen = [
-        (plan.instruction_id, tally.text, tally.reason)
+    rejected = Counter(name_reason(tally.why) for tally in tallies if tally.row is None)
+    candidates = list_candidates(
+        (plan.instruction_id, tally.text, tally.why)
         for plan, tally in zip(planned, tallies, strict=True)
         if tally.row is None
-    ]
-    candidates = pl.DataFrame(fallen, schema=CANDIDATE_SCHEMA, orient="row")
+    )
     return Synthesis(frame, len(planned), sort_counts(rejected), sort_counts(refused), spent, candidates)
 
 
 def synthesize_exactly(
     candidates: Iterator[Planned],
     teacher: Teacher,
-    accept: Callable[[Planned, Mapping[str, Any]], Draft | str],
+    accept: Accept,
     *,
     wanted: int,
     budget: int,
@@ -245,7 +246,7 @@ def synthesize_exactly(
     Args:
         candidates: what could be written, as many as there are; taken as needed.
         teacher: who writes.
-        accept: the method's own checks: a draft, or the reason there is none.
+        accept: the method's own checks: a draft, or why there is none.
         wanted: rows to be made.
         budget: most candidates taken. An id that occurred before is taken and rejected as `repeated_candidate`.
 
@@ -260,7 +261,7 @@ def synthesize_exactly(
     if not 0 <= wanted <= budget:
         raise ConfigurationError(f"{wanted} rows are wanted of at most {budget} candidates: raise the budget.")
     rows: list[dict[str, Any]] = []
-    refused: list[tuple[str, str, str]] = []
+    refused: list[tuple[str, str, Refusal | str]] = []
     seen: set[str] = set()
     spent = Spent()
     taken = accepted = 0
@@ -281,7 +282,7 @@ def synthesize_exactly(
             spent.add(outcome)
             # once the rows are full, further ones are not compared with: a pool would grow by rows that are not there
             verdict = BEYOND_WANTED if len(rows) == wanted else _read(plan, outcome, accept)
-            if isinstance(verdict, str):
+            if not isinstance(verdict, Draft):
                 refused.append((plan.instruction_id, _tell_text(outcome), verdict))
                 continue
             accepted += 1
@@ -292,7 +293,7 @@ def synthesize_exactly(
         end = f"the budget of {budget} candidates" if taken >= budget else f"the {taken} candidates there were"
         _log.warning("%d of %d wanted rows were accepted, then %s ended.", len(rows), wanted, end)
     frame = SYNTHESIZED_INSTRUCTIONS.conform(pl.DataFrame(rows, schema=SYNTHESIZED_INSTRUCTIONS.schema))
-    rejected = Counter(reason for _, _, reason in refused)
+    rejected = Counter(name_reason(why) for _, _, why in refused)
     replies = Counter({reason: count for reason, count in rejected.items() if reason not in _NO_FAULT})
     return Synthesis(
         frame,
@@ -300,7 +301,7 @@ def synthesize_exactly(
         sort_counts(rejected),
         sort_counts(replies),
         spent,
-        pl.DataFrame(refused, schema=CANDIDATE_SCHEMA, orient="row"),
+        list_candidates(refused),
         wanted,
     )
 
@@ -323,9 +324,7 @@ def _tell_text(outcome: ChatReply | ChatFailure) -> str:
     return outcome.detail if isinstance(outcome, ChatFailure) else outcome.text
 
 
-def _read(
-    plan: Planned, outcome: ChatReply | ChatFailure, accept: Callable[[Planned, Mapping[str, Any]], Draft | str]
-) -> Draft | str:
+def _read(plan: Planned, outcome: ChatReply | ChatFailure, accept: Accept) -> Draft | Refusal | str:
     if isinstance(outcome, ChatFailure):
         return f"teacher_{outcome.kind}"
     return accept(plan, json.loads(outcome.text))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from mmpipe.synthesis.grounding import list_words
+from mmpipe.synthesis.refusals import Refusal
 
 #: Why an evolved instruction is eliminated, besides the reasons of teachers; the paper's four, and two that leave
 #: nothing to judge.
@@ -61,23 +62,30 @@ def _flatten(phrase: str) -> str:
     return " ".join(phrase.strip("# \n").casefold().replace("_", " ").split())
 
 
-def find_evolved_fault(evolved: str, ancestor: str) -> str | None:
+def find_evolved_fault(evolved: str, ancestor: str) -> Refusal | str | None:
     """Return why an evolved instruction is eliminated before anyone judges or answers it; None if it is not.
 
     It has no word, copies words of the prompt it was asked with, or has the very words of its ancestor.
     """
     if not list_words(evolved):
         return "evol_empty"
-    if list_copied(evolved, ancestor):
-        return "evol_prompt_copied"
-    return "evol_no_information_gain" if list_words(evolved) == list_words(ancestor) else None
+    if copied := list_copied(evolved, ancestor):
+        return Refusal(reason="evol_prompt_copied", found=", ".join(dict.fromkeys(copied)))
+    if list_words(evolved) == list_words(ancestor):
+        return Refusal(reason="evol_no_information_gain", found="the words of its ancestor")
+    return None
 
 
-def find_response_fault(response: str, sorry_words: int) -> str | None:
+def find_response_fault(response: str, sorry_words: int) -> Refusal | None:
     """Return why an answer shows that its instruction cannot be answered; None if it does not.
 
     It says sorry in less than `sorry_words` words, or has nothing but punctuation and stop words; numbers are words.
     """
-    if _SORRY.search(response) and len(response.split()) < sorry_words:
-        return "evol_response_sorry"
-    return None if set(list_words(response)) - _STOP else "evol_response_stop_words"
+    words = len(response.split())
+    if _SORRY.search(response) and words < sorry_words:
+        return Refusal(
+            reason="evol_response_sorry", measure="response_words", value=words, low=sorry_words, found=response
+        )
+    if set(list_words(response)) - _STOP:
+        return None
+    return Refusal(reason="evol_response_stop_words", found=response)

@@ -18,6 +18,7 @@ from mmpipe.synthesis.drafts import Parent, make_seed
 from mmpipe.synthesis.evol_eliminations import find_evolved_fault, find_response_fault, strip_heading
 from mmpipe.synthesis.evol_pool import GROWN_TABLE, LINEAGE, POOL, start_pool
 from mmpipe.synthesis.evol_prompts import ANSWER, COMPLICATE_INPUT, EQUALITY, EQUALITY_SCHEMA, FORMS, OPERATORS
+from mmpipe.synthesis.refusals import Refusal, name_reason
 from mmpipe.synthesis.row_account import Paid, RowAccount, make_instruction_row, write_details
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
@@ -42,7 +43,7 @@ class Evolution:
 
     Attributes:
         synthesis: a row of SYNTHESIZED_INSTRUCTIONS per evolved instruction; planned = seeds * rounds.
-        candidates: eliminated ones: id, text, reason.
+        candidates: eliminated ones: id, text, reason, details.
         pool: the state after the last round, one row per seed.
         lineage: every attempt with its parent, operator and end.
     """
@@ -62,7 +63,7 @@ class _Attempt:
     operator: Prompt
     paid: Paid
     evolved: str = ""
-    reason: str | None = None
+    reason: Refusal | str | None = None
     response: str = ""
     request: ChatRequest | None = None
 
@@ -131,7 +132,7 @@ def evolve_round(
                 "root_id": attempt.slot["root_id"],
                 "round": round_number,
                 "operator": attempt.operator.name.rpartition("/")[2],
-                "reason": attempt.reason,
+                "reason": None if attempt.reason is None else name_reason(attempt.reason),
             }
         )
     return pl.DataFrame(slots, schema=POOL), pl.DataFrame(lineage, schema=LINEAGE)
@@ -184,7 +185,7 @@ def _judge(attempts: Sequence[_Attempt], judge: Teacher, settings: EvolInstructS
     for attempt, outcome in zip(attempts, account.ask(judge, requests), strict=True):
         said, attempt.reason = _read(attempt, outcome)
         if attempt.reason is None and json.loads(said)["verdict"] == "equal":
-            attempt.reason = "evol_no_information_gain"
+            attempt.reason = Refusal(reason="evol_no_information_gain", found=f"{judge.name} says: equal")
 
 
 def _answer(

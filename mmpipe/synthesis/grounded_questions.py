@@ -22,12 +22,13 @@ from mmpipe.synthesis.grounding import (
 from mmpipe.synthesis.passages import Passage, choose_passages
 from mmpipe.synthesis.prompts import Prompt, find_prompt
 from mmpipe.synthesis.question_kinds import fits_question, shares_topic
-from mmpipe.synthesis.told_numbers import has_numbers_of
+from mmpipe.synthesis.refusals import Refusal
+from mmpipe.synthesis.told_numbers import list_untold_numbers
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import polars as pl
 
@@ -192,23 +193,42 @@ def _plan(row: Mapping[str, Any], passage: Passage, prompt: Prompt, settings: Gr
 
 def accept_grounded_question(
     planned: Planned, reply: Mapping[str, Any], settings: GroundedQuestionSettings
-) -> Draft | str:
-    """Return the question and answer of a reply that satisfies the schema, or one of REASONS."""
+) -> Draft | Refusal:
+    """Return the question and answer of a reply that satisfies the schema, or the first of REASONS that holds."""
     question, answer = str(reply["question"]).strip(), str(reply["answer"]).strip()
+    faults = _list_faults(question, answer, planned, settings)
+    return next(faults, None) or Draft(question, answer)
+
+
+def _list_faults(question: str, answer: str, planned: Planned, settings: GroundedQuestionSettings) -> Iterator[Refusal]:
+    """Yield what is wrong with a question and its answer, in the order of REASONS."""
     passage = planned.context or planned.evidence
-    faults = {
-        "question_without_question_mark": not question.endswith(("?", "？", "؟")),
-        "question_copied": measure_longest_copy(question, passage) > settings.question_copy_words,
-        "question_ungrounded": measure_grounding(question, passage) < settings.question_grounding
-        or not has_numbers_of(question, passage),
-        "question_gives_answer": set(list_content_words(answer)) <= set(list_words(question)),
-        "repetition": max(measure_repetition(question), measure_repetition(answer)) > settings.repetition,
-        "answer_ungrounded": measure_grounding(answer, planned.evidence) < settings.answer_grounding
-        or not has_numbers_of(answer, planned.evidence),
-        "answer_unfinished": answer.endswith((",", ";", ":", "-")) or len(list_words(answer)) == 0,
-        "answer_is_question": answer.endswith(("?", "？", "؟")),
-        "answer_of_another_kind": not fits_question(question, answer) or not shares_topic(question, answer),
-        "answer_rearranged": measure_order(answer, planned.evidence) < settings.answer_order,
-    }
-    fault = next((reason for reason in REASONS if faults[reason]), None)
-    return fault if fault is not None else Draft(question, answer)
+    if not question.endswith(("?", "？", "؟")):
+        yield Refusal(reason="question_without_question_mark", found=question)
+    copied = measure_longest_copy(question, passage)
+    if copied > settings.question_copy_words:
+        yield Refusal(reason="question_copied", measure="copied_words", value=copied, high=settings.question_copy_words)
+    yield from _find_ungrounded("question_ungrounded", question, passage, settings.question_grounding)
+    if set(list_content_words(answer)) <= set(list_words(question)):
+        yield Refusal(reason="question_gives_answer", found=answer)
+    repeated = max(measure_repetition(question), measure_repetition(answer))
+    if repeated > settings.repetition:
+        yield Refusal(reason="repetition", measure="repeated_trigrams", value=repeated, high=settings.repetition)
+    yield from _find_ungrounded("answer_ungrounded", answer, planned.evidence, settings.answer_grounding)
+    if answer.endswith((",", ";", ":", "-")) or not list_words(answer):
+        yield Refusal(reason="answer_unfinished", found=answer)
+    if answer.endswith(("?", "？", "؟")):
+        yield Refusal(reason="answer_is_question", found=answer)
+    if not fits_question(question, answer) or not shares_topic(question, answer):
+        yield Refusal(reason="answer_of_another_kind", found=answer)
+    ordered = measure_order(answer, planned.evidence)
+    if ordered < settings.answer_order:
+        yield Refusal(reason="answer_rearranged", measure="order", value=ordered, low=settings.answer_order)
+
+
+def _find_ungrounded(reason: str, text: str, source: str, least: float) -> Iterator[Refusal]:
+    grounded = measure_grounding(text, source)
+    if grounded < least:
+        yield Refusal(reason=reason, measure="grounding", value=grounded, low=least)
+    if untold := list_untold_numbers(text, source):
+        yield Refusal(reason=reason, found=f"untold numbers: {', '.join(untold)}")

@@ -8,6 +8,7 @@ describe, as in the stage-one alignment of LLaVA and MiniGPT-4, answered anew by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.drafts import Draft, Parent, Planned
@@ -19,12 +20,13 @@ from mmpipe.synthesis.grounding import (
 )
 from mmpipe.synthesis.prompts import Prompt, find_prompt
 from mmpipe.synthesis.question_kinds import fits_question
-from mmpipe.synthesis.told_numbers import has_numbers_of
+from mmpipe.synthesis.refusals import Refusal
+from mmpipe.synthesis.told_numbers import list_untold_numbers
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import polars as pl
 
@@ -178,24 +180,48 @@ def _choose_request(pair_id: str, seed: int) -> str:
 
 def accept_image_instruction(
     planned: Planned, reply: Mapping[str, Any], settings: ImageInstructionSettings
-) -> Draft | str:
-    """Return the question and answer of a reply that satisfies the schema, or one of REASONS."""
+) -> Draft | Refusal:
+    """Return the question and answer of a reply that satisfies the schema, or the first of REASONS that holds."""
     answer = str(reply["answer"]).strip()
-    is_asked = planned.instruction is None
     question = str(reply["question"]).strip() if planned.instruction is None else planned.instruction
+    faults = chain(
+        _list_faults_of_form(question, answer, planned, settings), _list_untold(question, answer, planned, settings)
+    )
+    return next(faults, None) or Draft(question, answer)
+
+
+def _list_faults_of_form(
+    question: str, answer: str, planned: Planned, settings: ImageInstructionSettings
+) -> Iterator[Refusal]:
+    """Yield what is wrong with how a question and its answer are put; a fixed request is not judged."""
+    is_asked = planned.instruction is None
     both = f"{question} {answer}" if is_asked else answer
+    if is_asked and not question.endswith(("?", "？", "؟")):
+        yield Refusal(reason="question_without_question_mark", found=question)
+    if leaks := (_LEAKS - set(list_words(planned.evidence))) & set(list_words(both)):
+        yield Refusal(reason="caption_leak", found=", ".join(sorted(leaks)))
+    if any(phrase in both.casefold() for phrase in _BLIND):
+        yield Refusal(reason="cannot_see", found=both)
+    repeated = max(measure_repetition(question), measure_repetition(answer))
+    if repeated > settings.repetition:
+        yield Refusal(reason="repetition", measure="repeated_trigrams", value=repeated, high=settings.repetition)
+
+
+def _list_untold(question: str, answer: str, planned: Planned, settings: ImageInstructionSettings) -> Iterator[Refusal]:
+    """Yield what a question and its answer say that the caption does not."""
+    is_asked = planned.instruction is None
     evidence = f"{planned.evidence} {_SEEING}"
-    faults = {
-        "question_without_question_mark": is_asked and not question.endswith(("?", "？", "؟")),
-        "caption_leak": bool((_LEAKS - set(list_words(planned.evidence))) & set(list_words(both))),
-        "cannot_see": any(phrase in both.casefold() for phrase in _BLIND),
-        "repetition": max(measure_repetition(question), measure_repetition(answer)) > settings.repetition,
-        "question_ungrounded": is_asked and measure_grounding(question, evidence) < settings.question_grounding,
-        "question_gives_answer": is_asked and set(list_content_words(answer)) <= set(list_words(question)),
-        "answer_ungrounded": measure_grounding(answer, evidence) < settings.answer_grounding
-        or not has_numbers_of(answer, evidence),
-        "answer_unfinished": answer.endswith((",", ";", ":", "-", "?")) or not list_words(answer),
-        "answer_of_another_kind": is_asked and not fits_question(question, answer),
-    }
-    fault = next((reason for reason in REASONS if faults[reason]), None)
-    return fault if fault is not None else Draft(question, answer)
+    asked = measure_grounding(question, evidence) if is_asked else 1.0
+    if asked < settings.question_grounding:
+        yield Refusal(reason="question_ungrounded", measure="grounding", value=asked, low=settings.question_grounding)
+    if is_asked and set(list_content_words(answer)) <= set(list_words(question)):
+        yield Refusal(reason="question_gives_answer", found=answer)
+    grounded = measure_grounding(answer, evidence)
+    if grounded < settings.answer_grounding:
+        yield Refusal(reason="answer_ungrounded", measure="grounding", value=grounded, low=settings.answer_grounding)
+    if untold := list_untold_numbers(answer, evidence):
+        yield Refusal(reason="answer_ungrounded", found=f"untold numbers: {', '.join(untold)}")
+    if answer.endswith((",", ";", ":", "-", "?")) or not list_words(answer):
+        yield Refusal(reason="answer_unfinished", found=answer)
+    if is_asked and not fits_question(question, answer):
+        yield Refusal(reason="answer_of_another_kind", found=answer)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mmpipe.synthesis.drafts import CANDIDATE_SCHEMA, Spent, Synthesis, sort_counts
+from mmpipe.synthesis.drafts import Spent, Synthesis, sort_counts
+from mmpipe.synthesis.refusals import CANDIDATE_SCHEMA
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def join_syntheses(parts: Sequence[Synthesis], refused: pl.DataFrame | None = No
 
     Args:
         parts: rows of SYNTHESIZED_INSTRUCTIONS each, in their order; none twice.
-        refused: candidates (`drafts.CANDIDATE_SCHEMA`) that no part knows of; they count as planned.
+        refused: candidates (`refusals.CANDIDATE_SCHEMA`) that no part knows of; they count as planned.
     """
     more = pl.DataFrame(schema=CANDIDATE_SCHEMA) if refused is None else refused.select(list(CANDIDATE_SCHEMA))
     rejected, replies = Counter(more.get_column("reason").to_list()), Counter[str]()
@@ -44,7 +45,8 @@ def join_syntheses(parts: Sequence[Synthesis], refused: pl.DataFrame | None = No
 def drop_rows(synthesis: Synthesis, ids: Sequence[str], reason: str) -> Synthesis:
     """Return a synthesis without the rows of these ids: each becomes a candidate refused for `reason`."""
     dropped = synthesis.frame.filter(pl.col("instruction_id").is_in(list(ids)))
-    fallen = dropped.select(id="instruction_id", text="response", reason=pl.lit(reason, pl.String))
+    why = {"reason": pl.lit(reason, pl.String), "details": pl.lit(None, pl.String)}
+    fallen = dropped.select(id="instruction_id", text="response", **why)
     kept = synthesis.frame.join(dropped, on="instruction_id", how="anti", maintain_order="left")
     rest = dataclasses.replace(synthesis, frame=kept, planned=synthesis.planned - dropped.height)
     return join_syntheses([rest], fallen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.synthesis.drafts import Planned
+from mmpipe.synthesis.refusals import Refusal
 from mmpipe.synthesis.row_account import Judged, Paid, RowAccount, make_instruction_row
 from mmpipe.tables.chat import ChatFailure
 
@@ -38,17 +39,27 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A draft that did not pass, the name of the check, and what was wrong in a few words."""
+    """A draft that did not pass, the name of the check, and what was wrong in a few words.
+
+    `value`, `low` and `high` say what was measured and may be measured; None where the check only says yes or no.
+    """
 
     reason: str
     detail: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def tell(self) -> Refusal:
+        """Return it as the account of refused candidates takes it."""
+        return Refusal(reason=self.reason, value=self.value, low=self.low, high=self.high, found=self.detail)
 
 
 @dataclass(slots=True)
 class _Open:
     plan: Planned
     paid: Paid = field(default_factory=Paid)
-    reason: str = ""
+    why: Refusal | str = ""
     text: str = ""
 
 
@@ -90,7 +101,7 @@ def judge_drafts(
                 row = _make_row(one, verdict, request, teacher.name)
                 made[one.plan.instruction_id] = (row, verdict.details)
                 continue
-            one.reason = verdict.reason
+            one.why = verdict.tell()
             one.text = _tell(outcome, verdict)
             still.append(one)
             if attempt + 1 < attempts:
@@ -103,7 +114,7 @@ def judge_drafts(
     for plan in planned:
         number = plan.instruction_id
         if number in refused:
-            account.refuse(number, refused[number].text, refused[number].reason)
+            account.refuse(number, refused[number].text, refused[number].why)
         elif number in gone:
             account.refuse(number, made[number][0]["instruction"], gone[number])
         else:

@@ -22,6 +22,7 @@ from mmpipe.synthesis.grounding import list_words
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.raft_distractors import Chunk, DistractorPool
 from mmpipe.synthesis.raft_questions import EXAMPLE, ask_questions
+from mmpipe.synthesis.refusals import Refusal
 from mmpipe.synthesis.row_account import Judged, RowAccount
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
@@ -233,7 +234,7 @@ def list_quotes(text: str) -> list[str] | None:
     return [quote.strip() for quote in parts[2::4]]
 
 
-def accept_raft_answer(planned: Planned, reply: Mapping[str, Any], settings: RaftSettings) -> Draft | str:
+def accept_raft_answer(planned: Planned, reply: Mapping[str, Any], settings: RaftSettings) -> Draft | Refusal | str:
     """Return question and reasoned answer, or one of ANSWER_REASONS or of `grounded_questions.REASONS`.
 
     Every quote must stand in the oracle word for word; white space alone may differ.
@@ -246,14 +247,19 @@ def accept_raft_answer(planned: Planned, reply: Mapping[str, Any], settings: Raf
     if any(mark in answer for mark in (BEGIN_QUOTE, END_QUOTE, ANSWER_MARK)) or ANSWER_MARK in reasoning:
         return "marker_in_answer"
     if not quotes or any(len(list_words(quote)) < settings.quote_words for quote in quotes):
-        return "quote_missing"
+        shortest = min(quotes, key=lambda quote: len(list_words(quote)), default="")
+        words = len(list_words(shortest))
+        return Refusal(
+            reason="quote_missing", measure="quote_words", value=words, low=settings.quote_words, found=shortest
+        )
     oracle = " ".join(planned.evidence.split())
-    if any(" ".join(quote.split()) not in oracle for quote in quotes):
-        return "quote_not_verbatim"
+    invented = next((quote for quote in quotes if " ".join(quote.split()) not in oracle), None)
+    if invented is not None:
+        return Refusal(reason="quote_not_verbatim", found=invented)
     # the answer rests on the quotes as a grounded answer does on its sentence
     rested = replace(planned, evidence=" ".join(quotes), context=planned.evidence)
     draft = accept_grounded_question(rested, {"question": question, "answer": answer}, settings.questions)
-    return draft if isinstance(draft, str) else Draft(question, f"{reasoning}\n{ANSWER_MARK} {answer}")
+    return draft if isinstance(draft, Refusal) else Draft(question, f"{reasoning}\n{ANSWER_MARK} {answer}")
 
 
 def _describe(row: Mapping[str, Any], chunk: Chunk, shown: Shown) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from mmpipe.synthesis.drafts import make_seed
 from mmpipe.synthesis.grounding import measure_grounding
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.raft_distractors import Chunk
+from mmpipe.synthesis.refusals import Refusal, name_reason
 from mmpipe.synthesis.row_account import RowAccount, read_text
 from mmpipe.synthesis.solution_parts import normalize_solution
 from mmpipe.tables.chat import ChatRequest, Sampling
@@ -68,14 +69,14 @@ def ask_questions(
     reason its last candidate failed for, or `question_missing` if there was none.
     """
     found: dict[str, list[str]] = {chunk.chunk_id: [] for chunk in chunks}
-    faults: dict[str, list[tuple[str, str]]] = {}
+    faults: dict[str, list[tuple[str, Refusal | str]]] = {}
     open_chunks = list(chunks)
     for attempt in range(settings.attempts):
         requests = [_make_questions_request(chunk, attempt, settings) for chunk in open_chunks]
         for chunk, outcome in zip(open_chunks, account.ask(teacher, requests), strict=True):
             faults[chunk.chunk_id] = _read_questions(outcome, found[chunk.chunk_id], chunk.text, settings)
             for _, reason in faults[chunk.chunk_id]:
-                account.refuse_reply(reason)
+                account.refuse_reply(name_reason(reason))
         open_chunks = [chunk for chunk in open_chunks if len(found[chunk.chunk_id]) < settings.questions_per_chunk]
         if not open_chunks:
             break
@@ -84,7 +85,8 @@ def ask_questions(
         questions = found[chunk.chunk_id]
         asked += [(make_id(_METHOD, chunk.chunk_id, normalize_solution(text)), chunk, text) for text in questions]
         last = faults.get(chunk.chunk_id, [])
-        missing = ("", last[0][1] if last and last[0][1].startswith("teacher_") else "question_missing")
+        first = name_reason(last[0][1]) if last else ""
+        missing = ("", first if first.startswith("teacher_") else "question_missing")
         for place in range(settings.questions_per_chunk - len(questions)):
             text, reason = last[place] if place < len(last) else missing
             account.refuse(make_id(_METHOD, chunk.chunk_id, "missing", place), text, reason, was_asked=False)
@@ -109,12 +111,12 @@ def _make_questions_request(chunk: Chunk, attempt: int, settings: RaftSettings) 
 
 def _read_questions(
     outcome: ChatReply | ChatFailure, found: list[str], chunk: str, settings: RaftSettings
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, Refusal | str]]:
     """Add the questions that pass to `found`, up to the number asked for; return (question, reason) of the others."""
     text, reason = read_text(outcome)
     if reason:
         return [("", reason)]
-    refused = []
+    refused: list[tuple[str, Refusal | str]] = []
     earlier = {normalize_solution(question) for question in found}
     for candidate in json.loads(text)["questions"]:
         if len(found) == settings.questions_per_chunk:
@@ -131,13 +133,14 @@ def _read_questions(
     return refused
 
 
-def _find_question_fault(question: str, found: Sequence[str], chunk: str, settings: RaftSettings) -> str:
+def _find_question_fault(question: str, found: Sequence[str], chunk: str, settings: RaftSettings) -> Refusal | str:
     if not question.endswith(("?", "？", "؟")):
         return "question_without_question_mark"
-    if _NAMES_TEXT.search(question):
-        return "question_names_text"
+    if named := _NAMES_TEXT.search(question):
+        return Refusal(reason="question_names_text", found=named[0])
     # before an answer is paid for: a weak model asks about the example again
-    if measure_grounding(question, chunk) < settings.questions.question_grounding:
-        return "question_ungrounded"
+    grounded, least = measure_grounding(question, chunk), settings.questions.question_grounding
+    if grounded < least:
+        return Refusal(reason="question_ungrounded", measure="grounding", value=grounded, low=least)
     is_known = normalize_solution(question) in {normalize_solution(other) for other in found}
     return "question_repeated" if is_known else ""

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.synthesis.drafts import (
-    CANDIDATE_SCHEMA,
-    Draft,
     Parent,
     Planned,
     Spent,
@@ -21,15 +19,17 @@ from mmpipe.synthesis.drafts import (
     sort_counts,
     synthesize,
 )
+from mmpipe.synthesis.refusals import CANDIDATE_SCHEMA, Refusal, describe_verdict, name_reason
 from mmpipe.tables.chat import ChatFailure, ChatReply
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from mmpipe.synthesis.drafts import Accept
     from mmpipe.tables.chat import ChatRequest, Sampling, Teacher
 
-#: A candidate that became no row: its id, what it said (empty if there was no reply), and why.
+#: A candidate that became no row: its id, what it said (empty if there was no reply), why, and what was measured.
 CANDIDATES_SCHEMA = pl.Schema(CANDIDATE_SCHEMA)
 
 
@@ -74,7 +74,7 @@ class RowAccount:
     spent: Spent = field(default_factory=Spent)
     rows: list[dict[str, Any]] = field(default_factory=list)
     details: list[dict[str, Any]] = field(default_factory=list)
-    refused: list[dict[str, str]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
     replies: Counter[str] = field(default_factory=Counter)
 
     def ask(self, teacher: Teacher, requests: Sequence[ChatRequest]) -> list[ChatReply | ChatFailure]:
@@ -84,11 +84,14 @@ class RowAccount:
             self.spent.add(outcome)
         return outcomes
 
-    def refuse(self, candidate_id: str, text: str, reason: str, *, was_asked: bool = True) -> None:
+    def refuse(self, candidate_id: str, text: str, why: Refusal | str, *, was_asked: bool = True) -> None:
         """Count a planned row that became none; `was_asked` says whether a reply was the reason."""
+        reason = name_reason(why)
         if was_asked:
             self.replies[reason] += 1
-        self.refused.append({"id": candidate_id, "text": text, "reason": reason})
+        told = describe_verdict(why)
+        details = {} if told is None else {"details": told}
+        self.refused.append({"id": candidate_id, "text": text, "reason": reason, **details})
 
     def refuse_reply(self, reason: str) -> None:
         """Count a reply that was refused though its row may still come."""
@@ -98,7 +101,7 @@ class RowAccount:
         self,
         planned: Sequence[Planned],
         teacher: Teacher,
-        accept: Callable[[Planned, Mapping[str, Any]], Draft | str],
+        accept: Accept,
         *,
         attempts: int,
     ) -> None:

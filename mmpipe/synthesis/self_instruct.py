@@ -15,6 +15,7 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.synthesis.drafts import make_seed
+from mmpipe.synthesis.refusals import Refusal
 from mmpipe.synthesis.row_account import Paid, RowAccount
 from mmpipe.synthesis.seed_tasks import Instance, Task
 from mmpipe.synthesis.self_instruct_filters import find_instruction_fault
@@ -57,7 +58,7 @@ class Growth:
     Attributes:
         synthesis: one row of SYNTHESIZED_INSTRUCTIONS per instance; planned = rows + refused tasks and instances.
         tasks: the pool's grown instructions, in the order they were taken in; columns of GROWN_TASKS.
-        candidates: refused tasks and instances: id, text, reason.
+        candidates: refused tasks and instances: id, text, reason, details.
         rounds: rounds run.
         requests: for new tasks.
         is_complete: whether as many tasks were accepted as wanted; if not, a limit of the settings ended it.
@@ -197,7 +198,7 @@ def ask_for_tasks(
             task_id = make_id(request_id, index)
             text, instances = item if not isinstance(item, str) else ("", ())
             fault = item if isinstance(item, str) else _find_fault(text, instances, pool, settings)
-            if isinstance(fault, str):
+            if isinstance(fault, (str, Refusal)):
                 account.refuse(task_id, text, fault)
                 continue
             pool.add(text, task_id)
@@ -238,12 +239,17 @@ def _read_items(outcome: ChatReply, settings: SelfInstructSettings) -> list[tupl
 
 def _find_fault(
     text: str, instances: Sequence[Instance], pool: TextPool, settings: SelfInstructSettings
-) -> Similarity | str:
+) -> Similarity | Refusal | str:
     fault = find_instruction_fault(text, settings.filters, instances) if text else "self_instruct_instruction_words"
     if fault is not None:
         return fault
     similarity = pool.measure(text)
-    return "self_instruct_similar" if similarity.best > pool.threshold else similarity
+    if similarity.best <= pool.threshold:
+        return similarity
+    near = similarity.most_similar[0].name if similarity.most_similar else ""
+    return Refusal(
+        reason="self_instruct_similar", measure="rouge_l", value=similarity.best, high=pool.threshold, near=near
+    )
 
 
 def _describe(one: NewTask, task: Task, round_number: int) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from mmpipe.synthesis.refusals import Refusal
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -89,8 +91,8 @@ class InstructionFilters:
 
 def find_instruction_fault(
     instruction: str, filters: InstructionFilters, instances: Sequence[Instance] = ()
-) -> str | None:
-    """Return why an instruction is refused, one of INSTRUCTION_REASONS; None if it is not.
+) -> Refusal | None:
+    """Return why an instruction is refused, one of INSTRUCTION_REASONS with what was measured; None if it is not.
 
     Args:
         instruction: without white space around it, not empty.
@@ -100,17 +102,24 @@ def find_instruction_fault(
     units = len(instruction.split()) if filters.unit == "words" else len("".join(instruction.split()))
     most = _find_most(instruction, filters, has_input=any(instance.input for instance in instances))
     if units <= filters.least or (most is not None and units > most):
-        return "self_instruct_instruction_words"
+        return Refusal(
+            reason="self_instruct_instruction_words",
+            measure=f"instruction_{filters.unit}",
+            value=units,
+            low=filters.least + 1,
+            high=most,
+        )
     parts = [part for instance in instances for part in (instance.input, instance.output)]
     searched = [instruction, *parts] if filters.are_instances_searched else [instruction]
-    if any(map(_compile_words(filters.unsuitable_words, filters.are_words_whole).search, searched)):
-        return "self_instruct_unsuitable_word"
-    if instruction.casefold().startswith(filters.prefixes):
-        return "self_instruct_program_prefix"
+    unsuitable = _compile_words(filters.unsuitable_words, filters.are_words_whole)
+    if word := next(filter(None, map(unsuitable.search, searched)), None):
+        return Refusal(reason="self_instruct_unsuitable_word", found=word[0])
+    if prefix := next(filter(instruction.casefold().startswith, filters.prefixes), ""):
+        return Refusal(reason="self_instruct_program_prefix", found=instruction[: len(prefix)])
     if instruction[0] in string.punctuation:
-        return "self_instruct_first_punctuation"
+        return Refusal(reason="self_instruct_first_punctuation", found=instruction[0])
     if filters.refuses_other_scripts and not instruction[0].isascii():
-        return "self_instruct_first_script"
+        return Refusal(reason="self_instruct_first_script", found=instruction[0])
     return None
 
 

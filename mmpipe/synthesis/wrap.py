@@ -291,6 +291,6 @@ def _close(jobs: list[_Job], teacher: str, settings: WrapSettings, spent: Spent,
     is_ok = pl.col("candidate_status") == OK
     frame = REPHRASED_DOCUMENTS.conform(tried.filter(is_ok).select(REPHRASED_DOCUMENTS.column_names))
     fallen = tried.filter(~is_ok).select(id="rephrased_id", text="text", reason="candidate_status")
-    fallen = fallen.cast(CANDIDATES_SCHEMA)
+    fallen = fallen.with_columns(details=pl.lit(None, pl.String)).cast(CANDIDATES_SCHEMA)
     rejected = sort_counts(Counter(fallen.get_column("reason")))
     return Rephrased(Synthesis(frame, len(jobs), rejected, sort_counts(refused), spent, fallen), fallen, tried)

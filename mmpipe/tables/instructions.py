@@ -98,6 +98,12 @@ _ROW_COLUMNS = (
     *_TEACHER_COLUMNS,
 )
 
+#: Columns that say something of a refused candidate too.
+_CANDIDATE_WORDS = {
+    "details": "What its method alone knows of the row, JSON: the task, options, the evidence of each phrase; of a "
+    "refused candidate what the check measured and found (value, found, near) and what it lets pass (low, high).",
+}
+
 INSTRUCTION_CANDIDATES = Table(
     name="instruction_candidates",
     description="Every candidate of a synthesis: the accepted with their row, the refused with text and reason.",
@@ -109,7 +115,10 @@ INSTRUCTION_CANDIDATES = Table(
         Column("candidate_status", pl.String, "ok, or why its method refused it."),
         Column("candidate", pl.String, "What its method calls it."),
         Column("text", pl.String, "What the teacher wrote of a refused one, its first 20,000 characters."),
-        *(replace(column, nullable=True) for column in _ROW_COLUMNS),
+        *(
+            replace(column, nullable=True, description=_CANDIDATE_WORDS.get(column.name, column.description))
+            for column in _ROW_COLUMNS
+        ),
     ),
 )
 

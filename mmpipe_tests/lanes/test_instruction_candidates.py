@@ -14,14 +14,22 @@ from hypothesis import strategies as st
 from mmpipe.commands.explain import explain
 from mmpipe.commands.trace import trace
 from mmpipe.errors import InvariantBroken
+from mmpipe.filtering.judge import judge
 from mmpipe.lanes import instructions
-from mmpipe.lanes.instruction_candidates import account_for_candidates, keep_instructions, scan_kept, take_accepted
+from mmpipe.lanes.instruction_candidates import (
+    account_for_candidates,
+    keep_instructions,
+    scan_kept,
+    take_accepted,
+    tell_measured,
+)
 from mmpipe.lanes.instruction_lane import INSTRUCTION_LANE
 from mmpipe.lanes.stage import Knobs
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
-from mmpipe.synthesis.drafts import CANDIDATE_SCHEMA, Spent, Synthesis
+from mmpipe.synthesis.drafts import Spent, Synthesis
+from mmpipe.synthesis.refusals import Refusal, list_candidates, name_reason
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, SYNTHESIZED_INSTRUCTIONS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
@@ -30,6 +38,7 @@ from mmpipe_tests.lanes.pair_lake import fill_rows, publish
 from mmpipe_tests.lanes.running import run_stages
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mmpipe.tables.chat import ChatRequest
@@ -39,13 +48,14 @@ REASONS = st.sampled_from(["too_short", "wrong_answer", "teacher_refused"])
 
 
 def make_synthesis(
-    accepted: int, refused: list[tuple[str, str, str]], counted: dict[str, int] | None = None
+    accepted: int, refused: Sequence[tuple[str, str, Refusal | str]], counted: dict[str, int] | None = None
 ) -> Synthesis:
     rows = [{"instruction_id": f"row-{place}", "dump": DUMP, "method": "api_rows"} for place in range(accepted)]
     rejected = counted
     if rejected is None:
-        rejected = {reason: sum(one[2] == reason for one in refused) for _, _, reason in refused}
-    named = pl.DataFrame(refused, schema=CANDIDATE_SCHEMA, orient="row")
+        reasons = [name_reason(why) for _, _, why in refused]
+        rejected = {reason: reasons.count(reason) for reason in reasons}
+    named = list_candidates(refused)
     frame = fill_rows(SYNTHESIZED_INSTRUCTIONS, [{**row, "images": [], "parents": []} for row in rows])
     return Synthesis(frame, accepted + sum(rejected.values()), rejected, {}, Spent(), named)
 
@@ -77,6 +87,29 @@ def test_what_is_counted_and_not_named_is_there_all_the_same() -> None:
     assert made.frame.select("candidate", "candidate_status").rows() == [
         ("row-0", "ok"), ("a", "too_short"), ("", "too_short"),
     ]  # fmt: skip
+
+
+def test_a_removal_says_what_the_check_measured_found_and_lets_pass() -> None:
+    near = Refusal(reason="similar", measure="rouge_l", value=0.83, high=0.7, near="seed-4")
+    named = [
+        ("a", "Sing", near),
+        ("b", "In 1994", Refusal(reason="untold", found="1994")),
+        ("c", "Sing on", Refusal(reason="short", value=2, low=4, found="Sing on")),
+        ("d", "", "teacher_timeout"),
+    ]
+    every = account_for_candidates(make_synthesis(1, named), "raft", DUMP, 0.0).frame
+    assert json.loads(every.filter(candidate="a").item(0, "details")) == {
+        "measure": "rouge_l", "value": 0.83, "high": 0.7, "near": "seed-4",
+    }  # fmt: skip
+    removals = tell_measured(judge(every, (), key="instruction_id", status="candidate_status"), every)
+    told = removals.sort("rule").select("rule", "value", "value_text", "low", "high", "signal").rows()
+    assert told == [
+        ("short", 2.0, "Sing on", 4.0, None, "candidate_status"),
+        ("similar", 0.83, "like seed-4", None, 0.7, "candidate_status"),
+        ("teacher_timeout", None, "teacher_timeout", None, None, "candidate_status"),
+        ("untold", None, "1994", None, None, "candidate_status"),
+    ]
+    assert INSTRUCTION_REMOVALS.conform(removals).height == 4
 
 
 def test_an_account_that_does_not_add_up_stops() -> None:

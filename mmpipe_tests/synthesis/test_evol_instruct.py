@@ -23,6 +23,7 @@ from mmpipe.synthesis.evol_eliminations import (
 from mmpipe.synthesis.evol_instruct import choose_operator, evolve_instructions, evolve_round
 from mmpipe.synthesis.evol_pool import LINEAGE, POOL, EvolInstructSettings, start_pool
 from mmpipe.synthesis.evol_prompts import OPERATORS
+from mmpipe.synthesis.refusals import name_reason
 from mmpipe.synthesis.row_account import RowAccount
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
@@ -95,6 +96,11 @@ def test_every_elimination_with_exact_counts() -> None:
     # what is eliminated early is neither judged nor answered
     assert Counter(map(kind_of, teacher.asked)) == {"evolve": 18, "judge": 11, "answer": 9}
     assert made.candidates["reason"].to_list() == [case[3] for case in CASES.values() if case[3]]
+    copied = made.candidates.filter(reason="evol_prompt_copied").item(0, "details")
+    assert "prompt" in json.loads(copied)["found"]
+    sorry = json.loads(made.candidates.filter(reason="evol_response_sorry").item(0, "details"))
+    assert (sorry["measure"], sorry["low"]) == ("response_words", 80)
+    assert sorry["value"] < 80
     assert {reason for reason in expected if reason.startswith("evol_")} == {
         reason for reason in ELIMINATIONS if reason.startswith("evol_")
     }
@@ -208,6 +214,7 @@ def test_another_judge_is_asked_if_there_is_one() -> None:
     assert made.synthesis.rejected == {"evol_no_information_gain": 1}
     assert len(judge.asked) == 1
     assert judge.asked[0].sampling.temperature == 0.0
+    assert json.loads(made.candidates.item(0, "details")) == {"found": f"{judge.name} says: equal"}
 
 
 def test_operators_are_equally_likely_and_drawn_anew_each_round() -> None:
@@ -304,11 +311,14 @@ def test_copied_words(evolved: str, ancestor: str, copied: list[str]) -> None:
     ],
 )
 def test_answers_that_are_none(response: str, fault: str | None) -> None:
-    assert find_response_fault(response, EvolInstructSettings().sorry_words) == fault
+    found = find_response_fault(response, EvolInstructSettings().sorry_words)
+    assert (found and found.reason) == fault
 
 
 def test_the_very_words_are_no_gain() -> None:
-    assert find_evolved_fault("Name  a RIVER!", "name a river") == "evol_no_information_gain"
+    found = find_evolved_fault("Name  a RIVER!", "name a river")
+    assert found is not None
+    assert name_reason(found) == "evol_no_information_gain"
     assert find_evolved_fault("Name a river now", "name a river") is None
 
 

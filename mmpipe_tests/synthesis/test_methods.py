@@ -114,6 +114,21 @@ def test_failures_are_counted_by_reason_and_are_no_rows(reply: Any, reason: str)
     assert made.rejected_replies == {reason: 4}
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "told"),
+    [
+        ("Who designed the bridge?", "Ada Byron drew a tunnel.", {"measure": "grounding", "low": 0.8, "value": 0.0}),
+        ("Who designed the bridge?", "Clara Benn designed the stone bridge for Holt in 1878.",
+         {"found": "untold numbers: 1878"}),
+        ("Who designed the bridge?", "Clara Benn, ", {"found": "Clara Benn,"}),
+    ],
+)  # fmt: skip
+def test_a_refused_question_says_what_was_measured(question: str, answer: str, told: dict[str, Any]) -> None:
+    made = write(lambda _: json.dumps({"question": question, "answer": answer}), attempts=1)
+    assert made.candidates is not None
+    assert [json.loads(one) for one in made.candidates["details"]] == [told, told]
+
+
 def test_a_failed_row_is_asked_again_with_another_seed() -> None:
     asked: list[ChatRequest] = []
 

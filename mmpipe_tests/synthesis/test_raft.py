@@ -173,6 +173,19 @@ def test_answers_are_refused_by_reason(reply: str | ChatFailure, reason: str) ->
     assert made.synthesis.frame.height == made.synthesis.planned - 1
 
 
+def test_a_refused_answer_shows_the_quote_that_is_none() -> None:
+    invented = answer(0, quote="Clara Benn planned the bridge of Aldby")
+
+    def script(request: ChatRequest) -> str:
+        is_answer = "Question: " in request.messages[-1].content
+        return invented if is_answer and find_place(request) == 0 else say(request)
+
+    made = make_raft_rows(DOCUMENTS, ScriptedTeacher(script), SETTINGS, count_words)
+    assert [json.loads(one) for one in made.candidates["details"]] == [
+        {"found": "Clara Benn planned the bridge of Aldby"}
+    ]
+
+
 def test_white_space_alone_may_differ_in_a_quote() -> None:
     def script(request: ChatRequest) -> str:
         place = find_place(request)

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -47,6 +48,9 @@ from mmpipe.synthesis.self_instruct_settings import (
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 from mmpipe.tables.identity import make_id
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NOUNS = [
     "river",
@@ -313,6 +317,19 @@ def test_failures_and_unreadable_replies_are_counted_and_the_pool_keeps_the_inst
     assert grown.synthesis.spent.requests == 3 + 3 + 2
 
 
+def test_a_refused_task_says_what_was_measured_and_what_it_is_like() -> None:
+    grown = grow(full_script, 2, ONE)
+    told = {text: json.loads(details or "null") for text, details in grown.candidates.select("text", "details").rows()}
+    like_a_seed, like_the_first = told[ITEMS[9]], told[ITEMS[10]]
+    assert (like_a_seed["near"], like_a_seed["high"], like_a_seed["measure"]) == ("seed_0", 0.7, "rouge_l")
+    assert like_a_seed["value"] == pytest.approx(16 / 17)  # 8 words of 8 and of 9 in common
+    assert like_the_first["near"] == grown.tasks.item(0, "task_id")
+    assert told[ITEMS[2]] == {"measure": "instruction_words", "value": 3, "low": 4, "high": 150}
+    assert told[ITEMS[4]] == {"found": "picture"}
+    assert told[ITEMS[6]] == {"found": "Write a program"}
+    assert told[ITEMS[8]] == {"found": "Ü"}
+
+
 def test_exactly_the_wanted_tasks_are_made() -> None:
     grown = grow(full_script, 1, ONE)
     assert grown.synthesis.frame["instruction"].unique().to_list() == [ITEMS[0]]
@@ -394,6 +411,13 @@ def test_no_two_instructions_of_the_pool_are_too_similar(items: list[list[str]],
 # filters and readers alone --------------------------------------------------------------------------------------------
 
 
+def name_fault(
+    instruction: str, filters: InstructionFilters | None = None, instances: Sequence[Instance] = ()
+) -> str | None:
+    fault = find_instruction_fault(instruction, filters or InstructionFilters(), instances)
+    return fault and fault.reason
+
+
 @pytest.mark.parametrize(
     ("instruction", "fault"),
     [
@@ -408,7 +432,7 @@ def test_no_two_instructions_of_the_pool_are_too_similar(items: list[list[str]],
     ],
 )
 def test_instruction_faults(instruction: str, fault: str | None) -> None:
-    assert find_instruction_fault(instruction, InstructionFilters()) == fault
+    assert name_fault(instruction) == fault
     assert fault is None or fault in INSTRUCTION_REASONS
 
 
@@ -585,7 +609,7 @@ def test_belle_is_chinese_and_its_pool_knows_characters() -> None:
 )
 def test_belles_lengths_depend_on_input_and_example(length: int, given: str, example: str, is_kept: bool) -> None:
     instruction = example + "写" * (length - len(example))
-    fault = find_instruction_fault(instruction, BELLE_SETTINGS.filters, (Instance(given, "好。"),))
+    fault = name_fault(instruction, BELLE_SETTINGS.filters, (Instance(given, "好。"),))
     assert fault == (None if is_kept else "self_instruct_instruction_words")
 
 
@@ -599,7 +623,7 @@ def test_belles_lengths_depend_on_input_and_example(length: int, given: str, exa
     ],
 )
 def test_belles_words_stand_nowhere_in_a_task(instance: Instance, is_kept: bool) -> None:
-    fault = find_instruction_fault("写一首关于海的诗", BELLE_SETTINGS.filters, (instance,))
+    fault = name_fault("写一首关于海的诗", BELLE_SETTINGS.filters, (instance,))
     assert fault == (None if is_kept else "self_instruct_unsuitable_word")
     # of Self-Instruct and Alpaca the instruction alone is looked at
     told = (Instance("A picture", "A map"),)
@@ -693,9 +717,7 @@ def test_the_published_seeds(shared_data: Path) -> None:
         read = parse_seed_tasks(lines)
     assert (len(read.tasks), read.broken) == (175, ())
     assert sum(task.is_classification for task in read.tasks) == 26
-    faults = Counter(
-        find_instruction_fault(" ".join(task.instruction.split()), InstructionFilters()) for task in read.tasks
-    )
+    faults = Counter(name_fault(" ".join(task.instruction.split())) for task in read.tasks)
     # the published program says the same of them
     assert faults == {None: 172, "self_instruct_instruction_words": 2, "self_instruct_program_prefix": 1}
     pool = RougePool()
