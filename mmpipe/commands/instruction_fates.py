@@ -89,7 +89,7 @@ def explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
         look.at_all(JUDGEMENTS, _JUDGEMENT, "judgements", unjudged),
         look.at_all(RESPONSE_REVISIONS, _REVISION, "tries", unanswered),
         Look(lake, dump, pairs).at_all(PREFERENCE_PAIRS, _PAIR, "pairs", unanswered),
-        released.at(SFT_DATASET, lambda _: "kept", absent="not in it"),
+        released.at_release(SFT_DATASET, instruction_id),
         Look(lake, None, pairs).at_all(PREFERENCE_DATASET, ("id", *_PAIR[1:]), "preference pairs", unanswered),
     ]
     return Fate("instruction", instruction_id, dump, conclude(steps, (SFT_DATASET,)), tuple(steps))
@@ -214,6 +214,6 @@ def explain_pair_of_answers(lake: Lake, row: dict[str, Any]) -> Fate:
         look.at(PREFERENCE_PAIRS, lambda pair: f"by {pair['method']}"),
         look.at_all(PREFERENCE_CONTAMINATION, _SPAN, "contaminated spans"),
         look.at_removals(PREFERENCE_REMOVALS),
-        Look(lake, None, pl.col("id") == pair_id).at(PREFERENCE_DATASET, lambda _: "kept", absent="not in it"),
+        Look(lake, None, pl.col("id") == pair_id).at_release(PREFERENCE_DATASET, pair_id),
     ]
     return Fate("preference pair", pair_id, dump, conclude(steps, (PREFERENCE_DATASET,)), tuple(steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mmpipe.filtering.interleaved_rules import INTERLEAVED_RULES
 from mmpipe.filtering.text_rules import TEXT_RULES
 from mmpipe.storage.commits import FAILED
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.left_out import LEFT_OUT_FILE, make_left_out
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ _UNLIMITED = {
     "candidate_status": "accepted by its method",
     "repeated_pair": "no pair of equal answers before it",
     "contradicted_pair": "no pair that prefers the opposite",
+}
+#: What a row would have to be, by the reasons for which a release itself leaves rows out.
+_RELEASED = {
+    "vanished_image": "its picture is there",
+    "changed_image": "its picture is the one that was judged",
+    "faulty_conversation": "what trainers accept",
 }
 
 
@@ -74,6 +82,24 @@ class Look:
             return Step(table.name, "passed every rule" + note)
         broken = tuple({"rule": row["rule"], "measured": measure(row), "limit": describe_limit(row)} for row in rows)
         return Step(table.name, f"removed by {', '.join(row['rule'] for row in rows)}{note}", rows=broken)
+
+    def at_release(self, table: Table, row_id: str) -> Step:
+        """Return whether a row is released: what the release itself found, or which of its formats lack the row."""
+        step = self.at(table, lambda _: "kept", absent="not in it")
+        dataset = self._lake.dataset(table, self._dump)
+        if step.fate == "kept":
+            place = dataset.folder.join("release", LEFT_OUT_FILE)
+            told = pl.read_parquet(io.BytesIO(place.read_bytes())) if place.is_file() else make_left_out(())
+            lacking = told.filter(id=row_id).select("place", "reason", "details").rows(named=True)
+            return replace(step, rows=tuple({"left out of": row.pop("place"), **row} for row in lacking))
+        found = dataset.read_left_out().filter(id=row_id)
+        if found.is_empty():
+            return step
+        rows = tuple(
+            {"rule": rule, "measured": details, "limit": _RELEASED.get(rule, "no text of an evaluation set")}
+            for rule, details in found.select("reason", "details").iter_rows()
+        )
+        return replace(step, fate=f"removed by {', '.join(row['rule'] for row in rows)}", rows=rows)
 
     def made_from(self, parent: str) -> Step:
         """Return the instructions that were made from a row, and what took those that are not kept."""

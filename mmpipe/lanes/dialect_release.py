@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.tables.instructions import PREFERENCE_DATASET
+from mmpipe.tables.left_out import NO_PLACE, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,8 @@ _NO_PREFERENCES = "has two answers, which this format has no place for"
 class DialectFolder:
     """What was written for one dialect: files relative to `release/`, rows, rows refused by reason, data by name.
 
-    `short_files` are those with fewer rows than OpenAI takes; `has_pictures` says whether any row has one.
+    `short_files` are those with fewer rows than OpenAI takes; `has_pictures` says whether any row has one; `left_out`
+    names the refused rows (id, dump, place, reason, details).
     """
 
     dialect: str
@@ -50,6 +52,7 @@ class DialectFolder:
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     short_files: int = 0
     has_pictures: bool = False
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def describe(self) -> tuple[str, str]:
         """Return the row of the card's table of layouts."""
@@ -100,6 +103,9 @@ def write_part(
     file = render_part(part, table, written.dialect, configuration)
     for reason, count in _tally(file).items():
         written.refused[reason] = written.refused.get(reason, 0) + count
+    dumps = dict(part.select("id", "dump").iter_rows())
+    for row_id, fault in file.refused.items():
+        written.left_out.append((row_id, dumps[row_id], written.dialect, NO_PLACE, _name_reason(row_id, fault)))
     written.rows += file.rows
     if not file.rows:
         return
@@ -165,10 +171,15 @@ def _place(image: dict[str, Any], path: str, dialect: str, configuration: str) -
 
 
 def _tally(file: DialectFile) -> dict[str, int]:
-    """Return how many rows were refused by reason, without what names the row."""
+    """Return how many rows were refused by reason."""
     tally: dict[str, int] = {}
     for row_id, fault in file.refused.items():
-        _, found, reason = fault.partition(f"row {row_id} ")
-        name = (reason if found else fault).removesuffix(".")
+        name = _name_reason(row_id, fault)
         tally[name] = tally.get(name, 0) + 1
     return tally
+
+
+def _name_reason(row_id: str, fault: str) -> str:
+    """Return why a row was refused, without what names the row."""
+    _, found, reason = fault.partition(f"row {row_id} ")
+    return (reason if found else fault).removesuffix(".")

@@ -21,7 +21,7 @@ from mmpipe.tables.instruction_matches import (
     PREFERENCE_CONTAMINATION,
 )
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
-from mmpipe.tables.keep import Kept, keep
+from mmpipe.tables.keep import keep
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 
 if TYPE_CHECKING:
@@ -88,8 +88,10 @@ def find_contaminated_spans(rows: pl.DataFrame, table: Table, recipe: Recipe, ca
     return find_row_contamination(rows, CHECKED_FIELDS[table.name], index, table, turns=turns)
 
 
-def keep_clean_corrections(rows: pl.DataFrame, reviews: pl.DataFrame, recipe: Recipe, cache_folder: str) -> Kept:
-    """Return instructions without those into which a person's better answer brought text of an evaluation set.
+def find_contaminated_corrections(
+    rows: pl.DataFrame, reviews: pl.DataFrame, recipe: Recipe, cache_folder: str
+) -> pl.DataFrame:
+    """Return removals of instructions into which a person's better answer brought text of an evaluation set.
 
     What the teacher wrote was held against the sets before anybody reviewed it; a better answer never was.
 
@@ -107,7 +109,7 @@ def keep_clean_corrections(rows: pl.DataFrame, reviews: pl.DataFrame, recipe: Re
     if recipe.contamination.sets and corrected.height:
         hits = find_contaminated_spans(corrected, INSTRUCTION_CONTAMINATION, recipe, cache_folder)
     removals = removals_of_row_contamination(hits, INSTRUCTION_CONTAMINATION, remove=recipe.contamination.remove)
-    return keep(rows, removals, key="instruction_id")
+    return INSTRUCTION_REMOVALS.conform(removals)
 
 
 # instruction_duplicates -----------------------------------------------------------------------------------------------

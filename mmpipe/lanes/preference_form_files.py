@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.errors import InvariantBroken
+from mmpipe.tables.left_out import NO_PLACE, LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
 
@@ -38,6 +39,7 @@ class FormFolder:
         files: paths relative to `release/`.
         rows: rows written.
         left_out: what the form has no place for, by reason.
+        told: the pairs of it, named; of an answer that another pair repeats or denies, the pair.
         labels: answers of each label, of the form `kto`.
     """
 
@@ -46,6 +48,7 @@ class FormFolder:
     files: list[str] = field(default_factory=list)
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    told: list[LeftOut] = field(default_factory=list)
     labels: Counter[bool] = field(default_factory=Counter)
 
     def write_part(self, part: pl.DataFrame, configuration: str, stem: str, folder: Place) -> None:
@@ -79,28 +82,34 @@ class FormFolder:
         return self.form, told
 
     def _render(self, part: pl.DataFrame, configuration: str) -> Iterator[dict[str, Any]]:
-        preferences = _read(part, configuration)
+        preferences, dumps = _read(part, configuration), dict(part.select("id", "dump").iter_rows())
         if self.form == "kto":
-            yield from self._render_labelled(preferences)
+            yield from self._render_labelled(preferences, dumps)
         elif self.form == "ranked":
             yield from self._render_ranked(part, preferences)
         else:
             for preference in preferences:
-                row = self._render_pair(preference)
+                row = self._render_pair(preference, dumps)
                 if row is not None:
                     yield row
 
-    def _render_labelled(self, preferences: Sequence[Preference]) -> Iterator[dict[str, Any]]:
+    def _leave_out(self, pair_id: str, dump: str, reason: str, details: str | None) -> None:
+        self.told.append((pair_id, dump, f"{FOLDER}/{self.form}", reason, details))
+
+    def _render_labelled(self, preferences: Sequence[Preference], dumps: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         from mmpipe.release.exporters_trl import export_labelled
         from mmpipe.release.preference_forms import drop_repeated, unpair
 
         kept, left_out = drop_repeated(answer for preference in preferences for answer in unpair(preference))
-        self.left_out.update(left_out)
+        for name, reason, other in left_out:
+            self.left_out[reason] += 1
+            pair_id, _, side = name.rpartition("-")
+            self._leave_out(pair_id, dumps[pair_id], reason, f"its {side} answer; see {other}")
         for answer in kept:
             self.labels[answer.label] += 1
             yield export_labelled(answer)
 
-    def _render_pair(self, preference: Preference) -> dict[str, Any] | None:
+    def _render_pair(self, preference: Preference, dumps: Mapping[str, str]) -> dict[str, Any] | None:
         from mmpipe.release.exporters_trl import export_preference
         from mmpipe.release.preference_forms import write_transcripts
 
@@ -110,14 +119,16 @@ class FormFolder:
             texts: dict[str, Any] = write_transcripts(preference, end_of_context=self.end_of_context)
         except InvariantBroken as fault:  # one row that this form has no room for; the others have it
             _, _, reason = str(fault).partition(f"row {preference.id} ")
-            self.left_out[reason.removesuffix(".") or str(fault)] += 1
+            why = reason.removesuffix(".") or str(fault)
+            self.left_out[why] += 1
+            self._leave_out(preference.id, dumps[preference.id], NO_PLACE, why)
             return None
         return texts | {"margin": preference.margin, "group_id": preference.group_id}
 
     def _render_ranked(self, part: pl.DataFrame, preferences: Sequence[Preference]) -> Iterator[dict[str, Any]]:
         """Yield one list per prompt, method and criterion; scores of different methods are not of one scale."""
         groups: dict[tuple[Any, ...], list[tuple[dict[str, Any], Preference]]] = {}
-        names = ("id", "group_id", "method", "criterion", "iteration", "score_chosen", "score_rejected")
+        names = ("id", "group_id", "method", "criterion", "iteration", "score_chosen", "score_rejected", "dump")
         for row, preference in zip(part.select(names).iter_rows(named=True), preferences, strict=True):
             key = tuple(row[name] for name in names[1:5])
             groups.setdefault(key, []).append((row, preference))
@@ -139,7 +150,10 @@ class FormFolder:
             scores.setdefault(preference.rejected[-1].content, set()).add(row["score_rejected"])
         if any(len(given) > 1 for given in scores.values()):
             # methods that score a pair, and no answer alone, rank nothing
-            self.left_out["an answer has another score in each pair"] += 1
+            why = "an answer has another score in each pair"
+            self.left_out[why] += 1
+            for row, preference in members:
+                self._leave_out(preference.id, row["dump"], NO_PLACE, why)
             return None
         first = members[0][1]
         ranked = order_answers(

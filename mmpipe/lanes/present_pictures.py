@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,27 +42,20 @@ def find_picture_fault(data: bytes | None, sha256: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictured:
-    """Instructions whose pictures are all there.
+class Pictures:
+    """The pictures that instructions name.
 
     Attributes:
-        instructions: those, in their order.
-        files: the pictures, columns `release.conversations.IMAGE_FILES`.
-        faults: fault of the first lost picture, by the instruction_id of each that is left out.
+        files: those that are still what was judged, columns `release.conversations.IMAGE_FILES`.
+        faults: fault and pair of the first lost picture, by the instruction_id of each that lost one.
     """
 
-    instructions: pl.DataFrame
     files: pl.DataFrame
-    faults: Mapping[str, str]
-
-    @property
-    def lost(self) -> dict[str, int]:
-        """Instructions left out, by fault."""
-        return dict(sorted(Counter(self.faults.values()).items()))
+    faults: Mapping[str, tuple[str, str]]
 
 
-def take_pictured(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_folder: str) -> Pictured:
-    """Return the instructions whose pictures are still those that were judged, and the pictures' files.
+def find_pictures(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_folder: str) -> Pictures:
+    """Return the files of the instructions' pictures, and which instructions lost one.
 
     A picture is lost where its bytes are gone or others, or its pair is kept no more.
 
@@ -88,13 +80,13 @@ def take_pictured(instructions: pl.DataFrame, pairs: Dataset, lake: Any, cache_f
         )
     known = rows.select("pair_id", "image_sha256").iter_rows()
     faults = {pair_id: find_picture_fault(found.get(pair_id), sha256) for pair_id, sha256 in known}
-    lost: dict[str, str] = {}
+    lost: dict[str, tuple[str, str]] = {}
     for instruction_id, images in instructions.select("instruction_id", "images").iter_rows():
-        fault = next((fault for pair_id in images if (fault := faults.get(pair_id, VANISHED))), None)
-        if fault is not None:
-            lost[instruction_id] = fault
+        first = next(((fault, pair) for pair in images if (fault := faults.get(pair, VANISHED))), None)
+        if first is not None:
+            lost[instruction_id] = first
     sound = rows.filter(pl.col("pair_id").is_in([pair_id for pair_id, fault in faults.items() if fault is None]))
     data = pl.Series([found[pair_id] for pair_id in sound.get_column("pair_id")], dtype=pl.Binary)
     path = pl.format("{}.{}", "image_sha256", "image_format")
     files = sound.select("pair_id", path=path).with_columns(bytes=data).select(IMAGE_FILES.names())
-    return Pictured(instructions.filter(~pl.col("instruction_id").is_in(list(lost))), files, lost)
+    return Pictures(files, lost)

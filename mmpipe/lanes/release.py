@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
-
-import polars as pl
 
 from mmpipe.lanes.dialect_release import count_refused
 from mmpipe.lanes.dump_owners import refuse_repeated
 from mmpipe.lanes.instruction_candidates import keep_instructions, scan_kept
-from mmpipe.lanes.instruction_matches import keep_clean_corrections
+from mmpipe.lanes.instruction_matches import find_contaminated_corrections
 from mmpipe.lanes.instruction_reviews import apply_corrections
-from mmpipe.lanes.present_pictures import take_pictured
+from mmpipe.lanes.left_out_rows import account_for_release, keep_released, list_left_out
+from mmpipe.lanes.present_pictures import find_pictures
 from mmpipe.lanes.pretraining_release import release_sequences
 from mmpipe.lanes.ready_dumps import list_ready
 from mmpipe.lanes.release_files import render_release
@@ -84,18 +82,22 @@ def conversations_shard(
     cache_folder: str,
     dialects: tuple[str, ...],
 ) -> ShardResult:
-    """Render the conversations of one dump, with the answers that people corrected."""
-    from mmpipe.release.conversations import render_conversations
+    """Render the conversations of one dump, with the answers that people corrected; what is left out has its reason."""
+    from mmpipe.release.conversations import find_faulty_conversations, render_conversations
 
-    kept = keep_instructions(instructions, removals)
+    judged = keep_instructions(instructions, removals)
     said = reviews.scan().collect()
-    clean = keep_clean_corrections(apply_corrections(kept.frame, said), said, recipe, cache_folder)
-    pictured = take_pictured(clean.frame, pairs, lake, cache_folder)
-    frame = render_conversations(pictured.instructions, pictured.files)
-    counts = count_refused(frame, SFT_DATASET, dialects)
-    removed = kept.rows_removed + clean.rows_removed + sum(pictured.lost.values())
-    by_rule = Counter(kept.removed_by_rule) + Counter(clean.removed_by_rule) + Counter(pictured.lost)
-    return ShardResult(frame, kept.rows_in, removed, dict(by_rule), counts=counts)
+    rows = apply_corrections(judged.frame, said)
+    pictures = find_pictures(rows, pairs, lake, cache_folder)
+    left_out = list_left_out(
+        dump=str(instructions.dump),
+        removals=find_contaminated_corrections(rows, said, recipe, cache_folder),
+        lost=pictures.faults,
+        faulty=find_faulty_conversations(rows),
+    )
+    kept = keep_released(rows, left_out, "instruction_id")
+    frame = render_conversations(kept.frame, pictures.files)
+    return account_for_release(frame, judged, kept, left_out, count_refused(frame, SFT_DATASET, dialects))
 
 
 # preference_dataset ---------------------------------------------------------------------------------------------------
@@ -121,33 +123,42 @@ def preferences_shard(
     cache_folder: str,
     dialects: tuple[str, ...],
 ) -> ShardResult:
-    """Render the preference pairs of one dump: pairs in = rows + removed."""
-    from mmpipe.release.preference_pairs import render_preferences
+    """Render the preference pairs of one dump: pairs in = rows + removed, each that is removed here with its reason."""
+    from mmpipe.release.preference_pairs import find_faulty_pairs, render_preferences
 
-    stayed = keep(preferred.scan().collect(), fallen.scan().collect(), key="pair_id")
-    settled = stayed.frame
+    judged = keep(preferred.scan().collect(), fallen.scan().collect(), key="pair_id")
+    settled = judged.frame
     asked = settled.lazy().select("instruction_id")
-    kept = scan_kept(instructions, removals)
-    answered = kept.join(asked, on="instruction_id", how="semi", maintain_order="left").collect()
-    pictured = take_pictured(answered, pairs, lake, cache_folder)
+    answered = scan_kept(instructions, removals).join(asked, on="instruction_id", how="semi", maintain_order="left")
+    questions = answered.collect()
+    pictures = find_pictures(questions, pairs, lake, cache_folder)
     # a pair of a file answers no instruction, and has no picture to lose
-    lost = pl.col("instruction_id").is_in(list(pictured.faults)).fill_null(value=False)
-    unpictured = Counter(pictured.faults[name] for name in settled.filter(lost).get_column("instruction_id"))
-    frame = render_preferences(settled.filter(~lost), pictured.instructions, pictured.files)
-    by_rule = Counter(stayed.removed_by_rule) + unpictured
-    removed = stayed.rows_removed + unpictured.total()
-    counts = count_refused(frame, PREFERENCE_DATASET, dialects)
-    return ShardResult(frame, stayed.rows_in, removed, dict(by_rule), counts=counts)
+    answers = dict(settled.select("pair_id", "instruction_id").iter_rows())
+    left_out = list_left_out(
+        dump=str(instructions.dump),
+        lost={pair: pictures.faults[name] for pair, name in answers.items() if name in pictures.faults},
+        faulty=find_faulty_pairs(settled, questions),
+    )
+    kept = keep_released(settled, left_out, "pair_id")
+    frame = render_preferences(kept.frame, questions, pictures.files)
+    return account_for_release(frame, judged, kept, left_out, count_refused(frame, PREFERENCE_DATASET, dialects))
 
 
 RELEASE_LANE = (
-    Stage(SFT_DATASET, _CONVERSATION_INPUTS, release_conversations, ("release", "contamination"), is_per_dump=False),
+    Stage(
+        SFT_DATASET,
+        _CONVERSATION_INPUTS,
+        release_conversations,
+        ("release", "contamination"),
+        revision=2,
+        is_per_dump=False,
+    ),
     Stage(
         PREFERENCE_DATASET,
         _PREFERENCE_INPUTS,
         release_preferences,
         ("release", "contamination"),
-        revision=5,
+        revision=6,
         is_per_dump=False,
     ),
     Stage(

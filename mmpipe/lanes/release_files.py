@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.lanes.dialect_release import DialectFolder, is_refusal, write_dataset_info, write_part
+from mmpipe.lanes.left_out_rows import describe_left_out, write_left_out
 from mmpipe.lanes.preference_form_files import FormFolder, open_forms
 from mmpipe.lanes.release_card import count_words, list_contamination, list_limits
 from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
@@ -23,6 +24,7 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
+from mmpipe.tables.left_out import LEFT_OUT_FILE, make_left_out
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.response_revisions import RESPONSE_REVISIONS
 
@@ -48,6 +50,7 @@ class Written:
         forms: one folder per form of preferences.
         packer: what packed conversations; None where none are asked for.
         mixture: how often rows are read that train; None where each is read once.
+        left_out: rows that are told in `left_out.parquet`.
     """
 
     files: set[str] = field(default_factory=set)
@@ -58,6 +61,14 @@ class Written:
     forms: list[FormFolder] = field(default_factory=list)
     packer: Packer | None = None
     mixture: RowMixture | None = None
+    left_out: int = 0
+
+    def list_left_out(self) -> list[pl.DataFrame]:
+        """Return the rows that the mixture and the formats leave out."""
+        named = [row for folder in self.folders for row in folder.left_out]
+        named += [row for form in self.forms for row in form.told]
+        named += self.packer.left_out if self.packer is not None else []
+        return [make_left_out(named), *([self.mixture.left_out] if self.mixture is not None else [])]
 
     def list_data_files(self, name: str) -> list[str] | dict[str, list[str]]:
         """Return the globs of a configuration's Parquet files, by split where there are some."""
@@ -102,6 +113,9 @@ def render_release(run: StageRun, production: Production) -> None:
         write_dataset_info(folder, dialect)
         written.files.update(dialect.files)
     written.files.update(file for form in written.forms for file in form.files)
+    written.left_out = write_left_out([dataset.read_left_out(), *written.list_left_out()], folder)
+    if written.left_out:
+        written.files.add(LEFT_OUT_FILE)
     for path in list(folder.list_files()):
         if path not in written.files:
             folder.join(path).remove()
@@ -154,8 +168,8 @@ def write_configurations(
 
 
 def list_training_rows(dataset: Dataset, splits: pl.DataFrame | None) -> pl.DataFrame:
-    """Return id and method of the published rows that train."""
-    rows = dataset.scan().select("id", "method").collect()
+    """Return id, dump and method of the published rows that train."""
+    rows = dataset.scan().select("id", "dump", "method").collect()
     return rows if splits is None else rows.join(splits.filter(pl.col("split") == TRAIN), on="id", how="semi")
 
 
@@ -219,6 +233,8 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
     layouts = [*(dialect.describe() for dialect in written.folders), *(form.describe() for form in written.forms)]
     if written.packer is not None:
         layouts.append(written.packer.describe())
+    if written.left_out:
+        layouts.append(describe_left_out(written.left_out))
     return Card(
         table=run.stage.table,
         rows=written.rows,

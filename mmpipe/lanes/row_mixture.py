@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.errors import ConfigurationError, name_nearest
+from mmpipe.tables.left_out import MIXTURE, make_left_out
 
 if TYPE_CHECKING:
     from mmpipe.filtering.release_sections import ReleaseSettings
@@ -28,10 +29,12 @@ class RowMixture:
     Attributes:
         chosen: `id` and `epoch`, from 0.
         table: rows of the card's table, its heads first.
+        left_out: rows that no epoch reads, LEFT_OUT.
     """
 
     chosen: pl.DataFrame
     table: list[tuple[str, ...]]
+    left_out: pl.DataFrame
 
     def part(self, rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
         """Yield each epoch with those of the rows that are read in it, in their order."""
@@ -48,7 +51,7 @@ def mix_rows(rows: pl.DataFrame, settings: ReleaseSettings) -> RowMixture | None
     A part of an epoch takes rows in the order of a hash of their ids, so a larger part takes those of a smaller one.
 
     Args:
-        rows: `id` and `method` of the rows that train.
+        rows: `id`, `dump` and `method` of the rows that train.
         settings: of the recipe.
 
     Raises:
@@ -74,7 +77,12 @@ def mix_rows(rows: pl.DataFrame, settings: ReleaseSettings) -> RowMixture | None
         )
         for each in accounts
     ]
-    return RowMixture(chosen.select(id="doc_id", epoch="epoch"), [_HEADS, *table])
+    unread = rows.join(chosen.select(id="doc_id"), on="id", how="anti")
+    left_out = make_left_out(
+        (row["id"], row["dump"], MIXTURE, "not_drawn", f"{row['method']} is read in {epochs[row['method']]:.4g} epochs")
+        for row in unread.iter_rows(named=True)
+    )
+    return RowMixture(chosen.select(id="doc_id", epoch="epoch"), [_HEADS, *table], left_out)
 
 
 def plan_methods(sizes: dict[str, int], settings: ReleaseSettings) -> list[SourceShare]:

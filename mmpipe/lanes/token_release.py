@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmpipe.storage.commits import Commit
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.places import Place
+    from mmpipe.tables.left_out import LeftOut
 
 #: Folder of packed conversations in `release/`.
 PACKED = "packed"
@@ -39,6 +40,7 @@ class Packer:
         rows: conversations packed.
         sequences: sequences written.
         removed: conversations left out, by reason.
+        left_out: those, named.
     """
 
     settings: ReleaseSettings
@@ -46,6 +48,7 @@ class Packer:
     rows: int = 0
     sequences: int = 0
     removed: dict[str, int] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def write_part(self, part: pl.DataFrame, stem: str, folder: Place) -> list[str]:
         """Write conversations as `packed/STEM.parquet` and return its path in `release/`; loss on answers alone.
@@ -61,7 +64,7 @@ class Packer:
         from mmpipe.release.packing import pack_conversations
 
         if "images" in part.columns:
-            self._count(_HAS_IMAGES, part.height)
+            self._leave_out([(name, _HAS_IMAGES, None) for name in part.get_column("id")], part)
             return []
         length, day = self.settings.pack_tokens or 0, self.settings.template_date
         masked = mask_conversations(
@@ -70,8 +73,7 @@ class Packer:
             self.tokenizer,
             max_tokens=self.settings.max_tokens or length,
         )
-        for reason in masked.removed.get_column("reason"):
-            self._count(reason, 1)
+        self._leave_out(masked.removed.select("id", "reason", "detail").rows(), part)
         if not masked.rows:
             return []
         packed = pack_conversations(masked.rows, length)
@@ -95,8 +97,11 @@ class Packer:
             told += "; left out: " + ", ".join(f"{count:,} ({why})" for why, count in sorted(self.removed.items()))
         return PACKED, told
 
-    def _count(self, reason: str, rows: int) -> None:
-        self.removed[reason] = self.removed.get(reason, 0) + rows
+    def _leave_out(self, rows: Sequence[tuple[str, str, str | None]], part: pl.DataFrame) -> None:
+        dumps = dict(part.select("id", "dump").iter_rows())
+        for name, reason, details in rows:
+            self.removed[reason] = self.removed.get(reason, 0) + 1
+            self.left_out.append((name, dumps[name], PACKED, reason, details))
 
 
 def write_memory_maps(dataset: Dataset, commits: list[Commit], tokenizer: LoadedTokenizer, *, wanted: bool) -> int:

@@ -54,7 +54,7 @@ def render_conversations(instructions: pl.DataFrame, image_files: pl.DataFrame |
     files = index_image_files(image_files)
     rows = []
     for row in instructions.rows(named=True):
-        messages = [*render_turns(row), {"role": "assistant", "content": row["response"].strip()}]
+        messages = _render_messages(row)
         images = take_images(row["instruction_id"], row["images"], files)
         fault = find_conversation_fault(messages, len(images))
         if fault is not None:
@@ -75,6 +75,25 @@ def render_conversations(instructions: pl.DataFrame, image_files: pl.DataFrame |
             }
         )
     return SFT_DATASET.conform(pl.DataFrame(rows, schema=SFT_DATASET.schema))
+
+
+def find_faulty_conversations(instructions: pl.DataFrame) -> dict[str, str]:
+    """Return what is wrong with the conversations that no trainer accepts, by instruction_id; few rows, mostly none.
+
+    A teacher may write `<image>` in an answer about markup, or a person a better answer of white space alone.
+
+    Args:
+        instructions: rows of synthesized_instructions, corrected.
+    """
+    faults = {
+        row["instruction_id"]: find_conversation_fault(_render_messages(row), len(row["images"]))
+        for row in instructions.iter_rows(named=True)
+    }
+    return {name: fault for name, fault in faults.items() if fault is not None}
+
+
+def _render_messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [*render_turns(row), {"role": "assistant", "content": row["response"].strip()}]
 
 
 def index_image_files(image_files: pl.DataFrame | None) -> dict[str, dict[str, Any]]:
@@ -110,6 +129,12 @@ def find_conversation_fault(messages: Sequence[Mapping[str, str]], image_count: 
         return "does not end with the assistant"
     if any(not turn["content"].strip() for turn in turns):
         return "has an empty turn"
+    return _find_placeholder_fault(turns, image_count)
+
+
+def _find_placeholder_fault(turns: Sequence[Mapping[str, str]], image_count: int) -> str | None:
+    if any(IMAGE_PLACEHOLDER in turn["content"] for turn in turns if turn["role"] == "assistant"):
+        return f"has {IMAGE_PLACEHOLDER} in an answer, which trainers take for a picture"
     placeholders = sum(turn["content"].count(IMAGE_PLACEHOLDER) for turn in turns)
     if placeholders != image_count:
         return f"has {placeholders} image placeholders and {image_count} images"

@@ -101,24 +101,28 @@ def unpair(preference: Preference) -> tuple[LabelledAnswer, LabelledAnswer]:
     )
 
 
-def drop_repeated(answers: Iterable[LabelledAnswer]) -> tuple[list[LabelledAnswer], dict[str, int]]:
-    """Return labelled answers without repeats, and how many were left out by reason.
+def drop_repeated(answers: Iterable[LabelledAnswer]) -> tuple[list[LabelledAnswer], list[tuple[str, str, str]]]:
+    """Return labelled answers without repeats, and of those left out id, reason and the id of the one in their way.
 
-    Pairs of one prompt repeat their answers. The first by id of equal ones stays (`repeated_answer` counts the others);
-    an answer that is chosen here and rejected there has no one label and is left out (`contradicted_label`).
+    Pairs of one prompt repeat their answers. The first by id of equal ones stays, the others are `repeated_answer`; an
+    answer that is chosen here and rejected there has no one label and is left out (`contradicted_label`).
     """
     groups: dict[tuple[object, ...], list[LabelledAnswer]] = {}
     for answer in answers:
         key = (repr(answer.prompt), repr(answer.completion), answer.images)
         groups.setdefault(key, []).append(answer)
-    kept, left_out = [], {"repeated_answer": 0, "contradicted_label": 0}
+    kept, left_out = [], []
     for members in groups.values():
+        first, *others = sorted(members, key=lambda answer: answer.id)
         if len({answer.label for answer in members}) > 1:
-            left_out["contradicted_label"] += len(members)
+            left_out += [
+                (each.id, "contradicted_label", next(other.id for other in members if other.label is not each.label))
+                for each in members
+            ]
             continue
-        kept.append(min(members, key=lambda answer: answer.id))
-        left_out["repeated_answer"] += len(members) - 1
-    return sorted(kept, key=lambda answer: answer.id), {reason: count for reason, count in left_out.items() if count}
+        kept.append(first)
+        left_out += [(each.id, "repeated_answer", first.id) for each in others]
+    return sorted(kept, key=lambda answer: answer.id), sorted(left_out)
 
 
 def require_both_labels(answers: Sequence[LabelledAnswer]) -> tuple[int, int]:

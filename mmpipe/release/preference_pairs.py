@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Columns of a pair that the released row keeps as they are.
 _KEPT = ("group_id", "method", "iteration", "policy", "license", "source_urls", "dump", "parents")
 
+_SIDES = ("chosen", "rejected")
+
 
 def render_preferences(
     pairs: pl.DataFrame, instructions: pl.DataFrame, image_files: pl.DataFrame | None = None
@@ -43,12 +45,10 @@ def render_preferences(
     for pair in pairs.rows(named=True):
         prompt, pair_ids = _render_question(pair, asked)
         images = take_images(pair["pair_id"], pair_ids, files)
-        chosen = [{"role": "assistant", "content": pair["chosen"].strip()}]
-        rejected = [{"role": "assistant", "content": pair["rejected"].strip()}]
-        for answer in (chosen, rejected):
-            fault = find_conversation_fault([*prompt, *answer], len(images))
-            if fault is not None:
-                raise InvariantBroken(f"preference_dataset: pair {pair['pair_id']} {fault}.")
+        chosen, rejected = (_render_answer(pair[side]) for side in _SIDES)
+        fault = _find_fault(pair, prompt, len(images))
+        if fault is not None:
+            raise InvariantBroken(f"preference_dataset: pair {pair['pair_id']} {fault}.")
         if pair["chosen"].split() == pair["rejected"].split() or not pair["score_chosen"] > pair["score_rejected"]:
             raise InvariantBroken(f"preference_dataset: pair {pair['pair_id']} prefers nothing.")
         rows.append(
@@ -65,6 +65,33 @@ def render_preferences(
             }
         )
     return PREFERENCE_DATASET.conform(pl.DataFrame(rows, schema=PREFERENCE_DATASET.schema))
+
+
+def find_faulty_pairs(pairs: pl.DataFrame, instructions: pl.DataFrame) -> dict[str, str]:
+    """Return what is wrong with the pairs of which an answer makes no conversation that a trainer accepts, by pair_id.
+
+    Args:
+        pairs: preference_pairs.
+        instructions: the kept instructions they answer.
+    """
+    asked = {row["instruction_id"]: row for row in instructions.iter_rows(named=True)}
+    faults = {}
+    for pair in pairs.iter_rows(named=True):
+        prompt, pair_ids = _render_question(pair, asked)
+        faults[pair["pair_id"]] = _find_fault(pair, prompt, len(pair_ids))
+    return {name: fault for name, fault in faults.items() if fault is not None}
+
+
+def _find_fault(pair: Mapping[str, Any], prompt: list[dict[str, str]], image_count: int) -> str | None:
+    for side in _SIDES:
+        fault = find_conversation_fault([*prompt, *_render_answer(pair[side])], image_count)
+        if fault is not None:
+            return f"with its {side} answer {fault}"
+    return None
+
+
+def _render_answer(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text.strip()}]
 
 
 def _render_question(

@@ -29,6 +29,7 @@ class Commit:
         bytes: size of the file.
         cpu_seconds: processor time spent, children included.
         device_seconds: wall time for which the shard held a model's device, its reading and decoding included.
+        left_out_bytes: size of the file beside it that tells rows which this stage itself left out; 0 for none.
     """
 
     shard: str
@@ -43,6 +44,12 @@ class Commit:
     bytes: int
     cpu_seconds: float
     device_seconds: float
+    left_out_bytes: int = 0
+
+    @property
+    def left_out_file(self) -> str:
+        """Name of the file that tells rows which this stage itself left out; it is there only if it has bytes."""
+        return self.file.replace("part-", "left_out-", 1)
 
 
 @dataclass(frozen=True, slots=True)

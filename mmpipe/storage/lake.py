@@ -15,6 +15,7 @@ import polars as pl
 from mmpipe.errors import DatasetNotReady
 from mmpipe.storage.commits import FAILED, Commit, Manifest, read_commit, read_manifest, write_manifest
 from mmpipe.storage.places import Place
+from mmpipe.tables.left_out import make_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,6 +137,13 @@ class Dataset:
                 found.append(rows.select(named).join(here.lazy(), on=key, how="semi", maintain_order="left").collect())
         return pl.concat(found)
 
+    def read_left_out(self) -> pl.DataFrame:
+        """Return the rows that the stage itself left out, with the reason; LEFT_OUT, none where it removes none."""
+        manifest = self.find_manifest()
+        told = [commit for commit in manifest.commits if commit.left_out_bytes] if manifest is not None else []
+        stored = [pl.read_parquet(io.BytesIO(self.folder.join(item.left_out_file).read_bytes())) for item in told]
+        return pl.concat([make_left_out(()), *stored])
+
     def find_commits(self) -> dict[str, Commit]:
         """Return the commit records in the folder by key, those of unfinished runs included."""
         commits = {}
@@ -189,8 +197,9 @@ class Dataset:
         stems = {file.removeprefix("part-").removesuffix(".parquet") for file in named}
         for path in list(self.folder.list_files()):
             is_part = path.startswith("part-") and path.endswith(".parquet") and path not in named
+            is_told = path.startswith("left_out-") and path[9:].removesuffix(".parquet") not in stems
             is_commit = path.startswith("commits/") and path[8:].removesuffix(".json") not in stems
-            if is_part or is_commit:
+            if is_part or is_told or is_commit:
                 self.folder.join(path).remove()
 
     @contextmanager

@@ -15,8 +15,11 @@ import xxhash
 
 from mmpipe.errors import ConfigurationError, InvariantBroken, MmpipeError, ShardError, TeacherError
 from mmpipe.storage.commits import Commit, Manifest, write_commit
+from mmpipe.storage.takedowns import read_takedowns
+from mmpipe.storage.taken_counts import account_for_taken
 from mmpipe.storage.worker_pool import run_tasks
 from mmpipe.tables.identity import digest_settings
+from mmpipe.tables.takedowns import withhold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,6 +79,8 @@ class ShardResult:
         device_seconds: wall time for which the shard held a model's device.
         accounts_for_rows: whether rows_in = rows written + rows_removed must hold (it need not for a stage that
             makes new rows or writes removals).
+        left_out: rows of `tables.left_out.LEFT_OUT` that this function itself removed, where no table of removals
+            tells them; committed beside the part. None for a stage that removes none.
     """
 
     frame: pl.DataFrame
@@ -85,6 +90,7 @@ class ShardResult:
     counts: Mapping[str, float] = field(default_factory=dict)
     device_seconds: float = 0.0
     accounts_for_rows: bool = True
+    left_out: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +252,14 @@ def _make_key(item: ShardWork, code_version: str) -> str:
 
 
 def _is_whole(dataset: Dataset, commit: Commit | None) -> bool:
-    """Whether a shard is committed and its file there in full; a file that was cut or lost is made again."""
+    """Whether a shard is committed and its files there in full; a file that was cut or lost is made again."""
     if commit is None:
         return False
-    place = dataset.folder.join(commit.file)
-    return place.is_file() and place.size() == commit.bytes
+    sizes = {commit.file: commit.bytes} | (
+        {commit.left_out_file: commit.left_out_bytes} if commit.left_out_bytes else {}
+    )
+    places = {dataset.folder.join(file): size for file, size in sizes.items()}
+    return all(place.is_file() and place.size() == size for place, size in places.items())
 
 
 def _make_shard(dataset: Dataset, item: ShardWork, key: str, function: Callable[..., ShardResult]) -> Commit | _Failure:
@@ -274,28 +283,39 @@ def _commit_shard(
 ) -> Commit:
     stem = f"{item.shard}-{key}"
     place = dataset.folder.join(f"part-{stem}.parquet")
+    made = frame.height
+    # the one door to what is published: nothing that was taken down comes back through it, whatever made it
+    frame, taken = withhold(dataset.table, frame, read_takedowns(dataset.find_lake()))
     with place.replace_file() as path:
         frame.write_parquet(path, compression="zstd", row_group_size=ROW_GROUP_ROWS, statistics=True)
-        digest, size = _digest_file(path), path.stat().st_size
+        digest, size = digest_file(path), path.stat().st_size
+    told = 0
+    if result.left_out is not None and result.left_out.height:
+        with dataset.folder.join(f"left_out-{stem}.parquet").replace_file() as path:
+            result.left_out.write_parquet(path, compression="zstd")
+            told = path.stat().st_size
     commit = Commit(
         shard=item.shard,
         key=key,
         file=place.name,
         file_digest=digest,
         rows_in=result.rows_in,
-        rows_out=frame.height,
+        rows_out=made,
         rows_removed=result.rows_removed,
         removed_by_rule=dict(result.removed_by_rule),
         counts=dict(result.counts),
         bytes=size,
         cpu_seconds=round(_measure_cpu() - cpu_before, 3),
         device_seconds=round(result.device_seconds, 3),
+        left_out_bytes=told,
     )
+    if taken:
+        commit = account_for_taken(dataset.table, commit, frame)
     dataset.folder.join("commits", f"{stem}.json").write_text(write_commit(commit))
     return commit
 
 
-def _digest_file(path: Path) -> str:
+def digest_file(path: Path) -> str:
     """Return the digest of a file's bytes; a part with pictures is not read into memory whole."""
     hashed = xxhash.xxh3_128()
     with path.open("rb") as stored:

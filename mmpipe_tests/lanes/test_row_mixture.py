@@ -114,14 +114,15 @@ def test_rows_that_validate_are_read_once(lake: Lake) -> None:
 )
 def test_the_rows_read_are_those_planned(sizes: dict[str, int], total: int, data: st.DataObject) -> None:
     weights = {name: float(data.draw(st.integers(1, 5))) for name in sizes}
-    ids = [(f"{name}{place}", name) for name, count in sizes.items() for place in range(count)]
-    rows = pl.DataFrame(ids, schema=["id", "method"], orient="row")
+    ids = [(f"{name}{place}", name, "d") for name, count in sizes.items() for place in range(count)]
+    rows = pl.DataFrame(ids, schema=["id", "method", "dump"], orient="row")
     mixture = mix_rows(rows, ReleaseSettings(method_weights=weights, mixture_rows=total))
     assert mixture is not None
     read = [part for _, part in mixture.part(rows)]
     counts = Counter(name for part in read for name in part["method"])
     for name, weight in weights.items():
         assert abs(counts[name] - total * weight / sum(weights.values())) <= 0.5 + 1e-6
+    assert set(mixture.left_out["id"]) == set(rows["id"]) - {name for part in read for name in part["id"]}
     shuffled = mix_rows(rows.reverse(), ReleaseSettings(method_weights=weights, mixture_rows=total))
     assert shuffled is not None
     assert shuffled.chosen.sort("id", "epoch").equals(mixture.chosen.sort("id", "epoch"))

@@ -47,7 +47,9 @@ def test_an_empty_answer_is_refused() -> None:
         ("ua", ["q", " "], 0, "empty turn"),
         ("ua", ["<image>q", "a"], 0, "1 image placeholders and 0 images"),
         ("ua", ["q", "a"], 1, "0 image placeholders and 1 images"),
-        ("ua", ["q", "<image>a"], 1, "after the first turn"),
+        ("uaua", ["q", "a", "<image>q", "a"], 1, "after the first turn"),
+        ("ua", ["q", "<image>a"], 1, "in an answer"),
+        ("ua", ["q", "<image>a"], 0, "in an answer"),
     ],
 )
 def test_what_trainers_refuse_is_named(roles: str, contents: list[str], images: int, fault: str | None) -> None:

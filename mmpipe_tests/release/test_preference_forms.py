@@ -102,8 +102,12 @@ def test_repeats_and_contradictions_are_counted() -> None:
     ]
     kept, left_out = drop_repeated(rows)
     assert [row.id for row in kept] == ["1", "5"]
-    assert left_out == {"repeated_answer": 1, "contradicted_label": 2}
-    assert len(kept) + sum(left_out.values()) == len(rows)
+    assert left_out == [
+        ("2", "contradicted_label", "4"),
+        ("3", "repeated_answer", "1"),
+        ("4", "contradicted_label", "2"),
+    ]
+    assert len(kept) + len(left_out) == len(rows)
 
 
 @given(
