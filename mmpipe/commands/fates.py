@@ -72,6 +72,7 @@ def conclude(steps: list[Step], ends: tuple[Table, ...]) -> str:
 
 #: What is counted in fates, and the word for one of it.
 _ONE = {
+    "bits": "bit",
     "captions": "caption",
     "judgements": "judgement",
     "pairs": "pair",

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from mmpipe.commands.fates import count_of
 from mmpipe.tables.row_draws import REPEATS
 
 
@@ -68,7 +69,8 @@ def describe_image_duplicate(row: dict[str, Any]) -> str:
         return f"kept for its cluster {row['cluster_id']}"
     if row["kept_pair_id"] is None:
         return f"is evaluation image {row['evaluation_hash']}"
-    near = f"{row['distance']} bits apart" if row["distance"] is not None else f"cosine {row['similarity']:.3f}"
+    bits = count_of(row["distance"] or 0, "bits")
+    near = f"{bits} apart" if row["distance"] is not None else f"cosine {row['similarity']:.3f}"
     found = f"{row['method']}, {near}; cluster of {row['cluster_pairs']}"
     return f"repeats {row['kept_pair_id']} of {row['kept_dump']} ({found})"
 

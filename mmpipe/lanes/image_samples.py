@@ -78,7 +78,7 @@ def say_limit(name: str, removal: Mapping[str, Any]) -> str:
     """
     match removal.get("signal") if IMAGE_RULES.get(name) is None else None:
         case "phash_distance":
-            return f"{removal['low']:g} bits apart or more"
+            return f"{removal['low']:g} {'bit' if removal['low'] == 1 else 'bits'} apart or more"
         case "embedding_similarity":
             return f"of a cosine below {removal['high']:,g}"
         case "balance_draw":

@@ -146,6 +146,7 @@ def test_an_undecoded_picture_is_shown_but_where_safety_is_asked_for(tmp_path, s
     ("rule", "removal", "said"),
     [
         ("mmpipe_near_duplicate_image", {"signal": "phash_distance", "low": 9.0}, "9 bits apart or more"),
+        ("coyo_duplicate_pair", {"signal": "phash_distance", "low": 1.0}, "1 bit apart or more"),
         ("semdedup_embedding", {"signal": "embedding_similarity", "high": 0.98}, "of a cosine below 0.98"),
         ("metaclip_query_balance", {"signal": "balance_draw", "high": 0.25}, "drawn below its chance of 0.25"),
         ("laion_nsfw_score", {"signal": "nsfw_score", "low": None, "high": 0.5}, "below 0.5"),

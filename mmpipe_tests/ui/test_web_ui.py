@@ -84,13 +84,13 @@ def _note_stranger(page: Any, own: str, url: str) -> None:
         page.strangers.append(url)
 
 
-def shoot(page: Page, name: str) -> None:
-    """Store a screenshot if the environment says where."""
+def shoot(page: Page, name: str, clip: Any = None) -> None:
+    """Store a screenshot, of a part of the window or of all, if the environment says where."""
     folder = os.environ.get("MMPIPE_SCREENSHOTS")
     if folder:
         page.wait_for_timeout(1500)  # the graph glides into place
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.screenshot(path=Path(folder) / f"{name}.png", clip=clip)
 
 
 def ask(server: Server, query: str) -> dict[str, Any]:
@@ -125,10 +125,16 @@ def test_the_graph_shows_the_lanes_and_their_assets(page: Page) -> None:
     for group in ("text", "release"):
         page.get_by_text(group, exact=True).first.wait_for()
     shoot(page, "lanes")
+    before = page.viewport_size
+    assert before is not None
+    page.set_viewport_size({"width": 2400, "height": 1000})  # where the names of a whole lane can be read
+    page.goto("/asset-groups")
+    page.get_by_text("release", exact=True).first.wait_for()
     # the groups start folded
     page.get_by_text("text", exact=True).last.dblclick()
     page.get_by_text("text_signals").first.wait_for()
-    shoot(page, "text-lane")
+    shoot(page, "text-lane", {"x": 550, "y": 270, "width": 1806, "height": 540})
+    page.set_viewport_size(before)
 
 
 def test_an_asset_shows_its_metadata(page: Page) -> None:
