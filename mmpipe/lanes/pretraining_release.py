@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.lanes.known_tokenizers import KnownTokenizer, open_tokenizer_for
 from mmpipe.lanes.pretraining_mixture import MixturePlan, account_published, plan_sources, tell_total
 from mmpipe.lanes.pretraining_sources import SOURCE_TABLES, PretrainingSource, list_sources, tell_mixture
 from mmpipe.lanes.ready_dumps import list_ready
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmpipe.filtering.recipes import Recipe
-    from mmpipe.models.tokenizer import AddedToken, LoadedTokenizer
     from mmpipe.storage.commits import Commit
     from mmpipe.storage.shards import Production
 
@@ -40,7 +40,7 @@ def release_sequences(run: StageRun) -> Production:
     from mmpipe.lanes.token_release import write_memory_maps, write_tokenizer
 
     settings = run.recipe.pretraining
-    tokenizer, added = open_tokenizer_for(run.knobs.tokenizer, settings.added_tokens)
+    tokenizer = KnownTokenizer(run.knobs.tokenizer, settings.added_tokens, run.knobs.cache_folder)
     inputs: dict[str, str] = {}
     sources: list[PretrainingSource] = []
     for datasets in list_ready(run, *SOURCE_TABLES[run.recipe.rephrasing.is_mixed]):
@@ -62,18 +62,10 @@ def release_sequences(run: StageRun) -> Production:
     production = run.write(work, sequences_shard, inputs=inputs)
     dataset, commits = run.read(run.stage.table), list(production.manifest.commits)
     maps = write_memory_maps(dataset, commits, tokenizer, wanted=run.recipe.release.memory_mapped)
-    write_tokenizer(dataset, tokenizer, added)
+    write_tokenizer(dataset, tokenizer)
     dataset.folder.join("release").remove_empty_folders()
     write_sequences_card(run, production, maps, sources, plan)
     return production
-
-
-def open_tokenizer_for(place: str, added_tokens: Sequence[str]) -> tuple[LoadedTokenizer, tuple[AddedToken, ...]]:
-    """Return the tokenizer of a place with the recipe's tokens added, and how each came to be."""
-    from mmpipe.models.tokenizer import extend_vocabulary, load_tokenizer
-
-    tokenizer = load_tokenizer(place or None)
-    return extend_vocabulary(tokenizer, added_tokens) if added_tokens else (tokenizer, ())
 
 
 def group_shards(commits: Sequence[Commit]) -> list[list[Commit]]:

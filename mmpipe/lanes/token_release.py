@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mmpipe.filtering.release_sections import ReleaseSettings
-    from mmpipe.models.tokenizer import AddedToken, LoadedTokenizer
+    from mmpipe.lanes.known_tokenizers import KnownTokenizer
     from mmpipe.storage.commits import Commit
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.places import Place
@@ -104,7 +104,7 @@ class Packer:
             self.left_out.append((name, dumps[name], PACKED, reason, details))
 
 
-def write_memory_maps(dataset: Dataset, commits: list[Commit], tokenizer: LoadedTokenizer, *, wanted: bool) -> int:
+def write_memory_maps(dataset: Dataset, commits: list[Commit], tokenizer: KnownTokenizer, *, wanted: bool) -> int:
     """Write each part file's sequences as `release/memory_mapped/PART.bin` and `.idx`, and return how many pairs.
 
     A part file's name changes with its content, so a pair that is there is not written again; pairs of other parts,
@@ -136,7 +136,7 @@ def write_memory_maps(dataset: Dataset, commits: list[Commit], tokenizer: Loaded
     return len(names)
 
 
-def write_tokenizer(dataset: Dataset, tokenizer: LoadedTokenizer, added: Sequence[AddedToken]) -> None:
+def write_tokenizer(dataset: Dataset, tokenizer: KnownTokenizer) -> None:
     """Write a tokenizer that got tokens as `release/tokenizer/`, with the plan for their embeddings; else remove it.
 
     `embedding_plan.json` lists of each token its id and the ids whose rows its embedding begins with the mean of
@@ -144,11 +144,11 @@ def write_tokenizer(dataset: Dataset, tokenizer: LoadedTokenizer, added: Sequenc
     """
     folder = dataset.folder.join("release", _TOKENIZER)
     files: dict[str, bytes] = {}
-    if added:
+    if tokenizer.added:
         with tempfile.TemporaryDirectory(prefix="mmpipe-tokenizer-") as place:
             tokenizer.save(Path(place))
             files = {file.name: file.read_bytes() for file in Path(place).iterdir() if file.is_file()}
-        told = [{"token": each.token, "id": each.id, "mean_of_ids": list(each.pieces)} for each in added]
+        told = [{"token": each.token, "id": each.id, "mean_of_ids": list(each.pieces)} for each in tokenizer.added]
         files["embedding_plan.json"] = (json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode()
     for path in set(folder.list_files()) - set(files):
         folder.join(path).remove()

@@ -142,7 +142,7 @@ def load_tokenizer(name_or_path: str | None = None, *, allow_download: bool = Fa
 
 def open_tokenizer(name_or_path: str | None, *, allow_download: bool) -> tuple[str, Any]:
     """Return the name under which a tokenizer is known and transformers' fast tokenizer; see `load_tokenizer`."""
-    path = _find_embedded() if name_or_path is None else Path(name_or_path).expanduser()
+    path = find_embedded() if name_or_path is None else Path(name_or_path).expanduser()
     name = path.name if name_or_path is None or path.exists() else name_or_path
     tokenizer = _load_with_transformers(name, path, allow_download=allow_download)
     if not tokenizer.is_fast:
@@ -150,7 +150,12 @@ def open_tokenizer(name_or_path: str | None, *, allow_download: bool) -> tuple[s
     return name, tokenizer
 
 
-def _find_embedded() -> Path:
+def find_embedded() -> Path:
+    """Return the GGUF file with the embedded teacher's tokenizer.
+
+    Raises:
+        WeightsNotFound: the package is not installed, or has no such file.
+    """
     spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)  # located, not imported: the package loads llama.cpp
     folders = spec.submodule_search_locations or [] if spec else []
     files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
