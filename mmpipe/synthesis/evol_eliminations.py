@@ -37,8 +37,8 @@ _STOP = frozenset(_STOP_WORDS.split())
 _SORRY = re.compile(r"\bsorry\b", re.IGNORECASE)
 #: Words of evolving prompts, those of the paper's and of ours, that have no place in an evolved instruction.
 _COPIED = re.compile(
-    r"#?\s*(?:given|rewritten|created|harder|new|evolved|original)[\s_]+(?:prompt|instruction)s?\b|"
-    r"\bprompt\s+(?:rewriter|creator)\b|\bform of the data\b",
+    r"#?\s*(?:given|rewritten|created|hard|harder|easier|new|evolved|original)[\s_]+(?:prompt|instruction)s?\b|"
+    r"\bprompt\s+(?:rewriter|creator)\b|\bform of the data\b|\bdo not carry (?:it|them) out\b",
     re.IGNORECASE,
 )
 #: The request's last words, said again as a heading.

@@ -228,7 +228,7 @@ def _read_items(outcome: ChatReply, settings: SelfInstructSettings) -> list[tupl
     """Return instruction and instances of each item of a reply, or why it is none."""
     items: list[tuple[str, tuple[Instance, ...]] | str]
     if settings.blocks is None:
-        items = [(text, ()) for text in read_task_list(outcome.text, settings.stop_item)]
+        items = [(text, ()) for text in read_task_list(outcome.text, settings.stop_item, settings.demonstrations + 1)]
     else:
         blocks = read_blocks(outcome.text, settings.blocks, settings.stop_item)
         items = ["self_instruct_unreadable" if block is None else (block[0], (block[1],)) for block in blocks]

@@ -131,16 +131,24 @@ def _flatten(instruction: str) -> str:
     return " ".join(instruction.split()).rstrip(":：")
 
 
-def read_task_list(text: str, stop_item: int) -> list[str]:
+#: The number of an item; chat models like to embolden it.
+_NUMBER = r"(?:\*\*)?(\d+)[ \t]*(?:[.)．](?:\*\*)?(?=\s)|、)"
+
+
+def read_task_list(text: str, stop_item: int, next_item: int = 0) -> list[str]:
     """Return the items of a numbered list that goes on after a number, before item `stop_item`.
 
-    Numbers need not be the right ones, but the item that ends the list is known by its number.
+    Numbers need not be the right ones, but the item that ends the list is known by its number. What stands before the
+    first number is item `next_item`, which the request may have begun, unless that one or an earlier one follows: then
+    it is what chat models say first ("Here are new tasks:").
     """
     items = []
-    begun = text if re.match(r"\s*\d+[ \t]*(?:[.)．](?=\s)|、)", text) else f"0. {text}"
-    pieces = re.split(r"(?:^|\n)[ \t]*(\d+)[ \t]*(?:[.)．](?=\s)|、)", begun)
-    for number, item in zip(pieces[1::2], pieces[2::2], strict=True):
-        if int(number) >= stop_item:
+    pieces = re.split(rf"(?:^|\n)[ \t]*{_NUMBER}", text if re.match(rf"\s*{_NUMBER}", text) else f"0. {text}")
+    numbered = [(int(number), item) for number, item in zip(pieces[1::2], pieces[2::2], strict=True)]
+    if len(numbered) > 1 and numbered[0][0] == 0 and numbered[1][0] <= next_item:
+        del numbered[0]
+    for number, item in numbered:
+        if number >= stop_item:
             break
         flat = " ".join(item.split())
         if flat:
@@ -165,20 +173,25 @@ def read_input_first(text: str) -> list[Instance]:
 def _read_example(example: str) -> Instance:
     parts = re.split(r"(?:^|\n)\s*Output\s*\d*\s*:", example, maxsplit=1)
     if len(parts) == 1:
-        given, answer = "", parts[0]
+        # without an output marker all of it is the output, unless it says that it is the input
+        given, answer = (example, "") if _INPUT.match(example) else ("", example)
     else:
         given, answer = parts
     # one example, one pair: what a second pair adds is left out
     answer = re.split(r"\n\s*(?:Input|Output)\s*\d*\s*:", answer, maxsplit=1)[0]
-    return Instance(re.sub(r"^\s*Input\s*\d*\s*:", "", given).strip(), answer.strip())
+    return Instance(_INPUT.sub("", given).strip(), answer.strip())
+
+
+_INPUT = re.compile(r"\A\s*Input\s*\d*\s*:")
 
 
 def read_output_first(text: str) -> list[Instance]:
     """Return the instances of a reply in the order label, input; without a label marker none."""
     instances = []
     for example in re.split(r"(?:^|\n)\s*Class label\s*:", text)[1:]:
-        label, _, given = example.strip().partition("\n")
-        instances.append(Instance(re.sub(r"^\s*Input\s*\d*\s*:", "", given).strip(), label.strip()))
+        # the input begins at its marker, or in the next line
+        label, _, given = re.sub(r"\s+Input\s*\d*\s*:", "\n", example.strip(), count=1).partition("\n")
+        instances.append(Instance(given.strip(), label.strip()))
     return instances
 
 

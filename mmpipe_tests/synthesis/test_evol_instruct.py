@@ -290,6 +290,7 @@ def test_a_round_goes_on_from_a_stored_pool() -> None:
         ("Explain the given instruction", "What does the Given Instruction say?", []),
         ("Write an instruction manual for a new promptbook", "x", []),
         ("Created_prompt: tell", "x", ["created prompt"]),
+        ("The hard instruction asks more. Do not carry it out.", "x", ["hard instruction", "do not carry it out"]),
     ],
 )
 def test_copied_words(evolved: str, ancestor: str, copied: list[str]) -> None:

@@ -493,6 +493,28 @@ def test_numbered_lists(text: str, items: list[str]) -> None:
     assert read_task_list(text, 16) == items
 
 
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("Here are some new tasks:\n9. First.\n10. Second.", ["First.", "Second."]),
+        ("The list so far:\n1. First.\n2. Second.", ["First.", "Second."]),
+        (" First.\n10. Second.", ["First.", "Second."]),  # the request ended in the number
+        ("**9.** First.\n**10.** Second.", ["First.", "Second."]),
+        ("Only this", ["Only this"]),
+    ],
+)
+def test_what_a_chat_model_says_before_its_list_is_no_task(text: str, items: list[str]) -> None:
+    assert read_task_list(text, 16, 9) == items
+
+    def script(request: ChatRequest) -> str:
+        if kind_of(request) == "tasks":
+            return "Here are some more tasks for you:\n9. Compose a lullaby for a sleepy dragon in winter."
+        return "No" if kind_of(request) == "kind" else "Output: Sleep."
+
+    grown = grow(script, 9, replace(SELF_INSTRUCT, requests_per_round=1, most_requests=1))
+    assert grown.synthesis.frame["instruction"].to_list() == ["Compose a lullaby for a sleepy dragon in winter."]
+
+
 @given(st.lists(st.text(st.characters(categories=["L"]), min_size=1), min_size=1, max_size=6))
 def test_a_list_written_is_the_list_read(instructions: list[str]) -> None:
     tasks = [Task(str(place), text) for place, text in enumerate(instructions)]
@@ -511,11 +533,13 @@ def test_instances_are_read_in_both_orders() -> None:
     assert read_input_first("Example 1\nOutput: Only.") == [Instance("", "Only.")]
     assert read_input_first("Example 1\nNo marker") == [Instance("", "No marker")]
     assert read_input_first("No marker at all") == []
+    assert read_input_first("Example 1\nInput: a list of words") == [Instance("a list of words", "")]
     assert read_output_first("Class label: A\nInput: x\ny\nClass label: B") == [
         Instance("x\ny", "A"),
         Instance("", "B"),
     ]
     assert read_output_first("A: x") == []
+    assert read_output_first("Class label: A Input: x\nClass label: B\nx") == [Instance("x", "A"), Instance("x", "B")]
 
 
 # variants -------------------------------------------------------------------------------------------------------------
