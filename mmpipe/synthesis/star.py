@@ -211,6 +211,9 @@ def _attempt(
         assert isinstance(outcome, ChatReply)
         row_id = make_id(METHOD, problem.problem_id, round_number)
         rationale, answer = split_solution(text)
+        if rationale == text.strip():
+            # no cue marks the answer: it is what was read, and found right, among the last words
+            answer = problem.judge(text, settings.check).answer
         account.rows.append(
             make_instruction_row(
                 instruction_id=row_id,

@@ -38,7 +38,8 @@ PROPOSE = Prompt(
 VALUE = Prompt(
     "thought_trees/value",
     "You judge the last of some steps towards the solution of a problem: can the problem still be solved from there? "
-    "You reply sure, likely or impossible.",
+    "Where an answer stands below the steps, is it right, and does it keep to the rules of the problem? You reply sure, "
+    "likely or impossible.",
     _SHOWN,
     (
         (
@@ -47,6 +48,22 @@ VALUE = Prompt(
         ),
         (
             {"question": "Make 10 from 2, 3 and 4.", "steps": "1. 3 - 2 = 1, which leaves 1 and 4."},
+            {"value": "impossible"},
+        ),
+        (
+            {
+                "question": "Make 10 from 2, 3 and 4.",
+                "steps": "1. 2 * 3 = 6, which leaves 6 and 4.\n2. 6 + 4 = 10, which is what was asked for.\n"
+                "Answer: 2 * 3 + 4",
+            },
+            {"value": "sure"},
+        ),
+        (
+            {
+                "question": "Make 10 from 2, 3 and 4.",
+                "steps": "1. 2 * 4 = 8, which leaves 8 and 3.\n2. 8 + 2 = 10, which is what was asked for.\n"
+                "Answer: 2 * 4 + 2",
+            },
             {"value": "impossible"},
         ),
     ),

@@ -171,6 +171,11 @@ def _number_steps(node: _Node | None) -> str:
     return "\n".join(f"{number}. {step.thought}" for number, step in enumerate(path, start=1)) or "(none)"
 
 
+def _tell_state(node: _Node) -> str:
+    """Return the steps up to a node, and its answer where it has one: a final thought is no better than its answer."""
+    return f"{_number_steps(node)}\nAnswer: {node.answer}" if node.answer else _number_steps(node)
+
+
 def _sample(settings: TreeSettings, seed: int) -> Sampling:
     return Sampling(settings.temperature, settings.top_p, settings.max_tokens, seed)
 
@@ -216,7 +221,7 @@ def _value(fresh: Sequence[tuple[_Tree, _Node]], teacher: Teacher, settings: Tre
     requests = []
     for tree, node, vote in asked:
         seed = make_seed(settings.seed, METHOD, "vote", node.node_id, vote)
-        messages = VALUE.render(question=tree.problem.show(), steps=_number_steps(node))
+        messages = VALUE.render(question=tree.problem.show(), steps=_tell_state(node))
         requests.append(ChatRequest(messages, _sample(settings, seed), VALUE_SCHEMA, sample_index=vote))
     for (tree, node, _), outcome in zip(asked, account.ask(teacher, requests), strict=True):
         tree.paid.add(outcome)

@@ -135,6 +135,10 @@ def test_a_tree_is_searched_breadth_first_and_kept_whole() -> None:
     assert detail["answer"] == "4"
     assert [node["node_id"] for node in detail["nodes"]] == made.nodes["node_id"].to_list()
     assert [node["status"] for node in json.loads(row["details"])["nodes"]] == made.nodes["status"].to_list()
+    # who values a final thought sees its answer too
+    asked = [request.messages[-1].content for request in teacher.asked]
+    valued = [text.partition("Steps so far:\n")[2] for text in asked if "Number of proposals" not in text]
+    assert valued.count("1. left\n2. left left\n3. =4\nAnswer: 4") == valued.count("1. left\n2. left left") == 3
     # proposals: root, 2, 2; votes: 3 for each of the 8 valued
     assert row["attempts"] == 5 + 24 == len(teacher.asked) == made.judged.synthesis.spent.requests
 

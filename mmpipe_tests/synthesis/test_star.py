@@ -63,6 +63,15 @@ def test_the_hint_is_the_final_answer_of_a_whole_solution() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"), [("Half of 3 is 3 / 2 = 1.5.", "3/2"), ("3 / 2 = 1.5. The answer is 1.5.", "1.5")]
+)
+def test_the_answer_of_a_rationale_is_no_sentence(text: str, answer: str) -> None:
+    problem = {"problem_id": "p", "dump": "x", "question": "Half of 3?", "answer": "1.5"}
+    made = run_star_round(pl.DataFrame([problem]), ScriptedTeacher(lambda _: text), StarSettings())
+    assert made.judged.details["answer"].to_list() == [answer]
+
+
 def test_a_round_keeps_the_right_ones_and_accounts_for_all_others() -> None:
     made = run_star_round(PROBLEMS, ScriptedTeacher(say), StarSettings(), 1)
     frame, details = made.judged.synthesis.frame, made.judged.details
