@@ -86,6 +86,10 @@ def print_estimates(console: Console, made: Sequence[MethodEstimate]) -> None:
         cost = sum(each.most_cost for each in counted if each.currency == currency)
         asked = sum(each.asked for each in counted if each.currency == currency)
         console.print(f"{asked:,} requests would go out, for at most {cost:,.4f} {currency}, tried once each.")
+    if not counted:
+        waiting = any(one.waits for one in made)
+        rest = "now; what waits for rows that are not made yet is not counted." if waiting else "and nothing spent."
+        console.print(f"Nobody would be asked {rest}")
     unpriced = sorted(
         {
             one.teacher

@@ -79,7 +79,7 @@ def estimate_answers(run: StageRun) -> list[MethodEstimate]:
     if not ready:
         waiting = [name for name, is_asked in _list_steps(run.recipe) if is_asked]
         waiting += [entry.method for entry in asking if entry not in of_files]
-        return made + [MethodEstimate(name, "", None, _NOT_MADE) for name in waiting]
+        return made + [MethodEstimate(name, "", None, _NOT_MADE, waits=True) for name in waiting]
     answers = _read_answers(run, open_one)
     made += _estimate_responses(run, answers, open_for, open_one)
     for entry in asking:

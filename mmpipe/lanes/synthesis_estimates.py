@@ -32,12 +32,14 @@ class MethodEstimate:
         teacher: whom.
         estimate: of its first round, one attempt each; None where it would make no row of this dump.
         note: what the estimate leaves out, or why there is none.
+        waits: whether there is none because rows that it reads are not made yet.
     """
 
     method: str
     teacher: str
     estimate: Estimate | None
     note: str = ""
+    waits: bool = False
 
 
 class Asked(Exception):
@@ -111,9 +113,8 @@ def _estimate(entry: SynthesisMethod, teacher: Teacher, critic: Teacher | None, 
     if reads_instructions(entry):
         ready = replace(ready, rows=_read_evolved(run))
         if ready.rows.is_empty():
-            return MethodEstimate(
-                entry.method, teacher.name, None, f"evolves rows of {', '.join(EVOLVED)}, and none are made yet"
-            )
+            note = f"evolves rows of {', '.join(EVOLVED)}, and none are made yet"
+            return MethodEstimate(entry.method, teacher.name, None, note, waits=True)
     try:
         FILE_METHODS[entry.method].make(ready)
     except Asked as asked:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mmpipe.commands.estimate import estimate_dump, print_estimates
 from mmpipe.errors import ConfigurationError, MmpipeError
+from mmpipe.lanes.synthesis_estimates import MethodEstimate
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.reply_cache import ReplyCache
 from mmpipe.storage.dumps import Dump, record_dump
@@ -91,6 +92,11 @@ def test_first_rounds_are_counted_and_nobody_is_asked(project: dict[str, str], t
     # what follows instructions is said to wait for them
     assert told["responses"].estimate is None
     assert "none are made yet" in told["responses"].note
+    assert (told["evol_instruct"].waits, told["responses"].waits, told["grounded_questions"].waits) == (
+        True,
+        True,
+        False,
+    )
 
     written = io.StringIO()
     print_estimates(Console(file=written, width=100), made)
@@ -121,6 +127,11 @@ def test_rows_of_an_earlier_version_are_none_yet(project: dict[str, str], tmp_pa
     told = {one.method: one for one in estimate_dump("d1", str(tmp_path / "evolved.yaml"), environ)}
     assert "none are made yet" in told["evol_instruct"].note
     assert "none are made yet" in told["responses"].note
+    assert (told["evol_instruct"].waits, told["responses"].waits, told["grounded_questions"].waits) == (
+        True,
+        True,
+        False,
+    )
 
 
 def test_what_is_cached_costs_nothing_again(project: dict[str, str], tmp_path: Path) -> None:
@@ -144,6 +155,20 @@ def test_what_is_cached_costs_nothing_again(project: dict[str, str], tmp_path: P
     assert after.estimate is not None
     assert (before.estimate.asked, after.estimate.asked, after.estimate.cached) == (4, 0, 4)
     assert after.estimate.most_cost == 0
+
+
+@pytest.mark.parametrize(
+    ("waits", "told"), [(False, "and nothing spent."), (True, "now; what waits for rows that are")]
+)
+def test_an_estimate_of_what_is_made_says_that_nobody_would_be_asked(*, waits: bool, told: str) -> None:
+    written = io.StringIO()
+    made = [
+        MethodEstimate("grounded_questions", "openai:m", None, "made already, so nobody is asked"),
+        MethodEstimate("responses", "", None, "of what is there", waits=waits),
+    ]
+    print_estimates(Console(file=written, width=200), made)
+    assert f"Nobody would be asked {told}" in written.getvalue()
+    assert "requests would go out" not in written.getvalue()
 
 
 def test_a_dump_or_recipe_that_is_not_there_stops(project: dict[str, str]) -> None:
