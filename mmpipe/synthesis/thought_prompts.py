@@ -38,8 +38,8 @@ PROPOSE = Prompt(
 VALUE = Prompt(
     "thought_trees/value",
     "You judge the last of some steps towards the solution of a problem: can the problem still be solved from there? "
-    "Where an answer stands below the steps, is it right, and does it keep to the rules of the problem? You reply sure, "
-    "likely or impossible.",
+    "Where an answer stands below the steps, is it right, and does it keep to the rules of the problem? You reply "
+    "sure, likely or impossible.",
     _SHOWN,
     (
         (
