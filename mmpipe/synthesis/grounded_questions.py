@@ -14,8 +14,8 @@ from mmpipe.synthesis.drafts import Draft, Parent, Planned
 from mmpipe.synthesis.grounding import (
     list_content_words,
     list_words,
+    measure_copied_words,
     measure_grounding,
-    measure_longest_copy,
     measure_order,
     measure_repetition,
 )
@@ -108,8 +108,8 @@ class GroundedQuestionSettings:
         languages: languages of documents asked about; empty for all.
         documents: most documents asked about, chosen by hash; None for all.
         passages_per_document: most questions about one document.
-        passage_chars: fewest and most characters of a passage.
-        sentence_chars: fewest and most characters of the sentence asked about.
+        passage_chars: fewest and most characters of a passage; wide ones (Chinese, Japanese, Korean) count twice.
+        sentence_chars: fewest and most characters of the sentence asked about, counted likewise.
         prompt: name of the prompt.
         temperature: of the first attempt; 0 is greedy.
         retry_temperature: of later attempts.
@@ -120,7 +120,8 @@ class GroundedQuestionSettings:
         answer_order: smallest share of them that stands in the sentence in the same order (ROUGE-L precision): who did
             what to whom is seldom turned round.
         question_grounding: smallest share of the question's content words that the passage has; of numbers it has all.
-        question_copy_words: longest run of words a question may copy from the passage.
+        question_copy_words: longest run of words a question may copy from the passage; two characters of a script
+            without spaces are a word.
         repetition: largest share of repeated trigrams in question or answer.
     """
 
@@ -205,7 +206,7 @@ def _list_faults(question: str, answer: str, planned: Planned, settings: Grounde
     passage = planned.context or planned.evidence
     if not question.endswith(("?", "？", "؟")):
         yield Refusal(reason="question_without_question_mark", found=question)
-    copied = measure_longest_copy(question, passage)
+    copied = measure_copied_words(question, passage)
     if copied > settings.question_copy_words:
         yield Refusal(reason="question_copied", measure="copied_words", value=copied, high=settings.question_copy_words)
     yield from _find_ungrounded("question_ungrounded", question, passage, settings.question_grounding)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 # a run of letters or digits; scripts written without spaces give one word per character
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]|(?:(?![\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f])\w)+")
 
 #: Words of English that carry grammar, not content; of other languages every word counts.
@@ -68,6 +69,23 @@ def measure_longest_copy(text: str, source: str) -> int:
         previous = 0
         for place, other in enumerate(others, start=1):
             previous, row[place] = row[place], previous + 1 if word == other else 0
+            best = max(best, row[place])
+    return best
+
+
+def measure_copied_words(text: str, source: str) -> float:
+    """Return the length of the longest run of `text` that stands verbatim in `source`, in words as people count them.
+
+    In scripts written without spaces, where `list_words` gives one word per character, two characters are a word.
+    """
+    words, others = list_words(text), list_words(source)
+    sizes = [0.5 if _UNSPACED.fullmatch(word) else 1.0 for word in words]
+    best = 0.0
+    row = [0.0] * (len(others) + 1)
+    for word, size in zip(words, sizes, strict=True):
+        previous = 0.0
+        for place, other in enumerate(others, start=1):
+            previous, row[place] = row[place], previous + size if word == other else 0.0
             best = max(best, row[place])
     return best
 

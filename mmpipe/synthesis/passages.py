@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mmpipe.tables.identity import make_id
 
-# a full stop ends a sentence only before a space and something that can begin one
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]?\s+(?=[\"'“‘(¿¡]?[^\W\d_a-z]|[\"'“‘(]?\d)|(?<=[。！？])|\n+")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# a full stop ends a sentence only before a space and something that can begin one; a mark that closes a quotation or
+# bracket belongs to the sentence it closes
+_BEGIN = r"(?=[\"'“‘(¿¡]?[^\W\d_a-z]|[\"'“‘(]?\d)"
+_SENTENCE_END = re.compile(
+    rf"(?<=[.!?…])\s+{_BEGIN}|(?<=[.!?…][\"'”’)])\s+{_BEGIN}|"
+    r"(?<=[。！？])(?![。！？”’」』）])|(?<=[。！？][”’」』）])(?![”’」』）])|\n+"
+)
 _FACT = re.compile(r"\d[\d.,]*|(?<=\s)[^\W\d_a-z]\w+")
 # English sentences that begin so lean on the one before; asked about alone, the question would not say about what
-_LEANING = re.compile(r"(It|Its|They|Their|Them|He|His|She|Her|This|These|That|Those|There|We|Our|Here|Such|But|And)\b")
-_ENDS = (".", "!", "?", "…", "。", "！", "？", '."', ".”", ".)", "!”", "?”")
+_LEANING = re.compile(
+    r"(?:It|Its|They|Their|Them|He|His|She|Her|This|These|That|Those|There|We|Our|Here|Such|But|And)\b|"
+    r"[它他她这那此其该]|但|而且|因此|所以|我们|それ|これ|この|その|彼|しかし|また|そして"
+)
+_WIDE_ENDS = ("。", "！", "？", "。”", "！”", "？”", "。」", "！」", "？」", "。』", "。）", "。’")
+_ENDS = (".", "!", "?", "…", '."', ".”", '!"', '?"', ".)", "!”", "?”", ".’", "!’", "?’", *_WIDE_ENDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,7 @@ def choose_passages(
         doc_id: id of the document.
         text: its text.
         passages: most passages.
-        passage_chars: fewest and most characters of a passage.
+        passage_chars: fewest and most characters of a passage, as `measure_length` counts them.
         sentence_chars: fewest and most characters of the sentence asked about.
         seed: another seed, another choice.
     """
@@ -58,17 +72,31 @@ def choose_passages(
     while place < len(sentences):
         taken, length = 0, 0
         for sentence in sentences[place:]:
-            if length + len(sentence) > passage_chars[1] or (taken and length >= passage_chars[0]):
+            more = measure_length(sentence)
+            if length + more > passage_chars[1] or (taken and length >= passage_chars[0]):
                 break
-            taken, length = taken + 1, length + len(sentence) + 1
+            taken, length = taken + 1, length + more + (not sentence.endswith(_WIDE_ENDS))
         some = sentences[place : place + taken]
-        askable = [sentence for sentence in some if sentence_chars[0] <= len(sentence) <= sentence_chars[1]]
+        askable = [sentence for sentence in some if sentence_chars[0] <= measure_length(sentence) <= sentence_chars[1]]
         if askable and length >= passage_chars[0]:
             best = max(askable, key=lambda sentence: (*_rate(sentence), -some.index(sentence)))
-            candidates.append(Passage(" ".join(some), best, place))
+            candidates.append(Passage(_join(some), best, place))
         place += max(taken, 1)
     ranked = sorted(candidates, key=lambda passage: make_id("passage", seed, doc_id, passage.position))
     return sorted(ranked[:passages], key=lambda passage: passage.position)
+
+
+def measure_length(text: str) -> int:
+    """Return the characters of a text; wide ones (Chinese, Japanese, Korean) count twice, as they say about as much."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def _join(sentences: Sequence[str]) -> str:
+    # no space stands behind a wide full stop
+    return "".join(
+        sentence if place == 0 or sentences[place - 1].endswith(_WIDE_ENDS) else f" {sentence}"
+        for place, sentence in enumerate(sentences)
+    )
 
 
 def _rate(sentence: str) -> tuple[bool, int]:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mmpipe.synthesis.grounding import (
     list_words,
+    measure_copied_words,
     measure_grounding,
     measure_longest_copy,
     measure_order,
@@ -55,6 +56,11 @@ def test_copies_and_loops() -> None:
     assert measure_longest_copy("who found the old stone bridge?", "Holt found the old stone tower") == 4
     assert measure_repetition("a b c a b c a b c") == pytest.approx(4 / 7)
     assert measure_repetition("a b") == 0.0
+
+
+def test_two_characters_of_a_script_without_spaces_are_a_copied_word() -> None:
+    assert measure_copied_words("镇上的居民每年春天都会清洗什么？", "镇上的居民每年春天都会清洗石桥。") == 6.5
+    assert measure_copied_words("who found the old stone bridge?", "Holt found the old stone tower") == 4
 
 
 def test_scripts_without_spaces_have_words() -> None:

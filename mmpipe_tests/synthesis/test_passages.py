@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpipe.synthesis.passages import choose_passages, split_sentences
+from mmpipe.synthesis.passages import choose_passages, measure_length, split_sentences
 
 LIMITS = {"passage_chars": (40, 75), "sentence_chars": (10, 120)}
 
@@ -18,6 +18,29 @@ def test_sentences_end_where_readers_see_it() -> None:
         "他来了。",
         "她走了。",
     ]
+
+
+def test_a_mark_that_closes_belongs_to_the_sentence_it_closes() -> None:
+    said = 'He said "Stop." Then he left. (It rained.) Nobody came.'
+    assert split_sentences(said) == ['He said "Stop."', "Then he left.", "(It rained.)", "Nobody came."]
+    assert split_sentences("他说：“走吧。”然后他走了。真的？！好。") == [
+        "他说：“走吧。”",
+        "然后他走了。",
+        "真的？！",
+        "好。",
+    ]
+
+
+def test_passages_of_scripts_without_spaces_are_as_long_as_others_to_a_reader() -> None:
+    text = (
+        "海港博物馆于1931年在一家旧绳厂里开放。它最大的展厅里陈列着一具长达十八米的鲸鱼骨架，是在北海滩上发现的。"
+        "石桥由克拉拉·本设计，市长霍尔特为此支付了九百克朗。许多花朵带有紫外线标记，引导蜜蜂找到花蜜。"
+        "市政厅在1904年被烧毁，后来用山谷里的红砖重建。"
+    )
+    (passage,) = choose_passages("d", text, passages=1, seed=0, passage_chars=(200, 700), sentence_chars=(40, 220))
+    assert text.startswith(passage.text)
+    assert measure_length(passage.text) >= 200 > len(passage.text)
+    assert passage.sentence == "市政厅在1904年被烧毁，后来用山谷里的红砖重建。"
 
 
 _SENTENCES = st.lists(
