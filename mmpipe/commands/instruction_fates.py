@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +98,21 @@ def explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
 
 def _show_refused(removals: Step, candidate: Step) -> Step:
     """Return the step with what the method said of its candidate in place of the status, which is the rule's name."""
-    status, method = candidate.values["candidate_status"], candidate.values["method"]
-    said = candidate.values.get("details") or f"the text above ({candidate.asset})"
-    rows = tuple(
-        row | {"measured": said, "limit": f"accepted by {method}"} if row["rule"] == status else row
-        for row in removals.rows
-    )
+    status = candidate.values["candidate_status"]
+    rows = tuple(_tell_refused(row, candidate) if row["rule"] == status else row for row in removals.rows)
     return replace(removals, rows=rows)
+
+
+def _tell_refused(row: dict[str, Any], candidate: Step) -> dict[str, Any]:
+    """Return a removal with what the method's check measured and lets pass; else with all it said."""
+    details = candidate.values.get("details") or ""
+    limit, said = f"accepted by {candidate.values['method']}", row["measured"]
+    if "candidate_status" in row["limit"]:
+        measure = re.search(r'"measure": "(\w+)"', details)
+        limit = row["limit"].replace("candidate_status", measure[1] if measure else row["rule"])
+    elif said == row["rule"]:
+        said = details or f"the text above ({candidate.asset})"
+    return row | {"measured": said, "limit": limit}
 
 
 def _name_equals(lake: Lake, dump: str, instruction_id: str, removals: Step) -> Step:

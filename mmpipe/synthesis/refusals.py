@@ -14,7 +14,7 @@ import polars as pl
 CANDIDATE_SCHEMA = {"id": pl.String, "text": pl.String, "reason": pl.String, "details": pl.String}
 
 #: Characters of what was found that are told.
-FOUND_CHARS = 300
+FOUND_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

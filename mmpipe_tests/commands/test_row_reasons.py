@@ -43,10 +43,14 @@ def make_lake(folder: Path, answered: list[str], recipe: str) -> Lake:
     publish(lake, INSTRUCTION_CANDIDATES, DUMP, [
         *(row | {"candidate_status": "ok", "candidate": row["instruction_id"]} for row in rows),
         {"instruction_id": "no-1", **refused}, {"instruction_id": "no-2", "details": '{"words": 900}', **refused},
+        {"instruction_id": "no-3", "details": '{"high": 0.7, "measure": "rouge_l", "value": 0.83}', **refused},
     ])  # fmt: skip
     publish(lake, INSTRUCTION_REMOVALS, DUMP, [
         {"instruction_id": name, "rule": "too_long", "signal": "candidate_status", "value_text": "too_long"}
         for name in ("no-1", "no-2")
+    ] + [
+        {"instruction_id": "no-3", "rule": "too_long", "signal": "candidate_status", "value_text": "like s1",
+         "value": 0.83, "high": 0.7},
     ])  # fmt: skip
     publish(lake, RESPONSES, DUMP, [
         {"response_id": f"r-{name}", "instruction_id": name, "dump": DUMP, "teacher": "small"} for name in answered
@@ -91,6 +95,8 @@ def test_a_refusal_shows_what_its_method_said_and_not_its_own_name_again(tmp_pat
     assert row == told | {"measured": "the text above (instruction_candidates)"}
     (row,) = steps_of(lake, "no-2")["instruction_removals"].rows
     assert row == told | {"measured": '{"words": 900}'}
+    (row,) = steps_of(lake, "no-3")["instruction_removals"].rows
+    assert row == {"rule": "too_long", "measured": "0.83 (like s1)", "limit": "rouge_l <= 0.7"}
 
 
 def parents_of(lake: Lake, wanted: str, recipe: Path | None) -> list[Origin]:
