@@ -19,6 +19,11 @@ class TransformersTokenScorer(CausalModel):
     those of `CausalModel`.
     """
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens read at once."""
+        return self.max_tokens
+
     def split(self, text: str) -> list[str]:
         """Return the tokens of a text as pieces; joined they are the text. Tokens inside one character are one piece.
 

@@ -23,6 +23,10 @@ _LETTER = re.compile(r"[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff
 class TokenScorer(Protocol):
     """A causal language model that says how likely tokens are."""
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens it reads at once; of a longer prefix the end."""
+
     def split(self, text: str) -> list[str]:
         """Return the tokens of a text as pieces; joined they are the text."""
 
@@ -98,13 +102,16 @@ def measure_losses(
 ) -> list[Losses]:
     """Return the three losses of each call (place, argument, result), all from the same model.
 
-    The call is put before the text, not into it (section 2): the model has seen no text with calls inside.
+    The call is put before the text, not into it (section 2): the model has seen no text with calls inside. Of a text
+    that the model cannot read whole, all three are of the same end: what a long one loses is never the call.
     """
     weights = make_weights(step)
     pairs: list[tuple[str, str]] = []
     for place, argument, result in calls:
-        before, after = "".join(pieces[:place]), "".join(pieces[place : place + len(weights)])
         shown = (f"{render_call(name, argument, result)} ", f"{render_call(name, argument)} ", "")
+        # what it starts with, and tokens that part otherwise where texts are joined
+        room = scorer.most_tokens - len(scorer.split(shown[0])) - len(weights) - 4
+        before, after = "".join(pieces[max(0, place - room) : place]), "".join(pieces[place : place + len(weights)])
         pairs += [(call + before, after) for call in shown]
     scored = scorer.score(pairs)
     losses = [-math.fsum(weight * log for weight, log in zip(weights, logs, strict=False)) for logs in scored]

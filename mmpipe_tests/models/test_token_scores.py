@@ -60,3 +60,13 @@ def test_a_right_result_lowers_a_real_models_loss(scorer: TransformersTokenScore
     right, wrong = measure_losses(pieces, [(place, "37 * 43", "1591"), (place, "37 + 43", "80")], "Calculator", scorer)
     assert right.gain > 0.5
     assert wrong.gain < 0.1
+
+
+def test_a_long_text_before_a_place_takes_nothing_of_its_call(scorer: TransformersTokenScorer) -> None:
+    long = f"{'It was a long and quiet evening in the old town by the river. ' * 30}{TEXT}"
+    pieces = scorer.split(long)
+    place = next(place for place in range(len(pieces)) if "".join(pieces[:place]).endswith("so that"))
+    assert place > scorer.max_tokens
+    right, wrong = measure_losses(pieces, [(place, "37 * 43", "1591"), (place, "37 + 43", "80")], "Calculator", scorer)
+    assert right.gain > 0.5
+    assert wrong.gain < 0.1

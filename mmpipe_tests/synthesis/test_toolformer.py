@@ -55,6 +55,8 @@ class CacheBigrams:
             for one, other in pairwise(pieces):
                 self.counts[self._id(one), self._id(other)] += 1
 
+    most_tokens = 1000
+
     def split(self, text: str) -> list[str]:
         return re.findall(r"\s*\d[\d.]*\d|\s*\w+|\s*[^\w\s]|\s+$", text)
 
@@ -300,6 +302,8 @@ def test_one_call_that_helps_at_places_near_each_other_stands_once() -> None:
 
     class Told:
         """Finds every token a little less surprising behind a call with its result, the nearer to 360 the less."""
+
+        most_tokens = 1000
 
         def split(self, text: str) -> list[str]:
             return re.findall(r"\s*\S+", text)
