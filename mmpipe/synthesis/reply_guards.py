@@ -32,7 +32,22 @@ _ANNOUNCEMENT = re.compile(
 _REMARK = re.compile(
     rf"[ \t*_(\[]*note\b[^\n]{{0,40}}:[^\n]{{0,400}}?\b(?:{_TASK}|original (?:text|passage))\b", re.IGNORECASE
 )
-_AGREEMENT = re.compile(r"\A\s*(?:sure|certainly|of course|absolutely)\s*[!.,:]\s*\n", re.IGNORECASE)
+#: The same in Chinese and Japanese, where the text may go on in the same line.
+_WIDE_PREAMBLE = re.compile(
+    r"\A\s*(?:(?:好的|当然|當然|没问题|はい)[^\n]{0,20}?[，,。！!、]\s*)?"
+    r"(?:以下(?:是|为|為)|这是|這是|下面是|以下は|こちらは)[^\n：:。]{0,40}"
+    r"(?:改写|改寫|转述|轉述|重写|重寫|释义|簡化|简化|版本|言い換え|書き換え)[^\n：:。]{0,20}[：:]\s*"
+)
+#: A first line that ends in a colon, on which the text follows; what a list follows on is the text's own.
+_HEADLINE = re.compile(r"\A[^\n]{1,160}[:：](?:\*\*)?[ \t]*\n+(?=[^\s\d(*•–—-])")
+#: Characters at the beginning of a source, within which a colon may be what a reply's first line has its own from.
+_HEAD_CHARS = 240
+_NOTE = re.compile(r"[ \t*_(\[]*(?:note\b|注|备注|備註)[^\n]{0,20}[:：]", re.IGNORECASE)
+_AGREEMENT = re.compile(
+    r"\A\s*(?:(?:sure|certainly|of course|absolutely)\s*[!.,:]|"
+    r"(?:好的|当然|當然|没问题)[^\n。！!]{0,6}[。！!，,])[ \t]*\n",
+    re.IGNORECASE,
+)
 #: How a last line begins that takes leave.
 _FAREWELL = re.compile(
     r"\s*(?:i hope (?:this|that)\b|let me know\b|please let me know\b|feel free to\b|is there anything else\b"
@@ -41,19 +56,35 @@ _FAREWELL = re.compile(
 )
 _REFUSAL = re.compile(
     r"\A\W*(?:i(?:'m| am|’m) (?:sorry|unable|afraid|not able)|sorry,|i (?:cannot|can't|can’t|could not|won't)\b|"
-    r"as an? (?:ai|language model|artificial)|unfortunately,? i\b|我(?:无法|不能)|抱歉|对不起|申し訳)",
+    r"i (?:must|have to) (?:decline|refuse)|i apologi[sz]e\b|my apologies|as an? (?:ai|language model|artificial)|"
+    r"unfortunately,? i\b|(?:je suis )?désolée?,|es tut mir leid|lo siento|mi dispiace|desculpe|"
+    r"(?:我|作为(?:一个|一名)?(?:AI|人工智能|语言模型)[^，。\n]{0,20}，我?)(?:无法|不能)|(?:很|非常)?抱歉|对不起|申し訳)",
     re.IGNORECASE,
 )
-_BESIDE = re.compile(r"\bas an ai(?: language)?(?: model)?\b|\bas a language model\b", re.IGNORECASE)
+_BESIDE = re.compile(
+    r"\bas an ai(?: language)?(?: model)?\b|\bas a language model\b|"
+    r"作为(?:一个|一名)?(?:AI|人工智能)(?:语言)?(?:模型|助手)",
+    re.IGNORECASE,
+)
 
 
-def strip_preamble(text: str) -> str:
-    """Return `text` without a first line that announces it ("Here is a paraphrase:") and a last that takes leave."""
+def strip_preamble(text: str, source: str | None = None) -> str:
+    """Return `text` without a first line that announces it ("Here is a paraphrase:") and a last that takes leave.
+
+    Args:
+        text: a reply.
+        source: what it says again. Where no colon stands at its beginning, a first line that ends in one is the
+            model's own, whatever its words and language; where it has no note, a last line that is one is, too.
+    """
     text = text.strip()
-    for pattern in (_PREAMBLE, _AGREEMENT, _PREAMBLE):
+    patterns = [_PREAMBLE, _WIDE_PREAMBLE, _AGREEMENT, _PREAMBLE]
+    if source is not None and not re.search("[:：]", source[:_HEAD_CHARS]):
+        patterns.append(_HEADLINE)
+    for pattern in patterns:
         text = pattern.sub("", text, count=1).strip()
     before, _, last = text.rpartition("\n")
-    text = before.strip() if before and _FAREWELL.match(last) else text
+    is_note = source is not None and _NOTE.match(last) and not _NOTE.search(source)
+    text = before.strip() if before and (is_note or _FAREWELL.match(last)) else text
     quoted = re.fullmatch(r"[\"“](.*)[\"”]", text, re.DOTALL)
     return quoted[1].strip() if quoted and not re.search(r"[\"“”]", quoted[1]) else text
 

@@ -116,7 +116,7 @@ def read_reply(
     if reason:
         detail = outcome.detail if isinstance(outcome, ChatFailure) else ""
         return Read(said, (Fault(rule=reason, found=detail[:FOUND_CHARS]),))
-    text = strip_preamble(said)
+    text = strip_preamble(said, asked.piece)
     return Read(text, tuple(_list_faults(text, asked, settings, identified)))
 
 

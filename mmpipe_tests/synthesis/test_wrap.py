@@ -86,6 +86,53 @@ def test_preambles_go_and_text_stays(said: str, kept: str) -> None:
     assert strip_preamble(said) == kept
 
 
+BRIDGE = "The bridge was built in 1877 by Clara Benn. It has three arches."
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"Okay, here's an easier version:\n\n{BRIDGE}",
+        f"Here is the text for a scholarly audience:\n{BRIDGE}",
+        f"Sure!\n\nHere you go:\n\n{BRIDGE}",
+        f"**Text:**\n\n{BRIDGE}",
+        f"Voici une paraphrase du texte :\n\n{BRIDGE}",
+        f"以下是改写后的文本：{BRIDGE}",
+        f"好的！以下是用简单语言改写的版本：\n{BRIDGE}",
+        f"以下は言い換えた文章です：\n{BRIDGE}",
+        f"{BRIDGE}\n\n(Note: I kept the names.)",
+    ],
+)
+def test_what_stands_around_a_reply_goes_whatever_its_words(said: str) -> None:
+    assert strip_preamble(said, "In 1877 Clara Benn built a bridge of three arches.") == BRIDGE
+
+
+def test_a_line_with_a_colon_stays_where_the_source_may_have_it() -> None:
+    source = "He gave three reasons: rain, snow and ice. Note: he was ill."
+    said = "His reasons were three:\n- rain\n- snow\n- ice\nNote: he was not well."
+    assert strip_preamble(said, source) == said
+    assert strip_preamble(said) == said
+    # a list that the reply itself begins is no preamble either
+    listed = "The bridge has two parts:\n- arches\n- towers"
+    assert strip_preamble(listed, "Arches and towers make the bridge.") == listed
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("I apologize, but I can't do this.", True),
+        ("很抱歉，我无法改写这段文字。", True),
+        ("作为一个人工智能语言模型，我不能这样做。", True),
+        ("Lo siento, pero no puedo.", True),
+        ("I must decline.", True),
+        ("作为一个港口，海港镇很古老。", False),
+        ("I apologized to him.", False),
+    ],
+)
+def test_refusals_of_several_tongues(text: str, is_one: bool) -> None:
+    assert is_refusal(text) is is_one
+
+
 def test_refusals_copies_and_scripts() -> None:
     assert is_refusal("I'm sorry, but I can't rephrase this.")
     assert is_refusal("The text is long. As an AI language model, I do not read.")
