@@ -16,6 +16,7 @@ from mmpipe.cli.lists import lists_commands
 from mmpipe.cli.pictures import pictures_commands
 from mmpipe.cli.quality import quality_commands
 from mmpipe.cli.review import review_commands
+from mmpipe.cli.takedown import takedown
 from mmpipe.cli.terminal import ERR
 from mmpipe.errors import MmpipeError
 
@@ -36,6 +37,7 @@ commands.command()(asking.trace)
 commands.command()(asking.judge)
 commands.command()(asking.estimate)
 commands.command()(asking.report)
+commands.command()(takedown)
 commands.add_typer(crawl_commands, name="crawl")
 commands.add_typer(quality_commands, name="quality")
 commands.add_typer(lists_commands, name="lists")

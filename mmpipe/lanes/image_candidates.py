@@ -12,9 +12,11 @@ from mmpipe.lanes.stage import StageRun, fingerprint_inputs, follow_shards
 from mmpipe.storage.dumps import read_dump
 from mmpipe.storage.places import Place
 from mmpipe.storage.shards import ShardResult, ShardWork
+from mmpipe.storage.takedowns import read_takedowns
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import digest_settings, make_id
 from mmpipe.tables.images import IMAGE_CANDIDATES
+from mmpipe.tables.takedowns import TAKEN_DOWN, withhold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +107,10 @@ def candidates_shard(
         rows_in = pages.height
         payloads = read_payloads(files, pages, recipe.extraction.max_page_bytes)
         rows = list(_list_found(payloads, pages, recipe.images.caption_sources))
-    frame = locate_images(pl.DataFrame(rows, schema=_FOUND), crawl)
+    # what was taken down is not fetched again either
+    found, taken = withhold(IMAGE_CANDIDATES, pl.DataFrame(rows, schema=_FOUND), read_takedowns(crawl.find_lake()))
+    counts.update({TAKEN_DOWN: taken} if taken else {})
+    frame = locate_images(found, crawl)
     if knobs.fetch_images:
         frame = fetch_missing(frame, knobs, counts)
         counts["fetches"] = tries

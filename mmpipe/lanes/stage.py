@@ -9,6 +9,7 @@ from mmpipe.errors import ConfigurationError, name_nearest
 from mmpipe.storage.shards import Engine, Production, ShardResult, ShardWork, is_made, produce
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.identity import digest_settings
+from mmpipe.tables.takedowns import TAKEN_DOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -202,7 +203,9 @@ def follow_shards(*datasets: Dataset, extra: str = "") -> list[ShardWork]:
 
     def identify(shard: str) -> list[str]:
         found = [by_shard[shard] for by_shard in commits]
-        return [item.key if index else item.file_digest for item, index in zip(found, is_index, strict=True)]
+        return [
+            _identify_index(item) if index else item.file_digest for item, index in zip(found, is_index, strict=True)
+        ]
 
     return [
         ShardWork(
@@ -212,6 +215,12 @@ def follow_shards(*datasets: Dataset, extra: str = "") -> list[ShardWork]:
         )
         for shard in commits[0]
     ]
+
+
+def _identify_index(commit: Commit) -> str:
+    # a takedown changes rows of an index whose files are as they were; shards without one stay made
+    is_changed = any(name.endswith(TAKEN_DOWN) for name in commit.counts)
+    return f"{commit.key}-{commit.file_digest}" if is_changed else commit.key
 
 
 def fingerprint_inputs(*datasets: Dataset) -> dict[str, str]:

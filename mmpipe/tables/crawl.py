@@ -7,7 +7,15 @@ import polars as pl
 from mmpipe.tables.columns import Column, Table
 
 #: What became of a record when it was read. Everything but `ok` is counted under its own name and never extracted.
-RECORD_STATUSES = ("ok", "truncated_record", "revisit_record", "empty_record", "corrupt_record", "http_error")
+RECORD_STATUSES = (
+    "ok",
+    "truncated_record",
+    "revisit_record",
+    "empty_record",
+    "corrupt_record",
+    "http_error",
+    "taken_down",
+)
 
 #: What a record's payload is, decided from the HTTP Content-Type and, where that is silent or generic, the bytes.
 RECORD_KINDS = ("html", "plain_text", "image", "other")

@@ -19,6 +19,7 @@ EXTRACTION_STATUSES = (
     "empty_record",
     "corrupt_record",
     "http_error",
+    "taken_down",
     "not_html",
     "oversized_page",
     "undecodable_page",

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mmpipe.errors import DatasetNotReady
+from mmpipe.lanes.takedown import plan_takedown, take_down
+from mmpipe.storage.image_cache import ImageCache
+from mmpipe.storage.lake import Lake
+from mmpipe.storage.places import Place
+from mmpipe.storage.takedowns import find_taken, read_takedowns
+from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.instructions import PRETRAINING_DATASET, SFT_DATASET
+from mmpipe.tables.published import PUBLISHED_TABLES
+from mmpipe.tables.takedowns import BLANKED, TAKEN_DOWN, Entry, make_entry
+from mmpipe_tests.lanes.takedown_lake import Made, make_lake, make_text, read_content, read_lake
+
+_BY_NAME = {table.name: table for table in PUBLISHED_TABLES}
+_REMOVALS = {"text_removals": "extracted_text", "instruction_removals": "instruction_candidates"}
+
+
+def draw_entry(made: Made, drawn: random.Random) -> tuple[Entry, set[str]]:
+    """Return something to take down, and the ids that it names."""
+    kind = drawn.choice(["url", "domain", "id"])
+    if kind == "id":
+        row_id = drawn.choice(sorted(made.parents))
+        return make_entry("id", row_id, "2026-11-23", "r"), {row_id}
+    urls = sorted({url for urls in made.urls.values() for url in urls})
+    url = drawn.choice(urls)
+    if kind == "url":
+        return make_entry("url", url, "2026-11-23", "r"), {row for row, own in made.urls.items() if url in own}
+    host = url.split("/")[2]
+    below = (f"//{host}/", f".{host}/")
+    named = {row for row, own in made.urls.items() if any(mark in url for url in own for mark in below)}
+    return make_entry("domain", host, "2026-11-23", "r"), named
+
+
+def expect(
+    name: str, before: pl.DataFrame, gone: set[str], lake_before: dict[Any, pl.DataFrame], dump: Any
+) -> list[Any]:
+    """Return the rows that a table must have afterwards, worked out row by row."""
+    table, rows = _BY_NAME[name], []
+    for row in before.to_dicts():
+        told = [row.get(key) for key in ("doc_id", "image_doc_id", "pair_id", "instruction_id", "response_id",
+                "caption_id", "rephrased_id", "judgement_id", "chosen_id", "rejected_id", "id")]  # fmt: skip
+        told += [parent["id"] for parent in row.get("parents") or []] + list(row.get("doc_ids") or [])
+        told += [] if name == "sft_dataset" else list(row.get("images") or [])
+        if not gone & {value for value in told if value}:
+            rows.append(row)
+        elif name in BLANKED:
+            status, kept = BLANKED[name]
+            left = {key: value if key in kept else None for key, value in row.items()}
+            left |= {status: TAKEN_DOWN} if status else {}
+            left |= {"candidate": row["instruction_id"], "text": ""} if name == "instruction_candidates" else {}
+            rows.append(left)
+    if name in _REMOVALS:
+        judged = lake_before[(_REMOVALS[name], dump)]
+        key = table.key[0]
+        taken = [row_id for row_id in judged.get_column(key) if row_id in gone]
+        rows += [{"rule": TAKEN_DOWN, key: row_id} for row_id in taken]
+    return rows
+
+
+def compare(name: str, after: pl.DataFrame, expected: list[Any]) -> None:
+    if name not in _REMOVALS:
+        assert after.to_dicts() == expected, name
+        return
+    key = _BY_NAME[name].key[0]
+    assert sorted((row[key], row["rule"]) for row in after.to_dicts()) == sorted(
+        (row[key], row["rule"]) for row in expected
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_below_what_goes_is_left_and_nothing_else_is_touched(tmp_path: Path, seed: int) -> None:
+    drawn = random.Random(seed)
+    made = make_lake(tmp_path / "lake", seed)
+    entry, named = draw_entry(made, drawn)
+    gone = made.list_below(named)
+    before = read_lake(made.lake)
+    files = {path: path.read_bytes() for path in (tmp_path / "lake").rglob("part-*")}
+
+    report = take_down(made.lake, plan_takedown(made.lake, [entry]), str(tmp_path / "cache"))
+
+    after = read_lake(made.lake)
+    withdrawn = set()
+    for (name, dump), rows in before.items():
+        expected = expect(name, rows, gone, before, dump)
+        if _BY_NAME[name] in (SFT_DATASET, PRETRAINING_DATASET) and len(expected) < rows.height:
+            withdrawn.add(name)
+            assert (name, dump) not in after
+            continue
+        compare(name, after[(name, dump)], expected)
+    assert set(report["releases"]) == withdrawn
+    assert report["proof"]["holds"]
+    assert report["proof"]["words"] == ()
+    check_records(made.lake)
+    # files without such a row keep their bytes
+    changed = {path for path, data in files.items() if path.is_file() and path.read_bytes() != data}
+    told = {str(tmp_path / "lake" / item["file"]) for item in report["files"]}
+    assert {str(path) for path in changed} == told
+    assert set(read_takedowns(made.lake).entries) >= {entry}
+    for row_id in gone:
+        found = find_taken(made.lake, row_id)
+        assert found is not None
+        assert found[0]["reason"] == "r"
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "lake").rglob("*") if path.is_file())
+    texts = [make_text(row_id).splitlines()[0].encode() for row_id in gone]
+    assert not [text for text in texts if text in everything]
+
+
+def check_records(lake: Lake) -> None:
+    """Hold every manifest to its files and its commit records, and rows in to rows out and removed."""
+    from mmpipe.storage.shards import digest_file
+
+    for (name, dump), rows in read_lake(lake).items():
+        dataset = lake.dataset(_BY_NAME[name], dump)
+        manifest = dataset.find_manifest()
+        assert manifest is not None
+        assert manifest.rows_out == rows.height, name
+        for commit in manifest.commits:
+            path = dataset.folder.join(commit.file).local_path
+            assert path is not None
+            assert (digest_file(path), path.stat().st_size) == (commit.file_digest, commit.bytes)
+            assert dataset.find_commits()[commit.key] == commit
+            if name not in _REMOVALS:
+                assert commit.rows_in == commit.rows_out + commit.rows_removed
+            else:
+                assert sum(commit.removed_by_rule.values()) >= commit.rows_removed
+
+
+def test_a_dataset_that_is_being_written_stops_it_before_anything_changes(tmp_path: Path) -> None:
+    made = make_lake(tmp_path / "lake", 1)
+    before = read_content(made.lake)
+    plan = plan_takedown(made.lake, [make_entry("domain", "a.example", "2026-11-23", "")])
+    with made.lake.dataset(RAW_CRAWL, "d2").lock(), pytest.raises(DatasetNotReady, match="raw_crawl"):
+        take_down(made.lake, plan, str(tmp_path / "cache"))
+    assert read_content(made.lake) == before
+
+
+def test_fetched_pictures_reports_reviews_and_files_of_earlier_runs_go(tmp_path: Path) -> None:
+    from mmpipe.lanes.instruction_reviews import VERDICTS, write_review_file
+    from mmpipe.tables.images import IMAGE_CANDIDATES
+    from mmpipe_tests.lanes.takedown_lake import publish_shards
+
+    made = make_lake(tmp_path / "lake", 3)
+    cache = ImageCache(Place(str(tmp_path / "cache" / "images")))
+    shared, alone = (
+        cache.store(url, url[-5:].encode()).sha256 for url in ("https://z.example/1.png", "https://z.example/2.png")
+    )
+    cache.store("https://y.example/1.png", b"1.png")
+    doc = made.rows[("extracted_text", "d1", "00000-0000")][0]
+    fill = {"doc_id": doc["doc_id"], "page_url": doc["url"], "dump": "d1", "caption": "c", "image_origin": "fetched"}
+    other = {
+        "doc_id": "0" * 32,
+        "page_url": "https://q.example/",
+        "dump": "d2",
+        "caption": "c",
+        "image_origin": "fetched",
+    }
+    publish_shards(made.lake, IMAGE_CANDIDATES, "d1", {"0": [
+        fill | {"pair_id": "1" * 32, "image_url": "https://z.example/1.png", "image_sha256": shared},
+        fill | {"pair_id": "2" * 32, "image_url": "https://z.example/2.png", "image_sha256": alone},
+    ]})  # fmt: skip
+    publish_shards(made.lake, IMAGE_CANDIDATES, "d2", {"0": [
+        other | {"pair_id": "3" * 32, "image_url": "https://y.example/1.png", "image_sha256": shared}]})  # fmt: skip
+    instruction = next(row for row in made.parents if doc["doc_id"] in made.parents[row] and row in {
+        item["instruction_id"] for key, rows in made.rows.items() if key[0] == "instruction_candidates" for item in rows
+    })  # fmt: skip
+    said = pl.DataFrame({"instruction_id": [instruction, "9" * 32], "corrected_response": ["a", "b"]})
+    write_review_file(made.lake, "d1", VERDICTS, said)
+    folder = tmp_path / "lake" / "extracted_text" / "dump=d1"
+    (folder / "report.html").write_text(doc["text"])
+    part = next(folder.glob("part-00000*"))
+    shutil.copy(part, folder / "part-00000-0000-0123456789abcdef.parquet")
+
+    report = take_down(
+        made.lake,
+        plan_takedown(made.lake, [make_entry("id", doc["doc_id"], "2026-11-23", "")]),
+        str(tmp_path / "cache"),
+    )
+
+    assert report["proof"]["holds"]
+    assert not (folder / "report.html").exists()
+    assert not (folder / "part-00000-0000-0123456789abcdef.parquet").exists()
+    assert cache.find("https://z.example/1.png") is None
+    assert cache.read(str(shared)) == b"1.png"  # another page has it from elsewhere
+    with pytest.raises(FileNotFoundError):
+        cache.read(str(alone))
+    kept = pl.read_parquet(tmp_path / "lake" / "reviews" / "dump=d1" / VERDICTS)
+    assert kept["instruction_id"].to_list() == ["9" * 32]
+
+
+def test_words_that_other_pages_have_too_are_told_and_stay(tmp_path: Path) -> None:
+    from mmpipe.tables.text import EXTRACTED_TEXT
+    from mmpipe_tests.lanes.takedown_lake import publish_shards
+
+    made = make_lake(tmp_path / "lake", 3)
+    shards = {key[2]: rows for key, rows in made.rows.items() if key[:2] == ("extracted_text", "d2")}
+    taken = made.rows[("extracted_text", "d1", "00000-0000")][0]
+    copy = shards["00000-0000"][0]
+    copy["text"] = taken["text"]
+    publish_shards(made.lake, EXTRACTED_TEXT, "d2", shards | {"00000-0000": [*shards["00000-0000"]]})
+    # another key: the rows are others
+    dataset = made.lake.dataset(EXTRACTED_TEXT, "d2")
+    shutil.rmtree(dataset.folder.local_path or Path())
+    publish_shards(made.lake, EXTRACTED_TEXT, "d2", shards)
+
+    entry = make_entry("id", taken["doc_id"], "2026-11-23", "")
+    report = take_down(made.lake, plan_takedown(made.lake, [entry]), str(tmp_path / "cache"))
+
+    assert report["proof"]["holds"]
+    assert [(trace["table"], trace["id"]) for trace in report["proof"]["words"]] == [("extracted_text", copy["doc_id"])]
+    page = (tmp_path / "lake" / "takedowns" / report["takedown"] / "report.md").read_text()
+    assert copy["doc_id"] in page
+    assert taken["text"].splitlines()[0][:50] not in page + json.dumps(report)
+
+
+def test_what_repeats_it_stays_unless_it_is_asked_for(tmp_path: Path) -> None:
+    made = make_lake(tmp_path / "lake", 0)
+    from mmpipe.tables.text import TEXT_DUPLICATES
+    from mmpipe_tests.lanes.takedown_lake import publish_shards
+
+    docs = [row["doc_id"] for key, rows in made.rows.items() if key[0] == "raw_crawl" for row in rows]
+    alike = {"cluster_id": docs[0], "kept_doc_id": docs[0], "kept_dump": "d1"}
+    publish_shards(made.lake, TEXT_DUPLICATES, "d2", {"all": [{"doc_id": docs[-1], "dump": "d2"} | alike]})
+    entry = make_entry("id", docs[0], "2026-11-23", "letter")
+
+    plan = plan_takedown(made.lake, [entry])
+    assert docs[-1] in plan.search.near["text_duplicates"]
+    assert docs[-1] not in plan.search.ids
+    both = plan_takedown(made.lake, [entry], with_duplicates=True)
+    assert docs[-1] in both.search.ids
+    assert {item.reason for item in both.entries if item.value == docs[-1]} == {"repeats what was taken down: letter"}
