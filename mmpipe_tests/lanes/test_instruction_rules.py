@@ -164,7 +164,7 @@ ROW = st.fixed_dictionaries(
 )
 
 
-def publish_shards(lake: Lake, rows: list[dict[str, Any]], cuts: list[int]) -> None:
+def publish_shards(lake: Lake, rows: list[dict[str, Any]], cuts: list[int], method: str = "grounded_questions") -> None:
     """Publish candidates and instructions of one method, cut into shards behind the given places."""
     frame = fill_rows(SYNTHESIZED_INSTRUCTIONS, [{"dump": DUMP, "images": [], "parents": [], **row} for row in rows])
     every = frame.with_columns(
@@ -173,7 +173,7 @@ def publish_shards(lake: Lake, rows: list[dict[str, Any]], cuts: list[int]) -> N
     places = [0, *sorted(cuts), frame.height]
     for table, whole in ((SYNTHESIZED_INSTRUCTIONS, frame), (INSTRUCTION_CANDIDATES, every)):
         parts = [whole.select(table.column_names)[low:high] for low, high in pairwise(places)]
-        work = [ShardWork(f"raft-{number:05d}", str(part.to_dicts()), (part,)) for number, part in enumerate(parts)]
+        work = [ShardWork(f"{method}-{number:05d}", str(part.to_dicts()), (part,)) for number, part in enumerate(parts)]
         dataset = lake.dataset(table, DUMP)
         produce(dataset, work, _give, code_version="1", recipe_yaml="", inputs={}, engine=Engine())
         dataset.record_verdict([])
