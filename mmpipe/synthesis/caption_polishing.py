@@ -14,7 +14,7 @@ from mmpipe.synthesis.caption_rows import make_caption_row
 from mmpipe.synthesis.drafts import Spent, describe_sampling, join_left_out, make_seed
 from mmpipe.synthesis.grounding import list_words, measure_grounding, measure_repetition
 from mmpipe.synthesis.prompts import Prompt
-from mmpipe.synthesis.told_numbers import has_numbers_of
+from mmpipe.synthesis.told_numbers import list_untold_numbers
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 
 if TYPE_CHECKING:
@@ -150,5 +150,7 @@ def find_fault(text: str, source: str, settings: PolishSettings) -> str | None:
         return "polish_leak"
     if measure_repetition(text) > settings.most_repetition:
         return "polish_repetition"
-    is_told = measure_grounding(text, source) >= settings.least_grounding and has_numbers_of(text, source)
+    is_told = measure_grounding(text, source) >= settings.least_grounding and not list_untold_numbers(
+        text, source, are_words_held=True
+    )
     return None if is_told else "polish_ungrounded"

@@ -215,7 +215,9 @@ def _list_faults(question: str, answer: str, planned: Planned, settings: Grounde
     repeated = max(measure_repetition(question), measure_repetition(answer))
     if repeated > settings.repetition:
         yield Refusal(reason="repetition", measure="repeated_trigrams", value=repeated, high=settings.repetition)
-    yield from _find_ungrounded("answer_ungrounded", answer, planned.evidence, settings.answer_grounding)
+    yield from _find_ungrounded(
+        "answer_ungrounded", answer, planned.evidence, settings.answer_grounding, are_words_held=True
+    )
     if answer.endswith((",", ";", ":", "-")) or not list_words(answer):
         yield Refusal(reason="answer_unfinished", found=answer)
     if answer.endswith(("?", "？", "؟")):
@@ -227,9 +229,11 @@ def _list_faults(question: str, answer: str, planned: Planned, settings: Grounde
         yield Refusal(reason="answer_rearranged", measure="order", value=ordered, low=settings.answer_order)
 
 
-def _find_ungrounded(reason: str, text: str, source: str, least: float) -> Iterator[Refusal]:
+def _find_ungrounded(
+    reason: str, text: str, source: str, least: float, *, are_words_held: bool = False
+) -> Iterator[Refusal]:
     grounded = measure_grounding(text, source)
     if grounded < least:
         yield Refusal(reason=reason, measure="grounding", value=grounded, low=least)
-    if untold := list_untold_numbers(text, source):
+    if untold := list_untold_numbers(text, source, are_words_held=are_words_held):
         yield Refusal(reason=reason, found=f"untold numbers: {', '.join(untold)}")

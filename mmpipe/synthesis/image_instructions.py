@@ -219,7 +219,7 @@ def _list_untold(question: str, answer: str, planned: Planned, settings: ImageIn
     grounded = measure_grounding(answer, evidence)
     if grounded < settings.answer_grounding:
         yield Refusal(reason="answer_ungrounded", measure="grounding", value=grounded, low=settings.answer_grounding)
-    if untold := list_untold_numbers(answer, evidence):
+    if untold := list_untold_numbers(answer, evidence, are_words_held=True):
         yield Refusal(reason="answer_ungrounded", found=f"untold numbers: {', '.join(untold)}")
     if answer.endswith((",", ";", ":", "-", "?")) or not list_words(answer):
         yield Refusal(reason="answer_unfinished", found=answer)

@@ -46,12 +46,14 @@ class Spelled:
         values: what it may be, the likeliest first.
         parts: numbers that it is said of, where it may be two in a row (`nineteen thirty`).
         is_sure: whether it is meant as a number: `a hundred` without one before it often is not.
+        is_ordinal: whether it says a place in a row.
     """
 
     shown: str
     values: tuple[int, ...]
     parts: tuple[int, ...] = ()
     is_sure: bool = True
+    is_ordinal: bool = False
 
 
 def list_spelled_numbers(text: str) -> list[Spelled]:
@@ -147,7 +149,8 @@ class _Reading:
         if not self._words:
             return []
         is_sure = self._words[0] not in _SCALED
-        return [Spelled(" ".join(self._words), (self._total + self._current,), self._said or (), is_sure)]
+        value, shown = self._total + self._current, " ".join(self._words)
+        return [Spelled(shown, (value,), self._said or (), is_sure, self._is_closed)]
 
 
 def list_chinese_numbers(text: str) -> set[int]:

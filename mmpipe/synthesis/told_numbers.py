@@ -36,6 +36,10 @@ _CHINESE_SCALES = {"百": 2, "千": 3, "万": 4, "萬": 4, "亿": 8, "億": 8, "
 _MONTHS = (
     "january february march april may june july august september october november december".split()  # noqa: SIM905
 )
+#: Words that tell how many without a number.
+_GROUPS = {"both": "2", "pair": "2", "couple": "2", "twice": "2", "double": "2", "twin": "2", "twins": "2",
+           "half": "2", "triple": "3", "trio": "3", "thrice": "3"}  # fmt: skip
+_GROUP = re.compile(rf"\b(?:{'|'.join(_GROUPS)})\b", re.IGNORECASE)
 _MONTH = re.compile(rf"\b(?:{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS)})\b", re.IGNORECASE)
 
 
@@ -49,6 +53,7 @@ class _Number:
         parts: numbers that tell it too if all of them are told (dates, times); empty if none do.
         decade: its first year, or its two digits; None if it is none.
         is_sure: whether it counts as a number of a text; one in words that may be an idiom tells, and is not asked for.
+        is_small_word: whether it is one of two to twelve in words.
     """
 
     shown: str
@@ -56,6 +61,7 @@ class _Number:
     parts: tuple[str, ...] = ()
     decade: int | None = None
     is_sure: bool = True
+    is_small_word: bool = False
 
 
 @dataclass(slots=True)
@@ -96,9 +102,16 @@ def list_added_numbers(text: str, source: str) -> list[str]:
     return _list_added(text, source, _is_often_spelled)
 
 
-def list_untold_numbers(text: str, evidence: str) -> list[str]:
-    """Return the numbers of `text` that `evidence` does not tell, small ones in digits too."""
-    return _list_added(text, evidence, lambda _: False)
+def list_untold_numbers(text: str, evidence: str, *, are_words_held: bool = False) -> list[str]:
+    """Return the numbers of `text` that `evidence` does not tell, small ones in digits too.
+
+    Args:
+        text: what was written.
+        evidence: what it must rest on.
+        are_words_held: whether `two` to `twelve` count too. A question may count what a text lists ("Which two …");
+            an answer that counts says what nobody told. `One` and ordinals are never held.
+    """
+    return _list_added(text, evidence, lambda _: False, are_words_held=are_words_held)
 
 
 def has_numbers_of(text: str, evidence: str) -> bool:
@@ -109,8 +122,8 @@ def has_numbers_of(text: str, evidence: str) -> bool:
     return not list_untold_numbers(text, evidence)
 
 
-def _list_added(text: str, source: str, is_small: Callable[[str], bool]) -> list[str]:
-    numbers = [number for number in _list_numbers(text) if number.is_sure]
+def _list_added(text: str, source: str, is_small: Callable[[str], bool], *, are_words_held: bool = False) -> list[str]:
+    numbers = [number for number in _list_numbers(text) if number.is_sure or (are_words_held and number.is_small_word)]
     if not numbers:
         return []
     told = _read_source(source)
@@ -130,6 +143,7 @@ def _read_source(source: str) -> _Told:
             told.decades.add(number.decade)
     told.months = {str(_find_month(name) + 1) for name in _MONTH.findall(source)}
     told.values |= {str(value) for value in list_chinese_numbers(source)}
+    told.values |= {_GROUPS[name.casefold()] for name in _GROUP.findall(source)}
     return told
 
 
@@ -150,8 +164,10 @@ def _list_numbers(text: str) -> Iterator[_Number]:
 
 def _read_spelled(spelled: Spelled) -> _Number:
     values = frozenset(str(value) for value in spelled.values)
-    is_sure = spelled.is_sure and min(spelled.values) > OFTEN_SPELLED
-    return _Number(spelled.shown, values, tuple(map(str, spelled.parts)), is_sure=is_sure)
+    is_large = min(spelled.values) > OFTEN_SPELLED
+    is_small_word = not is_large and not spelled.is_ordinal and 1 not in spelled.values
+    parts = tuple(map(str, spelled.parts))
+    return _Number(spelled.shown, values, parts, is_sure=spelled.is_sure and is_large, is_small_word=is_small_word)
 
 
 def _read_match(match: re.Match[str]) -> _Number:

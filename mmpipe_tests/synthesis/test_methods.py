@@ -80,6 +80,13 @@ def test_a_row_tells_how_it_was_made() -> None:
             "answer_ungrounded",
         ),
         (
+            {
+                "question": "Who designed the stone bridge?",
+                "answer": "Clara Benn designed the four stone bridges for the town of Holt in 1877.",
+            },
+            "answer_ungrounded",
+        ),
+        (
             {"question": "Who designed the stone bridge of Holt in 1871?", "answer": "Clara Benn designed it."},
             "question_ungrounded",
         ),

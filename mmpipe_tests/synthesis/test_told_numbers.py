@@ -88,6 +88,21 @@ def test_small_numbers_are_left_to_the_caller() -> None:
     assert has_numbers_of("four rooms", "rooms")
 
 
+@pytest.mark.parametrize(
+    ("text", "evidence", "untold"),
+    [
+        ("Clara Benn paid for four rooms", "Clara Benn paid for three rooms", ["four"]),
+        ("three rooms", "3 rooms", []),
+        ("the two towers", "both towers", []),
+        ("one of the first rooms, the second", "rooms", []),
+        ("ten of them", "the tenth of them", []),
+    ],
+)
+def test_small_words_are_held_where_the_caller_says_so(text: str, evidence: str, untold: list[str]) -> None:
+    assert list_untold_numbers(text, evidence, are_words_held=True) == untold
+    assert list_untold_numbers(text, evidence) == []
+
+
 FORMS = (
     "{0}", "{0:,}", "the {0}th", "{0}km", "{0} km", "({0})", "{0}.", "中{0}个", "€{0}", "{0}%", "-{0}", "a {0}-fold",
 )  # fmt: skip
