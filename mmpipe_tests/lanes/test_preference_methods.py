@@ -394,6 +394,7 @@ def test_a_pair_of_a_file_is_explained_and_traced_to_its_posts(house: House) -> 
     house.make(methods)
     _, released = house.release(methods)
     house.lake.dataset(PREFERENCE_DATASET).record_verdict([])
+    record_dump(house.lake, Dump(DUMP, str(house.folder), ()))
     (pair_id,) = released["id"]
 
     (fate,) = explain(house.lake, pair_id)
