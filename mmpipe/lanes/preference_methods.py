@@ -48,7 +48,10 @@ class PreferenceMethod:
 
     def find_scope(self, entry: SynthesisMethod) -> Scope:
         """Return what it reads as this recipe names it."""
-        return "file" if set(self.whole_files) & set(entry.files) else self.scope
+        if set(self.whole_files) & set(entry.files):
+            return "file"
+        # a share is one of all pairs of a dump, whatever its shards
+        return "dump" if FAMILY_SHARE in entry.options else self.scope
 
     def names_asked(self, entry: SynthesisMethod) -> tuple[str, ...]:
         """Return whom it asks: `teacher`, `judge`."""
@@ -57,6 +60,10 @@ class PreferenceMethod:
 
 
 _SCORES = Literal["criterion", "mean_rating", "overall"]
+
+#: Option of what pairs the responses of several models: the largest share of one family in the chosen ones.
+FAMILY_SHARE = "most_family_share"
+_SHARE = {FAMILY_SHARE: float}
 
 
 def _import(module: str, name: str) -> Any:
@@ -139,11 +146,17 @@ def _check_values(entry: SynthesisMethod, method: PreferenceMethod, settings: An
             "sampling" in beside and "problems" not in entry.files,
             "responses are sampled by `instructions`; `sampling` is how `problems: FILE` are answered",
         ),
+        (
+            FAMILY_SHARE in beside and bool(set(method.whole_files) & set(entry.files)),
+            f"answers of a file have no families: leave out `{FAMILY_SHARE}`",
+        ),
         (is_overall and not settings.criticises, "an overall score is of a critique: leave out `criticises: false`"),
     ):
         if is_wrong:
             refuse(entry, f"{name}: {said}.")
     try:
+        if FAMILY_SHARE in beside:
+            _import("family_shares", "check_share")(beside[FAMILY_SHARE])
         if name == RATING_METHOD:
             _import("ultrafeedback", "check_aspects")(settings)
         if name == "online_preferences":
@@ -182,6 +195,8 @@ def check_preferences(recipe: Recipe) -> None:
         scores = beside.get("scores", "criterion")
         if entry.method == "online_preferences" and recipe.instructions.response_teachers:
             refuse(entry, "a round is of one policy's answers: leave `response_teachers` out of `instructions`.")
+        if FAMILY_SHARE in beside and len(set(recipe.instructions.response_teachers)) < 2:
+            refuse(entry, f"{FAMILY_SHARE} is of several models: name them in `instructions.response_teachers`.")
         if entry.method != RATING_METHOD and scores != "criterion" and not is_rated:
             refuse(entry, f"{entry.method} scores by {scores}: name the method {RATING_METHOD} too, which rates.")
 
@@ -193,17 +208,17 @@ def _make_none(run: PreferenceRun) -> Made:
 
 #: Every method of `filtering.preference_sections.PREFERENCE_METHODS`.
 PREFERENCE_RUNS: Mapping[str, PreferenceMethod] = {
-    "best_worst": PreferenceMethod(preference_runs.run_best_worst),
+    "best_worst": PreferenceMethod(preference_runs.run_best_worst, extra=_SHARE),
     "comparisons": PreferenceMethod(
         preference_runs.run_comparisons,
         ("comparisons", "ComparisonSettings"),
-        extra={"scores": _SCORES},
+        extra={"scores": _SCORES, **_SHARE},
         whole_files=("answers",),
     ),
     "best_of_n": PreferenceMethod(
         preference_runs.run_best_of_n,
         ("best_of_n", "BestOfNSettings"),
-        extra={"scores": _SCORES},
+        extra={"scores": _SCORES, **_SHARE},
         whole_files=("answers",),
     ),
     "ultrafeedback": PreferenceMethod(
@@ -213,13 +228,14 @@ PREFERENCE_RUNS: Mapping[str, PreferenceMethod] = {
             "scores": Literal["mean_rating", "overall"],
             "rejected": Literal["worst", "drawn"],
             "least_margin": float,
+            **_SHARE,
         },
     ),
     "pairwise_judge": PreferenceMethod(
         preference_runs.run_pairwise_judge,
         ("pairwise_judge", "PairwiseSettings"),
         asks=("judge",),
-        extra={"pairs_per_prompt": int},
+        extra={"pairs_per_prompt": int, **_SHARE},
         hidden=("mode",),
     ),
     "stack_exchange": PreferenceMethod(
@@ -239,6 +255,7 @@ PREFERENCE_RUNS: Mapping[str, PreferenceMethod] = {
     "verified_pairs": PreferenceMethod(
         preference_policy_runs.run_verified_pairs,
         ("verified_pairs", "VerifiedSettings"),
+        extra=_SHARE,
         whole_files=("problems",),
     ),
     "self_refinement": PreferenceMethod(

@@ -11,7 +11,13 @@ import polars as pl
 from mmpipe.filtering.preference_sections import REVISING_METHOD
 from mmpipe.lanes.dump_owners import is_for
 from mmpipe.lanes.instructions import open_run_teacher
-from mmpipe.lanes.preference_methods import PREFERENCE_RUNS, add_families, check_preferences, read_preference_method
+from mmpipe.lanes.preference_methods import (
+    FAMILY_SHARE,
+    PREFERENCE_RUNS,
+    add_families,
+    check_preferences,
+    read_preference_method,
+)
 from mmpipe.lanes.preference_pair_rows import table_pairs
 from mmpipe.lanes.preference_policy_runs import run_previous
 from mmpipe.lanes.preference_posts import LaidDump
@@ -153,7 +159,7 @@ def pairs_shard(make: Callable[[PreferenceRun], Made], ready: PreferenceRun, of_
     teacher = WatchedTeacher(ready.teacher) if ready.teacher is not None else None
     judge = WatchedTeacher(ready.judge) if ready.judge is not None else None
     watched = [who for who in (teacher, judge) if who is not None]
-    made = make(replace(ready, teacher=teacher, judge=judge))
+    made = cap_shares(make(replace(ready, teacher=teacher, judge=judge)), ready)
     for who in watched:
         refuse_outage(who.asked, who.failures, who.name)
     if any(who.asked for who in watched):
@@ -177,6 +183,17 @@ def pairs_shard(make: Callable[[PreferenceRun], Made], ready: PreferenceRun, of_
         counts={**counts, **made.counts},
         device_seconds=time.monotonic() - started if watched else 0.0,
     )
+
+
+def cap_shares(made: Made, ready: PreferenceRun) -> Made:
+    """Return what a method made, less the pairs by which a family has more than the share that the recipe gives it."""
+    if FAMILY_SHARE not in ready.beside:
+        return made
+    from mmpipe.synthesis.family_shares import cap_families
+
+    families = dict(ready.responses.select("response_id", "family").iter_rows())
+    seed = getattr(ready.settings, "seed", 0)
+    return replace(made, comparisons=cap_families(made.comparisons, families, ready.beside[FAMILY_SHARE], seed))
 
 
 def _open_runner(run: StageRun) -> Any:

@@ -9,7 +9,6 @@ import polars as pl
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.tables.identity import make_id
-from mmpipe.tables.teacher_families import find_family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def cap_families(
-    comparisons: Comparisons, models: Mapping[str, str], families: Mapping[str, str], most_share: float, seed: int = 0
+    comparisons: Comparisons, families: Mapping[str, str], most_share: float, seed: int = 0
 ) -> Comparisons:
     """Return comparisons in which no family has written more than a share of the chosen answers.
 
@@ -27,24 +26,22 @@ def cap_families(
 
     Args:
         comparisons: pairs.
-        models: model by answer id.
-        families: those that names do not tell, see `tables.teacher_families.find_family`.
+        families: family by answer id.
         most_share: of one family, in (0, 1].
         seed: of that choice.
 
     Raises:
-        ConfigurationError: an answer's model is not given, or the share is not in (0, 1].
+        ConfigurationError: an answer's family is not given, or the share is not in (0, 1].
     """
     from mmpipe.synthesis.comparisons import Comparisons
     from mmpipe.synthesis.drafts import sort_counts
 
-    if not 0 < most_share <= 1:
-        raise ConfigurationError(f"A family's share must be above 0 and at most 1, not {most_share}.")
-    authors = []
-    for answer_id in comparisons.frame.get_column("chosen_id"):
-        if answer_id not in models:
-            raise ConfigurationError(f"Nobody says which model wrote the answer {answer_id!r}.")
-        authors.append(find_family(models[answer_id], families))
+    check_share(most_share)
+    chosen = comparisons.frame.get_column("chosen_id").to_list()
+    unknown = next((answer_id for answer_id in chosen if answer_id not in families), None)
+    if unknown is not None:
+        raise ConfigurationError(f"Nobody says which family wrote the answer {unknown!r}.")
+    authors = [families[answer_id] for answer_id in chosen]
     quota = find_quota(Counter(authors), most_share)
     kept: list[str] = []
     taken: Counter[str] = Counter()
@@ -58,6 +55,16 @@ def cap_families(
     if len(kept) < len(authors):
         left_out["over_family_share"] = len(authors) - len(kept)
     return Comparisons(frame, comparisons.planned, sort_counts(left_out))
+
+
+def check_share(most_share: float) -> None:
+    """Refuse a share that is none.
+
+    Raises:
+        ConfigurationError: it is not in (0, 1].
+    """
+    if not 0 < most_share <= 1:
+        raise ConfigurationError(f"A family's share must be above 0 and at most 1, not {most_share}.")
 
 
 def find_quota(sizes: Counter[str], most_share: float) -> int:

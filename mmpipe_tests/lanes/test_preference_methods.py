@@ -20,6 +20,7 @@ from mmpipe.lanes.preference_methods import PREFERENCE_RUNS, check_preferences, 
 from mmpipe.lanes.preference_posts import LaidDump
 from mmpipe.lanes.stage import follow_shards
 from mmpipe.models.scripted_teacher import ScriptedTeacher
+from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.instructions import JUDGEMENTS, PREFERENCE_DATASET, RESPONSES
 from mmpipe.tables.preferences import PREFERENCE_PAIRS

@@ -121,6 +121,40 @@ def test_a_judge_scores_only_what_other_families_wrote(pool: Pool) -> None:
     assert pool.count_asked() == {"small": 6, "large": 6}
 
 
+def test_no_family_writes_more_of_the_chosen_answers_than_its_share(pool: Pool) -> None:
+    def prefer(request: ChatRequest) -> str:
+        """Prefer the small model's answers to the first two questions, else the large one's."""
+        text = str(request.messages[-1].content)
+        number = int(text.rpartition("Answer ")[2][0])
+        is_early = any(f"What is {place} + 1" in text for place in range(2))
+        return json.dumps({"rationale": "So.", "score": 10 - number if is_early else number})
+
+    every = pool.house.make("[comparisons]", judge=prefer)
+    assert pool.house.pairs["chosen"].value_counts().sort("chosen").rows() == [("Answer 1.", 2), ("Answer 2.", 4)]
+    assert [commit.shard for commit in every.commits] == ["comparisons-s0", "comparisons-s1"]
+    capped = pool.house.make("[{method: comparisons, most_family_share: 0.5}]", judge=prefer)
+    assert pool.house.pairs["chosen"].value_counts().sort("chosen").rows() == [("Answer 1.", 2), ("Answer 2.", 2)]
+    assert capped.removed_by_rule == {"over_family_share": 2}
+    # of the whole dump, however its instructions lie in shards
+    assert [commit.shard for commit in capped.commits] == ["comparisons-all"]
+
+
+@pytest.mark.parametrize(
+    ("pool_of", "method", "said"),
+    [
+        ("small", "{method: best_worst, most_family_share: 0.5}", "name them in `instructions.response_teachers`"),
+        ("small, large", "{method: best_worst, most_family_share: 1.5}", "above 0 and at most 1"),
+        ("small, large", "{method: spin, most_family_share: 0.5}", "no option 'most_family_share'"),
+        ("small, large", "{method: best_of_n, answers: a.jsonl, dump: d1, most_family_share: 0.5}", "have no families"),
+    ],
+)
+def test_a_share_that_cannot_be_is_refused(pool: Pool, pool_of: str, method: str, said: str) -> None:
+    pool.house.write("a.jsonl", [{"prompt": "p", "answer": "a", "score": 1}])
+    pool.house.instructions = f"response_teachers: [{pool_of}]"
+    with pytest.raises(RecipeError, match=said):
+        check_preferences(pool.house.recipe(f"[{method}]"))
+
+
 def test_a_changed_teacher_is_asked_and_the_others_are_not(pool: Pool) -> None:
     pool.house.make("[best_worst]", judge=mark)
     before = pool.house.read(RESPONSES)

@@ -214,18 +214,18 @@ def test_the_quota_is_the_largest_that_can_be(sizes: list[int], twentieths: int)
 
 def test_no_family_writes_more_than_its_share() -> None:
     made = compare_ranked(make_answers({f"p{n}": [1, 2] for n in range(10)}), ComparisonSettings())
-    models = {f"p{n}1": "gpt-4" if n < 7 else "llama-2" if n < 9 else "other" for n in range(10)}
-    capped = cap_families(made, models, _FAMILIES, 0.5)
+    families = {f"p{n}1": "gpt" if n < 7 else "llama" if n < 9 else "other" for n in range(10)}
+    capped = cap_families(made, families, 0.5)
     # 3 of the one, 2 and 1 of the others: 3 of 6 is a half, and 4 of 7 is more
     assert capped.frame.height == 6
     assert capped.left_out == {"over_family_share": 4}
     assert capped.planned == count_all(capped) == 10
-    assert cap_families(made, models, _FAMILIES, 1.0).frame.equals(made.frame)
-    assert cap_families(made, models, _FAMILIES, 0.2).frame.height == 0
-    with pytest.raises(ConfigurationError, match="which model wrote"):
-        cap_families(made, {}, _FAMILIES, 0.5)
+    assert cap_families(made, families, 1.0).frame.equals(made.frame)
+    assert cap_families(made, families, 0.2).frame.height == 0
+    with pytest.raises(ConfigurationError, match="which family wrote"):
+        cap_families(made, {}, 0.5)
     with pytest.raises(ConfigurationError, match="above 0"):
-        cap_families(made, models, _FAMILIES, 0)
+        cap_families(made, families, 0)
 
 
 # best of n ------------------------------------------------------------------------------------------------------------
