@@ -17,6 +17,7 @@ from mmpipe.synthesis.grounding import list_words, measure_repetition
 from mmpipe.synthesis.judged_drafts import Accepted, Refused
 from mmpipe.synthesis.llava_prompts import DETAIL_REQUESTS, LLAVA_PROMPTS
 from mmpipe.synthesis.noun_forms import ENGLISH, Lexicon
+from mmpipe.synthesis.picture_counts import list_untold_counts
 from mmpipe.synthesis.picture_rows import LEAK_REASONS, PictureAsking, draw, find_leak, judge_pictures, plan_picture
 from mmpipe.synthesis.scene_evidence import list_unsupported, write_symbols
 
@@ -45,6 +46,7 @@ REASONS = (
     "repetition",
     "answer_too_short",
     "object_without_evidence",
+    "count_without_evidence",
 )
 
 _INDEFINITE = (
@@ -249,6 +251,10 @@ def _judge(
     supported = 1 - len(told_of) / told_count if told_count else 1.0
     if asked_of or supported < settings.least_supported[name]:
         return Refused("object_without_evidence", ", ".join([*asked_of, *told_of]))
+    # what follows from a picture may have numbers of its own
+    said = [text for pair in pairs for text in (pair if is_asked else pair[1:])]
+    if name != "reasoning" and (untold := list_untold_counts(said, find_phrases, evidence, lexicon)):
+        return Refused("count_without_evidence", ", ".join(untold))
     details = {
         "type": name,
         "turns": [{"question": question, "answer": answer} for question, answer in pairs],

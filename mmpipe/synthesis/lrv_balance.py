@@ -20,6 +20,7 @@ from mmpipe.synthesis.judged_drafts import Accepted, Refused
 from mmpipe.synthesis.lrv_claims import list_unfounded
 from mmpipe.synthesis.lrv_prompts import LRV_PROMPTS, TASKS
 from mmpipe.synthesis.noun_forms import ENGLISH, Lexicon, list_forms
+from mmpipe.synthesis.picture_counts import list_untold_counts
 from mmpipe.synthesis.picture_rows import LEAK_REASONS, PictureAsking, draw, find_leak, judge_pictures, plan_picture
 from mmpipe.synthesis.scene_evidence import find_possible, find_support, write_symbols
 from mmpipe.tables.identity import make_id
@@ -55,6 +56,7 @@ REASONS = (
     "right_word_not_in_answer",
     "answer_affirms",
     "claims_without_evidence",
+    "count_without_evidence",
     "beyond_balance",
 )
 
@@ -237,6 +239,10 @@ def _judge(
         unfounded, named = list_unfounded(said, objects, evidence, find_phrases, lexicon)
         if named and 1 - len(unfounded) / named < settings.least_supported:
             fault = Refused("claims_without_evidence", ", ".join(unfounded))
+    if fault is None and find_phrases is not None and plan.kind == "positive":
+        both = (said["instruction"], said["answer"])
+        if untold := list_untold_counts(both, find_phrases, evidence, lexicon):
+            fault = Refused("count_without_evidence", ", ".join(untold))
     if fault is not None:
         return fault
     details = {

@@ -26,6 +26,7 @@ from mmpipe.synthesis.llava_types import (
     read_turns,
 )
 from mmpipe.synthesis.noun_forms import ENGLISH, list_forms, make_lexicon
+from mmpipe.synthesis.picture_counts import list_untold_counts
 from mmpipe.synthesis.picture_rows import PictureAsking, find_leak
 from mmpipe.synthesis.scene_evidence import (
     Scene,
@@ -252,6 +253,7 @@ BROKEN = {
     "indefinite_answer": turns(GOOD[0], ("Is the dog old?", "It is unclear.")),
     "repetition": turns(GOOD[0], ("What does it do?", "The dog sleeps and the dog sleeps and the dog sleeps.")),
     "object_without_evidence": turns(GOOD[0], ("What is beside the dog?", "A black cat is there.")),
+    "count_without_evidence": turns(GOOD[0], ("How many dogs are there?", "There are three of them.")),
 }
 
 
@@ -268,6 +270,18 @@ def test_every_refusal_of_a_conversation_is_counted_by_its_name():
     assert judged.synthesis.planned == len(BROKEN) == judged.candidates.height
     assert judged.candidates["reason"].to_list() == list(BROKEN)
     assert set(BROKEN) == set(REASONS) - {"answer_too_short"}
+
+
+def test_a_count_is_told_by_captions_or_by_as_many_boxes():
+    boat = SceneBox("boat", 0, 0, 1, 1)
+    scene = Scene(pair_id="p", dump="d", captions=("Boats near a pier", "Seven gulls"), boxes=(boat, boat, boat))
+    evidence = scene.list_evidence()
+    told = ["There are three boats.", "7 gulls fly.", "Boats: 3.", "One of the boats is the second from the left."]
+    for text in told:
+        assert list_untold_counts([text], FIND, evidence) == []
+    assert list_untold_counts(["How many boats are there?", "There are three."], FIND, evidence) == []
+    assert list_untold_counts(["Four boats lie there."], FIND, evidence) == ["four"]
+    assert list_untold_counts(["There are three gulls."], FIND, evidence) == ["three"]
 
 
 def test_refusals_of_detail_and_reasoning_and_of_the_teacher():
