@@ -26,7 +26,7 @@ from mmpipe.synthesis.image_instructions import (
 )
 from mmpipe.synthesis.judgements import JudgementSettings, judge_responses
 from mmpipe.synthesis.prompts import Prompt
-from mmpipe.synthesis.reference_judgements import judge_by_reference
+from mmpipe.synthesis.reference_judgements import judge_by_reference, measure_overlap
 from mmpipe.synthesis.responses import ResponseSettings, sample_responses
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
@@ -293,6 +293,25 @@ def test_a_judge_is_not_asked_about_its_own_family_unless_told_to() -> None:
 
     told = judge_responses(both, INSTRUCTIONS, judge, replace(kin, judges_own_family=True)).frame
     assert set(told["judgement_status"]) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "overlap"),
+    [
+        ("It is not safe.", "It is safe.", (0.5, 1.0)),
+        ("-7", "7", (0.5, 1.0)),
+        ("−7 degrees", "minus 7 degrees", (1.0, 1.0)),
+        ("x-7", "x-7", (1.0, 1.0)),
+        # words of grammar alone are all there is to compare
+        ("not", "no", (0.0, 0.0)),
+        ("A", "I", (0.0, 0.0)),
+        ("The.", "the", (1.0, 1.0)),
+        ("", "no", (0.0, 0.0)),
+        ("The harbour opened in 1931.", "In 1931 the harbour opened.", (1.0, 1.0)),
+    ],
+)
+def test_what_turns_an_answer_round_counts(response: str, reference: str, overlap: tuple[float, float]) -> None:
+    assert measure_overlap(response, reference) == overlap
 
 
 def test_judging_by_reference_needs_no_teacher() -> None:
