@@ -39,6 +39,7 @@ def crawl_add(
     import dagster as dg
 
     from mmpipe.commands.crawl import add_dump, find_dump_files
+    from mmpipe.commands.fates import count_of
     from mmpipe.storage.lake import Lake
 
     open_project()
@@ -46,7 +47,9 @@ def crawl_add(
     with dg.DagsterInstance.get() as instance:
         add_dump(Lake(os.environ["MMPIPE_LAKE"]), instance, dump)
     OUT.print(
-        f"{dump.name}: {len(dump.files)} files below {dump.root}. Run it: mmpipe backfill all --partitions {name}"
+        f"{dump.name}: {count_of(len(dump.files), 'files')} below {dump.root}. Run it: mmpipe backfill all --partitions "
+        f"{name}",
+        soft_wrap=True,
     )
 
 

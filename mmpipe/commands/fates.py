@@ -74,6 +74,7 @@ def conclude(steps: list[Step], ends: tuple[Table, ...]) -> str:
 _ONE = {
     "bits": "bit",
     "captions": "caption",
+    "files": "file",
     "judgements": "judgement",
     "pairs": "pair",
     "phrases": "phrase",

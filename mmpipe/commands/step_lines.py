@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,15 @@ def hear_steps(instance: dg.DagsterInstance, run_id: str, teller: StepTeller) ->
     instance.add_event_listener(run_id, hear)
 
 
+#: What a division leaves, whole: 44.74683544303797.
+_LONG_FRACTION = re.compile(r"^-?\d+\.\d{3,}$")
+
+
+def _round(found: re.Match[str]) -> str:
+    return f"{float(found[0]):,.4g}"
+
+
 def describe_finding(description: str | None, observed: str | None) -> str:
     """Return what a check asks for and what it saw."""
-    seen = "" if observed is None else f"Observed {observed}."
+    seen = "" if observed is None else f"Observed {_LONG_FRACTION.sub(_round, observed)}."
     return " ".join(part for part in (description or "", seen) if part)

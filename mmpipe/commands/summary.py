@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 from mmpipe.lanes.row_prices import price_rows
 from mmpipe.storage.commits import FAILED, PASSED
 from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.image_release import IMAGE_DATASET
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS, IMAGE_CANDIDATES
 from mmpipe.tables.instructions import (
     INSTRUCTION_CANDIDATES,
@@ -22,6 +23,7 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
+from mmpipe.tables.interleaved_release import INTERLEAVED_DATASET
 from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS, TEXT_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
@@ -48,7 +50,7 @@ LANES: dict[str, tuple[Table, ...]] = {
         JUDGEMENTS,
         PREFERENCE_PAIRS,
     ),
-    "release": (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET),
+    "release": (SFT_DATASET, PREFERENCE_DATASET, PRETRAINING_DATASET, IMAGE_DATASET, INTERLEAVED_DATASET),
 }
 RELEASED = LANES["release"]
 _REASONS = 6

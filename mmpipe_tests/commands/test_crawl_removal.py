@@ -102,6 +102,12 @@ def test_while_a_run_may_read_it_a_dump_stays(
     refuse_at_work(instance)
 
 
+def test_a_dump_of_one_file_is_said_to_have_one(tiny: TinyProject) -> None:
+    (tiny.folder / "a.warc.gz").write_bytes(b"")
+    added = tiny.run("crawl", "add", "a", "a.warc.gz")
+    assert added.stdout == f"a: 1 file below {tiny.folder}. Run it: mmpipe backfill all --partitions a\n", added.stderr
+
+
 def test_a_dump_that_is_written_just_now_stays(tiny: TinyProject, instance: dg.DagsterInstance) -> None:
     fill(tiny.lake)
     tiny.add(instance, "a")

@@ -16,7 +16,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 
 from mmpipe.commands.backfill import Plan, run_here
 from mmpipe.commands.server_lines import BackfillTeller
-from mmpipe.commands.step_lines import StepTeller, describe_rows, hear_steps
+from mmpipe.commands.step_lines import StepTeller, describe_finding, describe_rows, hear_steps
 from mmpipe.errors import MmpipeError
 
 DUMPS = dg.DynamicPartitionsDefinition(name="told")
@@ -207,3 +207,17 @@ def test_the_metadata_that_lines_are_written_from_is_what_stages_write() -> None
 
     source = Path(metadata.__file__).read_text()
     assert all(f'"{name}"' in source for name in (*TOLD_METADATA, OFF))
+
+
+@pytest.mark.parametrize(
+    ("observed", "told"),
+    [
+        ("44.74683544303797", "44.75"),
+        ("0.0004321987", "0.0004322"),
+        ("12", "12"),
+        ("0.5", "0.5"),
+        ("a 1.2345 b", "a 1.2345 b"),
+    ],
+)
+def test_what_a_check_saw_has_no_long_fraction(observed: str, told: str) -> None:
+    assert describe_finding("It holds.", observed) == f"It holds. Observed {told}."
