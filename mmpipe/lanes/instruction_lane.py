@@ -69,7 +69,7 @@ INSTRUCTION_LANE = (
         (SYNTHESIZED_INSTRUCTIONS, INSTRUCTION_REMOVALS, RESPONSES),
         revise_dump_responses,
         ("revisions",),
-        revision=2,
+        revision=3,
     ),
     Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=5),
     Stage(PREFERENCE_CONTAMINATION, (PREFERENCE_PAIRS,), find_preference_contamination, ("contamination",)),

@@ -103,8 +103,11 @@ def run_online_round(
     _check_round(old, policy.name, round_number)
     parse_share(settings.new_share)
     responses = sample_responses(instructions, policy, settings.sampling)
-    answers = responses.frame.join(instructions.select("instruction_id", "instruction"), on="instruction_id").select(
-        "finish_reason", prompt_id="instruction_id", prompt="instruction", answer_id="response_id", answer="response"
+    asked = instructions.select(
+        "instruction_id", prompt=pl.concat_str("context", "instruction", separator="\n\n", ignore_nulls=True)
+    )
+    answers = responses.frame.join(asked, on="instruction_id").select(
+        "finish_reason", "prompt", prompt_id="instruction_id", answer_id="response_id", answer="response"
     )
     # two policies' samples of one prompt have the same place in their lists, so ids name the policy too
     answers = answers.with_columns(

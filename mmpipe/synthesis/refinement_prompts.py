@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
 from mmpipe.synthesis.prompts import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 CRITIQUE = Prompt(
     "self_refinement/critique",
@@ -25,9 +31,9 @@ CRITIQUE = Prompt(
 )
 REVISION = Prompt(
     "self_refinement/revision",
-    "You revise your answer by the critique: you mend what it names and leave the rest. You reply with the whole new "
-    "answer and nothing else.",
-    "Question: {question}\n\nAnswer:\n{answer}\n\nCritique:\n{critique}",
+    "You revise your answer by the critique: you mend what it names and leave the rest. Earlier answers, each with its "
+    "critique, show what was mended already. You reply with the whole new answer and nothing else.",
+    "Question: {question}\n\n{earlier}Answer:\n{answer}\n\nCritique:\n{critique}",
 )
 
 CRITIQUE_SCHEMA = {
@@ -36,3 +42,15 @@ CRITIQUE_SCHEMA = {
     "required": ["critique", "is_done"],
     "additionalProperties": False,
 }
+
+
+def tell_earlier(revisions: Sequence[Mapping[str, Any]]) -> str:
+    """Return the answers before the last, each with its critique: the history that the paper shows (its equation 4).
+
+    Args:
+        revisions: of one answer, by round: `answer`, and the `critique` that led to it.
+    """
+    return "".join(
+        f"Earlier answer:\n{before['answer']}\n\nIts critique:\n{after['critique']}\n\n"
+        for before, after in pairwise(revisions)
+    )

@@ -17,7 +17,7 @@ import polars as pl
 from mmpipe.synthesis.drafts import Spent, describe_sampling, join_left_out, make_seed, sort_counts
 from mmpipe.synthesis.pairwise_judge import PairwiseSettings
 from mmpipe.synthesis.refined_pairs import METHOD, MODE, pair_with_first
-from mmpipe.synthesis.refinement_prompts import CRITIQUE, CRITIQUE_SCHEMA, REVISION
+from mmpipe.synthesis.refinement_prompts import CRITIQUE, CRITIQUE_SCHEMA, REVISION, tell_earlier
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
 
@@ -188,7 +188,10 @@ def refine_round(
         _count_try(own, request, reply, row["stop"])
         if not row["stop"]:
             to_revise.append((row, critique))
-    requests = [_plan(REVISION, row, critique, number, settings) for row, critique in to_revise]
+    requests = [
+        _plan(REVISION, row, critique, number, settings, tell_earlier(history[row["prompt_id"]]))
+        for row, critique in to_revise
+    ]
     revised = _ask(author, requests, spent)
     for (row, critique), request, reply in zip(to_revise, requests, revised, strict=True):
         revisions = history[row["prompt_id"]]
@@ -305,7 +308,12 @@ def _ask(author: Teacher, requests: Sequence[ChatRequest], spent: Spent) -> list
 
 
 def _plan(
-    prompt: Prompt, row: Mapping[str, Any], critique: str | None, number: int, settings: RefinementSettings
+    prompt: Prompt,
+    row: Mapping[str, Any],
+    critique: str | None,
+    number: int,
+    settings: RefinementSettings,
+    earlier: str = "",
 ) -> ChatRequest:
     fields = {"question": row["prompt"], "answer": row["answer"]}
     seed = make_seed(settings.seed, prompt.name, row["revision_id"], number)
@@ -313,7 +321,7 @@ def _plan(
         sampling = Sampling(max_tokens=settings.max_tokens, seed=seed)
         return ChatRequest(prompt.render(**fields), sampling, CRITIQUE_SCHEMA)
     sampling = Sampling(settings.temperature, 1.0, settings.max_tokens, seed)
-    return ChatRequest(prompt.render(**fields, critique=critique), sampling)
+    return ChatRequest(prompt.render(**fields, critique=critique, earlier=earlier), sampling)
 
 
 def _read_critique(reply: ChatReply | ChatFailure) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from mmpipe.synthesis.responses import ResponseSettings
 from mmpipe.synthesis.self_refinement import (
     RefinementSettings,
     refine_round,
+    revise_answers,
     run_self_refinement,
     start_revisions,
 )
@@ -107,6 +108,19 @@ def test_every_stop_and_every_verdict() -> None:
     assert made.comparisons.frame["method"].unique().to_list() == ["self_refinement"]
     assert made.spent.requests == len(author.asked) + len(judge.asked)
     assert len(judge.asked) == 2 * 5
+
+
+def test_a_revision_is_asked_for_with_all_that_was_mended_before() -> None:
+    author = ScriptedTeacher(revise, "scripted:author@0")
+    revise_answers(make_answers(["long"]), author, RefinementSettings(rounds=3))
+    asked = [request.messages[-1].content for request in author.asked if request.schema is None]
+    assert asked == [
+        "Question: Ask long\n\nAnswer:\nlong 0\n\nCritique:\nMend 0.",
+        "Question: Ask long\n\nEarlier answer:\nlong 0\n\nIts critique:\nMend 0.\n\n"
+        "Answer:\nlong 1\n\nCritique:\nMend 1.",
+        "Question: Ask long\n\nEarlier answer:\nlong 0\n\nIts critique:\nMend 0.\n\n"
+        "Earlier answer:\nlong 1\n\nIts critique:\nMend 1.\n\nAnswer:\nlong 2\n\nCritique:\nMend 2.",
+    ]
 
 
 def test_each_revision_has_its_parent() -> None:
@@ -226,10 +240,9 @@ def test_rounds_follow_each_other() -> None:
             "instruction_id": ["a", "b", "c", "d"],
             "dump": ["d"] * 4,
             "instruction": [f"Ask {name}" for name in "abcd"],
-            "context": [None] * 4,
+            "context": ["A text.", None, None, None],
             "evidence": ["e"] * 4,
-        },
-        schema_overrides={"context": pl.String},
+        }
     )
 
     def answer(request: ChatRequest) -> str | ChatFailure:
@@ -255,6 +268,7 @@ def test_rounds_follow_each_other() -> None:
     one = run_online_round(instructions, ScriptedTeacher(answer, "scripted:p0@0"), score, empty, 0, settings)
     # a: 3; b: 1 and two unscored; c: 2 and a tie; d has one answer
     assert one.comparisons.frame.height == 6
+    assert set(one.comparisons.frame["prompt"]) == {"A text.\n\nAsk a", "Ask b", "Ask c"}
     assert one.comparisons.left_out == {"missing_score": 2, "tied_scores": 1}
     assert one.comparisons.planned == 9
     assert one.responses.rejected == {"teacher_timeout": 2}
