@@ -10,9 +10,10 @@ import re
 
 from mmpipe.synthesis.grounding import list_words
 from mmpipe.synthesis.refusals import Refusal
+from mmpipe.synthesis.reply_faults import FAULTS
 
-#: Why an evolved instruction is eliminated, besides the reasons of teachers; the paper's four, and two that leave
-#: nothing to judge.
+#: Why an evolved instruction is eliminated, besides the reasons of teachers; the paper's four, two that leave nothing
+#: to judge, and those of `reply_faults`.
 ELIMINATIONS = (
     "evol_no_information_gain",
     "evol_response_sorry",
@@ -20,6 +21,7 @@ ELIMINATIONS = (
     "evol_prompt_copied",
     "evol_empty",
     "teacher_truncated",
+    *FAULTS,
 )
 
 #: Stop words of English: articles, pronouns, prepositions, conjunctions, auxiliaries, and the pieces that an apostrophe

@@ -9,7 +9,7 @@ tries it with another operator. The program that was published has neither the e
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from mmpipe.synthesis.evol_eliminations import find_evolved_fault, find_response
 from mmpipe.synthesis.evol_pool import GROWN_TABLE, LINEAGE, POOL, start_pool
 from mmpipe.synthesis.evol_prompts import ANSWER, COMPLICATE_INPUT, EQUALITY, EQUALITY_SCHEMA, FORMS, OPERATORS
 from mmpipe.synthesis.refusals import Refusal, name_reason
+from mmpipe.synthesis.reply_faults import find_reply_fault
 from mmpipe.synthesis.row_account import Paid, RowAccount, make_instruction_row, write_details
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
@@ -169,7 +170,12 @@ def _evolve(
         if attempt.reason is not None:
             continue
         attempt.evolved = strip_heading(attempt.evolved)
-        attempt.reason = find_evolved_fault(attempt.evolved, attempt.slot["instruction"])
+        ancestor = attempt.slot["instruction"]
+        attempt.reason = find_evolved_fault(attempt.evolved, ancestor)
+        if attempt.reason is None:
+            # evolving in depth says the ancestor again, and more
+            faults = replace(settings.faults, repeated_share=None)
+            attempt.reason = find_reply_fault(attempt.evolved, ancestor, faults)
 
 
 def _judge(attempts: Sequence[_Attempt], judge: Teacher, settings: EvolInstructSettings, account: RowAccount) -> None:
@@ -198,7 +204,9 @@ def _answer(
     for attempt, outcome in zip(attempts, account.ask(teacher, requests), strict=True):
         attempt.response, attempt.reason = _read(attempt, outcome)
         if attempt.reason is None:
-            attempt.reason = find_response_fault(attempt.response, settings.sorry_words)
+            attempt.reason = find_response_fault(attempt.response, settings.sorry_words) or find_reply_fault(
+                attempt.response, attempt.evolved, settings.faults
+            )
 
 
 def _request(

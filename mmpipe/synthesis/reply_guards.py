@@ -1,10 +1,8 @@
-"""Catches what a model says beside its task: preambles, refusals, copies of the source, another script."""
+"""Catches what a model says beside its task: preambles, remarks, refusals, copies of the source."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections import Counter
 
 from mmpipe.synthesis.grounding import list_words
 
@@ -116,16 +114,3 @@ def _list_grams(words: list[str], size: int) -> list[tuple[str, ...]]:
     if not words:
         return []
     return [tuple(words[place : place + size]) for place in range(max(1, len(words) - size + 1))]
-
-
-def find_script(text: str) -> str:
-    """Return the script most letters of `text` are of (LATIN, CYRILLIC, CJK …), empty if it has no letter.
-
-    Kana and ideographs are one, as Japanese mixes them.
-    """
-    scripts: Counter[str] = Counter()
-    for letter in text:
-        if letter.isalpha():
-            first = unicodedata.name(letter, "?").split()[0]
-            scripts["CJK" if first in {"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"} else first] += 1
-    return min(scripts, key=lambda name: (-scripts[name], name)) if scripts else ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmpipe.synthesis.drafts import Parent, join_left_out, make_seed
+from mmpipe.synthesis.reply_faults import find_reply_fault
 from mmpipe.synthesis.row_account import Paid, make_instruction_row, write_details
 from mmpipe.synthesis.self_instruct_filters import sift_instances
 from mmpipe.synthesis.self_instruct_prompts import (
@@ -22,6 +23,7 @@ from mmpipe.tables.identity import make_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mmpipe.synthesis.refusals import Refusal
     from mmpipe.synthesis.row_account import RowAccount
     from mmpipe.synthesis.seed_tasks import Instance, Task
     from mmpipe.synthesis.self_instruct_settings import SelfInstructSettings
@@ -88,8 +90,9 @@ def write_instances(
         written = _ask_for_instances(_ask_for_kinds(new, teacher, settings, account), teacher, settings, account)
     done: dict[str, Task] = {}
     for one, task, pairs in written:
-        kept, dropped = sift_instances([instance for instance, fault in pairs if not fault], settings.most_instances)
-        dropped += [(instance, fault) for instance, fault in pairs if fault]
+        told = [(instance, fault or _find_fault(task, instance, settings)) for instance, fault in pairs]
+        kept, sifted = sift_instances([instance for instance, fault in told if not fault], settings.most_instances)
+        dropped = [*sifted, *((instance, fault) for instance, fault in told if fault)]
         for place, (instance, reason) in enumerate(dropped):
             account.refuse(make_id(task.task_id, "dropped", place), f"{instance.input}\n{instance.output}", reason)
         if kept and sum(bool(other.instances) for other in done.values()) >= wanted:
@@ -98,6 +101,15 @@ def write_instances(
         done[task.task_id] = replace(task, instances=tuple(kept))
         _add_rows(one, done[task.task_id], teacher, settings, account)
     return [done.get(one.task.task_id, replace(one.task, instances=())) for one in new]
+
+
+def _find_fault(task: Task, instance: Instance, settings: SelfInstructSettings) -> Refusal | str:
+    # an output that is its input has a reason of its own
+    again = find_reply_fault(instance.output, task.instruction, settings.faults)
+    if again is not None and again.reason == "repeats_prompt":
+        return again
+    asked = f"{task.instruction}\n{instance.input}"
+    return find_reply_fault(instance.output, asked, replace(settings.faults, repeated_share=None)) or ""
 
 
 def _ask_for_kinds(

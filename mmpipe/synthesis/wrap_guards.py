@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.added_facts import list_added_links, list_added_names, list_added_quotes
+from mmpipe.synthesis.reply_faults import name_script
 from mmpipe.synthesis.reply_guards import (
     find_announcement,
-    find_script,
     is_refusal,
     measure_copy,
     strip_preamble,
@@ -129,7 +129,7 @@ def _list_faults(
     if (announced := find_announcement(text)) and not find_announcement(piece):
         yield Fault(rule="announced", found=announced[:FOUND_CHARS])
     yield from _measure(text, piece, settings)
-    script, wanted = find_script(text), find_script(piece)
+    script, wanted = name_script(text), name_script(piece)
     if script != wanted:
         yield Fault(rule="other_script", found=script or "no letters", allowed=(wanted,))
     elif is_other_language(asked, text, settings, identified):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.synthesis.document_pieces import cut_pieces
-from mmpipe.synthesis.reply_guards import find_script, is_refusal, measure_copy, strip_preamble
+from mmpipe.synthesis.reply_faults import name_script
+from mmpipe.synthesis.reply_guards import is_refusal, measure_copy, strip_preamble
 from mmpipe.synthesis.told_numbers import list_added_numbers
 from mmpipe.synthesis.wrap import PROMPTS, WrapSettings, choose_styles, rephrase_documents
 from mmpipe.synthesis.wrap_mixing import mix_with_twins
@@ -140,7 +141,7 @@ def test_refusals_copies_and_scripts() -> None:
     assert measure_copy("the cat sat on the mat", "so the cat sat on the mat again", 5) == 1.0
     assert measure_copy("the cat sat on a mat", "the cat sat on the mat", 3) == 0.5
     assert measure_copy("", "the cat", 5) == 0.0
-    assert [find_script(text) for text in ("Hallo", "Привет", "東京へ", "12 !", "日本 Tokyo")] == [
+    assert [name_script(text) for text in ("Hallo", "Привет", "東京へ", "12 !", "日本 Tokyo")] == [
         "LATIN", "CYRILLIC", "CJK", "", "LATIN"]  # fmt: skip
 
 
