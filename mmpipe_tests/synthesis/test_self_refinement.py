@@ -114,12 +114,10 @@ def test_a_revision_is_asked_for_with_all_that_was_mended_before() -> None:
     author = ScriptedTeacher(revise, "scripted:author@0")
     revise_answers(make_answers(["long"]), author, RefinementSettings(rounds=3))
     asked = [request.messages[-1].content for request in author.asked if request.schema is None]
+    first, second = (f"Earlier answer:\nlong {n}\n\nIts critique:\nMend {n}.\n\n" for n in (0, 1))
+    earlier = ["", first, first + second]
     assert asked == [
-        "Question: Ask long\n\nAnswer:\nlong 0\n\nCritique:\nMend 0.",
-        "Question: Ask long\n\nEarlier answer:\nlong 0\n\nIts critique:\nMend 0.\n\n"
-        "Answer:\nlong 1\n\nCritique:\nMend 1.",
-        "Question: Ask long\n\nEarlier answer:\nlong 0\n\nIts critique:\nMend 0.\n\n"
-        "Earlier answer:\nlong 1\n\nIts critique:\nMend 1.\n\nAnswer:\nlong 2\n\nCritique:\nMend 2.",
+        f"Question: Ask long\n\n{told}Answer:\nlong {n}\n\nCritique:\nMend {n}." for n, told in enumerate(earlier)
     ]
 
 
