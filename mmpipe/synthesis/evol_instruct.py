@@ -254,7 +254,7 @@ def _settle(attempt: _Attempt, teacher: str, judged_by: Mapping[str, Any], accou
             response=attempt.response,
             parents=[Parent(slot["table"], slot["instruction_id"])],
             teacher=teacher,
-            prompt_version=f"{attempt.operator.version}+{ANSWER.version}",
+            prompt_version=f"{attempt.operator.version}+{EQUALITY.version}+{ANSWER.version}",
             sampling=attempt.request.sampling,
             paid=paid,
         )

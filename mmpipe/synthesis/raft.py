@@ -21,9 +21,9 @@ from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings, accept
 from mmpipe.synthesis.grounding import list_words
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.raft_distractors import Chunk, DistractorPool
-from mmpipe.synthesis.raft_questions import EXAMPLE, ask_questions
+from mmpipe.synthesis.raft_questions import EXAMPLE, QUESTIONS, ask_questions
 from mmpipe.synthesis.refusals import Refusal
-from mmpipe.synthesis.row_account import Judged, RowAccount
+from mmpipe.synthesis.row_account import Judged, Paid, RowAccount
 from mmpipe.tables.chat import Sampling
 from mmpipe.tables.identity import make_id
 
@@ -159,18 +159,19 @@ def make_raft_rows(
     askable = [chunk for chunk, size in zip(chunks, sizes, strict=True) if size >= settings.least_chunk_tokens]
     dumps = dict(documents.select("doc_id", "dump").iter_rows())
     account = RowAccount()
-    planned, shown_by_id = [], {}
-    for question_id, chunk, question in ask_questions(askable, teacher, settings, account):
+    planned, shown_by_id, paid = [], {}, {}
+    for question_id, chunk, question, cost in ask_questions(askable, teacher, settings, account):
         shown = choose_documents(question_id, chunk, pool, settings)
         if shown is None:
             account.refuse(question_id, question, "too_few_distractors", was_asked=False)
             continue
-        shown_by_id[question_id] = (chunk, shown)
+        shown_by_id[question_id], paid[question_id] = (chunk, shown), cost
         planned.append(_plan_answer(question_id, chunk, dumps[chunk.doc_id], question, shown, settings))
     account.ask_planned(
         planned, teacher, lambda plan, reply: accept_raft_answer(plan, reply, settings), attempts=settings.attempts
     )
     for row in account.rows:
+        _charge(row, paid[row["instruction_id"]])
         account.details.append(_describe(row, *shown_by_id[row["instruction_id"]]))
     return account.close(DETAILS_SCHEMA)
 
@@ -213,7 +214,7 @@ def _plan_answer(
         method=METHOD,
         stage="instruction_tuning",
         mode="general_distillation.reasoning_steps",
-        prompt_version=ANSWERS.version,
+        prompt_version=f"{QUESTIONS.version}+{ANSWERS.version}",
         messages=ANSWERS.render(chunk=chunk.text, question=question),
         schema=_ANSWER_SCHEMA,
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, settings.seed),
@@ -260,6 +261,13 @@ def accept_raft_answer(planned: Planned, reply: Mapping[str, Any], settings: Raf
     rested = replace(planned, evidence=" ".join(quotes), context=planned.evidence)
     draft = accept_grounded_question(rested, {"question": question, "answer": answer}, settings.questions)
     return draft if isinstance(draft, Refusal) else Draft(question, f"{reasoning}\n{ANSWER_MARK} {answer}")
+
+
+def _charge(row: dict[str, Any], cost: Paid) -> None:
+    """Add to a row what its question cost."""
+    row["attempts"] += cost.attempts
+    row["prompt_tokens"] += cost.prompt_tokens
+    row["completion_tokens"] += cost.completion_tokens
 
 
 def _describe(row: Mapping[str, Any], chunk: Chunk, shown: Shown) -> dict[str, Any]:

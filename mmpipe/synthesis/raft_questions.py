@@ -11,7 +11,7 @@ from mmpipe.synthesis.grounding import measure_grounding
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.raft_distractors import Chunk
 from mmpipe.synthesis.refusals import Refusal, name_reason
-from mmpipe.synthesis.row_account import RowAccount, read_text
+from mmpipe.synthesis.row_account import Paid, RowAccount, read_text
 from mmpipe.synthesis.solution_parts import normalize_solution
 from mmpipe.tables.chat import ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
@@ -62,28 +62,34 @@ _NAMES_TEXT = re.compile(
 
 def ask_questions(
     chunks: Sequence[Chunk], teacher: Teacher, settings: RaftSettings, account: RowAccount
-) -> list[tuple[str, Chunk, str]]:
-    """Return (question_id, chunk, question) for every question that passes; the others are refused in the account.
+) -> list[tuple[str, Chunk, str, Paid]]:
+    """Return (question_id, chunk, question, what it cost) for every question that passes; others are refused.
+
+    What was paid for a chunk's questions its questions share: attempts the first, tokens evenly.
 
     A chunk is asked about again while it lacks questions; every question it still lacks after that is refused by the
     reason its last candidate failed for, or `question_missing` if there was none.
     """
     found: dict[str, list[str]] = {chunk.chunk_id: [] for chunk in chunks}
     faults: dict[str, list[tuple[str, Refusal | str]]] = {}
+    paid = {chunk.chunk_id: Paid() for chunk in chunks}
     open_chunks = list(chunks)
     for attempt in range(settings.attempts):
         requests = [_make_questions_request(chunk, attempt, settings) for chunk in open_chunks]
         for chunk, outcome in zip(open_chunks, account.ask(teacher, requests), strict=True):
+            paid[chunk.chunk_id].add(outcome)
             faults[chunk.chunk_id] = _read_questions(outcome, found[chunk.chunk_id], chunk.text, settings)
             for _, reason in faults[chunk.chunk_id]:
                 account.refuse_reply(name_reason(reason))
         open_chunks = [chunk for chunk in open_chunks if len(found[chunk.chunk_id]) < settings.questions_per_chunk]
         if not open_chunks:
             break
-    asked: list[tuple[str, Chunk, str]] = []
+    asked: list[tuple[str, Chunk, str, Paid]] = []
     for chunk in chunks:
         questions = found[chunk.chunk_id]
-        asked += [(make_id(_METHOD, chunk.chunk_id, normalize_solution(text)), chunk, text) for text in questions]
+        for place, text in enumerate(questions):
+            share = paid[chunk.chunk_id].take_share(len(questions), place)
+            asked.append((make_id(_METHOD, chunk.chunk_id, normalize_solution(text)), chunk, text, share))
         last = faults.get(chunk.chunk_id, [])
         first = name_reason(last[0][1]) if last else ""
         missing = ("", first if first.startswith("teacher_") else "question_missing")

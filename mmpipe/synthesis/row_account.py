@@ -66,6 +66,20 @@ class Paid:
         self.left_out = join_left_out(self.left_out, outcome)
         return self
 
+    def take_share(self, parts: int, place: int) -> Paid:
+        """Return what the row at `place` has of what several share: the first the attempts, each its tokens."""
+        return Paid(
+            self.attempts if place == 0 else 0,
+            cut_evenly(self.prompt_tokens, parts, place),
+            cut_evenly(self.completion_tokens, parts, place),
+            self.left_out,
+        )
+
+
+def cut_evenly(total: int, parts: int, place: int) -> int:
+    """Return what the part at `place` has of a total that several share; the first have the remainder."""
+    return total // parts + (place < total % parts)
+
 
 @dataclass(slots=True)
 class RowAccount:

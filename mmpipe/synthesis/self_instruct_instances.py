@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmpipe.synthesis.drafts import Parent, join_left_out, make_seed
 from mmpipe.synthesis.reply_faults import find_reply_fault
-from mmpipe.synthesis.row_account import Paid, make_instruction_row, write_details
+from mmpipe.synthesis.row_account import Paid, cut_evenly, make_instruction_row, write_details
 from mmpipe.synthesis.self_instruct_filters import sift_instances
 from mmpipe.synthesis.self_instruct_prompts import (
     CLASSIFICATION,
@@ -63,13 +63,9 @@ def share_reply(outcome: ChatReply, new: Sequence[NewTask]) -> None:
     """Charge a reply to the instructions it gave: attempts to the first, tokens evenly, the remainder to the first."""
     for place, one in enumerate(new):
         one.paid.attempts += outcome.attempts if place == 0 else 0
-        one.paid.prompt_tokens += _cut_evenly(outcome.prompt_tokens, len(new), place)
-        one.paid.completion_tokens += _cut_evenly(outcome.completion_tokens, len(new), place)
+        one.paid.prompt_tokens += cut_evenly(outcome.prompt_tokens, len(new), place)
+        one.paid.completion_tokens += cut_evenly(outcome.completion_tokens, len(new), place)
         one.paid.left_out = join_left_out(one.paid.left_out, outcome)
-
-
-def _cut_evenly(total: int, parts: int, place: int) -> int:
-    return total // parts + (place < total % parts)
 
 
 def write_instances(
@@ -131,7 +127,7 @@ def _ask_for_kinds(
             account.refuse(one.task.task_id, one.task.instruction, f"teacher_{outcome.kind}")
             continue
         task = replace(one.task, is_classification=read_is_classification(outcome.text))
-        known.append(replace(one, task=task))
+        known.append(replace(one, task=task, version=f"{one.version}+{CLASSIFICATION.version}"))
     return known
 
 
@@ -179,12 +175,6 @@ def _add_rows(one: NewTask, task: Task, teacher: Teacher, settings: SelfInstruct
         }
     )
     for place, instance in enumerate(task.instances):
-        paid = Paid(
-            one.paid.attempts if place == 0 else 0,
-            _cut_evenly(one.paid.prompt_tokens, len(task.instances), place),
-            _cut_evenly(one.paid.completion_tokens, len(task.instances), place),
-            one.paid.left_out,
-        )
         account.rows.append(
             make_instruction_row(
                 instruction_id=task.task_id if place == 0 else make_id(task.task_id, place),
@@ -199,7 +189,7 @@ def _add_rows(one: NewTask, task: Task, teacher: Teacher, settings: SelfInstruct
                 teacher=teacher.name,
                 prompt_version=one.version,
                 sampling=one.request.sampling,
-                paid=paid,
+                paid=one.paid.take_share(len(task.instances), place),
             )
             | {"details": details}
         )

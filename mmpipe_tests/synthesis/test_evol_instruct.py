@@ -162,6 +162,7 @@ def test_rounds_build_on_what_succeeded_and_lineage_names_every_attempt() -> Non
             assert row["instruction"] == f"{text} more"
             assert row["parents"] == [{"table": "synthesized_instructions", "id": parent}]
             assert row["prompt_version"].startswith(f"evol_instruct/{attempt['operator']}@")
+            assert "+evol_instruct/equality@" in row["prompt_version"]
             evolved[attempt["root_id"]] += 1
             assert json.loads(row["details"]) == {
                 "root_id": attempt["root_id"],

@@ -13,6 +13,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.synthesis.raft import (
     ANSWER_MARK,
+    ANSWERS,
     BEGIN_QUOTE,
     END_QUOTE,
     RaftSettings,
@@ -22,6 +23,7 @@ from mmpipe.synthesis.raft import (
     make_raft_rows,
 )
 from mmpipe.synthesis.raft_distractors import Chunk, DistractorPool, measure_overlap
+from mmpipe.synthesis.raft_questions import QUESTIONS
 from mmpipe.tables.chat import ChatFailure, ChatRequest
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 
@@ -171,6 +173,14 @@ def test_answers_are_refused_by_reason(reply: str | ChatFailure, reason: str) ->
     assert made.synthesis.rejected_replies == {reason: 2}
     assert made.candidates["reason"].to_list() == [reason]
     assert made.synthesis.frame.height == made.synthesis.planned - 1
+
+
+def test_a_row_names_both_prompts_and_pays_for_its_question_too() -> None:
+    made = make_raft_rows(DOCUMENTS, ScriptedTeacher(say), SETTINGS, count_words).synthesis
+    assert made.frame.height == made.planned
+    assert set(made.frame["prompt_version"]) == {f"{QUESTIONS.version}+{ANSWERS.version}"}
+    for name in ("attempts", "prompt_tokens", "completion_tokens"):
+        assert made.frame[name].sum() == getattr(made.spent, name)
 
 
 def test_a_refused_answer_shows_the_quote_that_is_none() -> None:

@@ -164,6 +164,7 @@ def test_rows_tell_their_past() -> None:
     assert {parent["table"] for parent in first["parents"]} == {"seed_tasks"}
     assert len({parent["id"] for parent in first["parents"]}) == 8
     assert first["prompt_version"].startswith("self_instruct/tasks@")
+    assert "+self_instruct/classification@" in first["prompt_version"]
     assert "+self_instruct/input_first@" in first["prompt_version"]
     assert "+self_instruct/output_first@" in second["prompt_version"]
     assert json.loads(first["sampling"])["max_tokens"] == 350
