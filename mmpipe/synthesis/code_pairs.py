@@ -1,7 +1,8 @@
 """Keeps pairs of one program in two languages and finds those most like a query, never the query's own answer.
 
 The leak guard of retrieval-augmented translation: the query's own pair, whatever has its text but for comments and
-white space, and near-duplicates of it are no examples, for a model shown the answer translates nothing.
+white space, near-duplicates of it, and pairs whose translation is the query's reference or near it are no examples, for
+a model shown the answer translates nothing.
 """
 
 from __future__ import annotations
@@ -131,46 +132,52 @@ class PairStore:
         vectors = np.round(self._vectors.astype(np.float64), 4).tobytes()
         return digest_settings([self._rows, xxhash.xxh3_64_hexdigest(vectors), self._near_duplicate])
 
-    def find(self, query_id: str, source: str, count: int) -> list[FoundPair]:
+    def find(self, query_id: str, source: str, count: int, reference: str | None = None) -> list[FoundPair]:
         """Return the pairs most like a query, best first, ties by id; no more than there are without leaks.
 
         Args:
             query_id: a pair of this id is the query's own.
             source: the query.
             count: how many.
+            reference: the query's own translation, where it is known.
         """
-        return self.find_all([(query_id, source)], count)[0]
+        return self.find_all([(query_id, source, reference)], count)[0]
 
-    def find_all(self, queries: Sequence[tuple[str, str]], count: int) -> list[list[FoundPair]]:
-        """Return what `find` does for each (query_id, source); queries are embedded together, some at a time."""
+    def find_all(self, queries: Sequence[tuple[str, str, str | None]], count: int) -> list[list[FoundPair]]:
+        """Return what `find` does for each (query_id, source, reference); queries are embedded together, in parts."""
         if not self._rows or count < 1:
             return [[] for _ in queries]
         found = []
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             part = queries[start : start + _QUERIES_AT_ONCE]
-            normal = [normalize_fortran(source) for _, source in part]
+            normal = [normalize_fortran(source) for _, source, _ in part]
             # ties and their like must not turn on the last bit of a sum
             similarity = np.round(_normalize(self._embed(normal)) @ self._vectors.T, 6)
             found += [
-                self._choose(query_id, text, row, count)
-                for (query_id, _), text, row in zip(part, normal, similarity, strict=True)
+                self._choose(query_id, text, reference, row, count)
+                for (query_id, _, reference), text, row in zip(part, normal, similarity, strict=True)
             ]
         return found
 
-    def _choose(self, query_id: str, normal: str, similarity: NDArray[np.float32], count: int) -> list[FoundPair]:
+    def _choose(
+        self, query_id: str, normal: str, reference: str | None, similarity: NDArray[np.float32], count: int
+    ) -> list[FoundPair]:
         found: list[FoundPair] = []
         for place in np.argsort(-similarity, kind="stable"):
             row = self._rows[place]
-            if row["pair_id"] == query_id or self._is_leak(place, normal):
+            if row["pair_id"] == query_id or self._is_leak(place, normal, reference):
                 continue
             found.append(FoundPair(row["pair_id"], row["source"], row["target"], float(similarity[place])))
             if len(found) == count:
                 break
         return found
 
-    def _is_leak(self, place: int, normal: str) -> bool:
+    def _is_leak(self, place: int, normal: str, reference: str | None) -> bool:
         other = self._normal[place]
-        return other == normal or measure_overlap(other, normal) >= self._near_duplicate
+        if other == normal or measure_overlap(other, normal) >= self._near_duplicate:
+            return True
+        target = self._rows[place]["target"] or ""
+        return bool(reference) and measure_overlap(target, reference or "") >= self._near_duplicate
 
 
 def _normalize(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -123,9 +123,9 @@ def make_code_translations(
             )
     rows = {make_id(METHOD, row["query_id"], settings.shots): row for row in queries.rows(named=True)}
     wanted, faults = _run_sources(rows, runner, settings)
-    asked = [(number, row["query_id"], row["source"]) for number, row in rows.items() if number not in faults]
-    examples = store.find_all([(query_id, source) for _, query_id, source in asked], settings.shots)
-    shown = {number: pairs for (number, _, _), pairs in zip(asked, examples, strict=True)}
+    asked = {number: row for number, row in rows.items() if number not in faults}
+    queries_asked = [(row["query_id"], row["source"], row["reference"]) for row in asked.values()]
+    shown = dict(zip(asked, store.find_all(queries_asked, settings.shots), strict=True))
     planned = [_plan(number, rows[number], pairs, settings) for number, pairs in shown.items()]
 
     def judge(replies: Sequence[tuple[Planned, Mapping[str, Any]]]) -> list[Accepted | Refused]:

@@ -124,16 +124,27 @@ def test_queries_are_embedded_together_and_find_what_each_finds_alone() -> None:
         return embed_by_hashing(texts)
 
     store = PairStore(PAIRS, embed)
-    queries = [(f"q{n}", f"program q\n print *, {n}, sin(x)\nend program") for n in range(300)]
-    found = store.find_all([*queries, ("p3", PAIRS["source"][3])], 2)
+    queries = [(f"q{n}", f"program q\n print *, {n}, sin(x)\nend program", None) for n in range(300)]
+    found = store.find_all([*queries, ("p3", PAIRS["source"][3], None)], 2)
     assert calls == [256, 4, 45]
-    assert found[:300:60] == [PairStore(PAIRS).find(query_id, source, 2) for query_id, source in queries[::60]]
+    assert found[:300:60] == [PairStore(PAIRS).find(query_id, source, 2) for query_id, source, _ in queries[::60]]
     assert "p3" not in [pair.pair_id for pair in found[300]]
 
 
 def test_a_pair_stands_once() -> None:
     with pytest.raises(ConfigurationError, match="'p0' stands twice"):
         PairStore(pl.concat([PAIRS, PAIRS.head(1)]))
+
+
+def test_no_example_has_the_translation_that_is_wanted() -> None:
+    # another program in Fortran, whose C++ is the query's reference
+    pairs = make_pairs("program other\n write(*,*) 'it', 1\nend program", *PAIRS["source"])
+    pairs = pairs.with_columns(target=pl.when(pl.col("pair_id") == "p0").then(pl.lit(CPP)).otherwise("target"))
+    store = PairStore(pairs)
+    assert "p0" in [pair.pair_id for pair in store.find("q", SUM, 9)]
+    renamed = f"// as it was published\n{CPP}"
+    assert "p0" not in [pair.pair_id for pair in store.find("q", SUM, 9, renamed)]
+    assert len(store.find("q", SUM, 9, "int main() { return 7; }")) == len(store.find("q", SUM, 9))
 
 
 @pytest.mark.parametrize(
