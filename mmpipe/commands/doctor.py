@@ -19,6 +19,8 @@ from dagster._core.events import DagsterEventType
 from mmpipe.commands.processes import PROCESS_TAG, is_gone
 from mmpipe.commands.teacher_findings import find_teachers
 from mmpipe.errors import MmpipeError
+from mmpipe.storage.lake import Lake
+from mmpipe.storage.takedowns import list_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +61,7 @@ def examine(project: Project, instance: dg.DagsterInstance, environ: Mapping[str
     yield from _or_well("runs", find_stuck_runs(instance), "no run is stuck")
     yield from _or_well("pools", find_held_slots(instance), "no slot is held by a dead run")
     yield from _or_well("lake", find_orphans(Path(environ["MMPIPE_LAKE"])), "no orphaned temporary file")
+    yield from _or_well("takedowns", find_open_takedowns(environ["MMPIPE_LAKE"]), "no takedown was cut off")
     yield from _or_well("versions", find_clashes(), "no packages that clash")
     yield _examine_definitions(project)
     yield from _examine_weights(environ)
@@ -165,6 +168,14 @@ def end_lost_runs(instance: dg.DagsterInstance, tell: Callable[[str], None]) -> 
 
 
 # the lake -------------------------------------------------------------------------------------------------------------
+
+
+def find_open_takedowns(lake: str) -> list[Finding]:
+    """Return a finding per takedown that was cut off: part of what it names may still be published."""
+    return [
+        Finding("takedowns", is_wrong=True, message=f"takedown {record.name} was cut off. End it: mmpipe takedown")
+        for record in list_open(Lake(lake))
+    ]
 
 
 def find_orphans(lake: Path) -> list[Finding]:

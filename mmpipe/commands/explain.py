@@ -23,6 +23,7 @@ from mmpipe.commands.stage_words import (
     describe_image_duplicate,
     describe_scores,
 )
+from mmpipe.commands.taken_fates import explain_taken, tell_of_takedown
 from mmpipe.tables.crawl import RAW_CRAWL
 from mmpipe.tables.grounding import GROUNDED_PAIRS
 from mmpipe.tables.image_balance import IMAGE_BALANCE
@@ -72,11 +73,11 @@ def explain(lake: Lake, wanted: str) -> list[Fate]:
     try:
         found = find_url(lake, wanted) if "://" in wanted else find_named(lake, wanted)
     except RowNotFound:
-        sources = explain_source(lake, wanted)
-        if not sources:
+        others = explain_taken(lake, wanted) or explain_source(lake, wanted)
+        if not others:
             raise
-        return sources
-    return [tell_of_removed_dump(lake, _explain_found(lake, item)) for item in found]
+        return others
+    return [tell_of_takedown(lake, tell_of_removed_dump(lake, _explain_found(lake, item))) for item in found]
 
 
 def _explain_found(lake: Lake, found: Found) -> Fate:

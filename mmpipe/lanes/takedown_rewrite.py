@@ -185,6 +185,7 @@ def _clear_unpublished(dataset: Dataset, ids: pl.Series) -> list[TouchedFile]:
     """Remove files that the manifest does not name and that hold a row that goes: of runs before, or cut off."""
     manifest = dataset.find_manifest()
     assert manifest is not None
+    dataset.folder.remove_temporary_files()
     named = {commit.file for commit in manifest.commits}
     touched = []
     for path in list(dataset.folder.list_files()):

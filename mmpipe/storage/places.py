@@ -190,6 +190,12 @@ class Place:
         if filesystem.exists(path):
             filesystem.rm_file(path)
 
+    def remove_temporary_files(self) -> None:
+        """Remove what unfinished writes left below this folder, where nobody writes; an object store has none."""
+        if self.local_path is not None:
+            for path in self.local_path.rglob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
     def remove_empty_folders(self) -> None:
         """Remove the folders below this one that hold no file; an object store has none."""
         if self.local_path is None:

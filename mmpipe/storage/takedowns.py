@@ -89,6 +89,16 @@ class Record:
         self.folder.join(_PROBE).remove()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A row that was taken down: its id, the table that brought it into the lake, its dump, and the plan."""
+
+    id: str
+    table: str
+    dump: str | None
+    plan: dict[str, Any]
+
+
 def _write_parquet(place: Place, frame: pl.DataFrame) -> None:
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
@@ -134,12 +144,13 @@ def list_open(lake: Lake) -> list[Record]:
     return [record for record in list_records(lake) if not record.folder.join(_REPORT).is_file()]
 
 
-def find_taken(lake: Lake, row_id: str) -> tuple[dict[str, Any], str] | None:
-    """Return the plan of the takedown that took a row, and the table that brought the row into the lake; or None."""
+def find_taken(lake: Lake, row_id: str) -> Taken | None:
+    """Return the row that was taken down and has this id, or alone has an id that begins so; None if there is none."""
     for record in list_records(lake):
-        rows = record.read_rows().filter(pl.col("id") == row_id)
-        if rows.height:
-            return record.read_plan(), str(rows.get_column("table")[0])
+        rows = record.read_rows().filter(pl.col("id").str.starts_with(row_id))
+        if row_id and rows.height == 1:
+            row = rows.row(0, named=True)
+            return Taken(row["id"], row["table"], row["dump"], record.read_plan())
     return None
 
 

@@ -109,7 +109,7 @@ def test_nothing_below_what_goes_is_left_and_nothing_else_is_touched(tmp_path: P
     for row_id in gone:
         found = find_taken(made.lake, row_id)
         assert found is not None
-        assert found[0]["reason"] == "r"
+        assert (found.id, found.plan["reason"]) == (row_id, "r")
     everything = b"".join(path.read_bytes() for path in (tmp_path / "lake").rglob("*") if path.is_file())
     texts = [make_text(row_id).splitlines()[0].encode() for row_id in gone]
     assert not [text for text in texts if text in everything]
