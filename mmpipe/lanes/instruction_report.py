@@ -121,7 +121,8 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
     kept = rows.join(gone, on="instruction_id", how="anti", maintain_order="left")
     shown = count_shown(iterate_instructions(instructions, gone))
     has_rings = shown.get_column("verb").n_unique() >= LEAST_VERBS
-    rules = recipe["instructions"]["rules"]
+    methods = tuple(count_methods(lake, dump, gone))
+    rules = [_tell_of(rule, {each.name for each in methods}) for rule in recipe["instructions"]["rules"]]
     refused = _count_refused(lake, dump)
     counts = count_rules(removals, manifest, rules, "instruction_id")
     return InstructionReport(
@@ -129,7 +130,7 @@ def collect_instruction_report(lake: Lake, dump: str) -> InstructionReport:
         recipe=recipe["name"],
         recipe_yaml=recipe_yaml,
         stages=tuple(list_costs(lake, dump, INSTRUCTION_TABLES)),
-        methods=tuple(count_methods(lake, dump, gone)),
+        methods=methods,
         refused=tuple(refused),
         rules=tuple(_say_kept(counts, {rule["rule"] for rule in rules}, {reason for _, reason, _ in refused})),
         lost_pairs=tuple(_count_lost_pairs(lake, dump)),
@@ -204,6 +205,12 @@ def _count_refused(lake: Lake, dump: str) -> list[tuple[str, str, int]]:
         return []
     counted = candidates.scan().filter(pl.col(STATUS) != OK).group_by("method", STATUS).len().collect()
     return list(counted.sort(["len", "method", STATUS], descending=[True, False, False]).iter_rows())
+
+
+def _tell_of(rule: Mapping[str, Any], methods: AbstractSet[str]) -> Mapping[str, Any]:
+    """Return a rule without the limits of methods that the dump has no row of: they would fill the page."""
+    own = {method: limits for method, limits in rule.get("by_method", {}).items() if method in methods}
+    return {**rule, "by_method": own}
 
 
 def _say_kept(counts: Iterable[RuleCount], limited: AbstractSet[str], refusals: AbstractSet[str]) -> list[RuleCount]:

@@ -68,7 +68,11 @@ def lake(tmp_path: Path) -> Lake:
     wanted = ("instruction_contamination", "instruction_reviews", "instruction_duplicates", "instruction_removals")
     stages = [stage for stage in INSTRUCTION_LANE if stage.table.name in wanted]
     own = tmp_path / "own.yaml"
-    own.write_text("extends: refinedweb\ninstructions: {rules: [self_instruct_instruction_words]}\n")
+    limits = "{raft: {low: 3, high: 400, source: they are longer}, flan: {source: files say it}}"
+    own.write_text(
+        "extends: refinedweb\ninstructions:\n  rules:\n"
+        f"    - {{rule: self_instruct_instruction_words, by_method: {limits}}}\n"
+    )
     run_stages(lake, "a", stages, recipe=load_recipe(str(own)))
     return lake
 
@@ -93,7 +97,9 @@ def test_candidates_are_rows_and_refused_ones_method_by_method(lake: Lake) -> No
     assert "too_long" not in taken
     assert taken["self_instruct_instruction_words"] == 1
     said = {rule.name: rule.limit for rule in report.rules}
-    assert said["self_instruct_instruction_words"] == "at least 3 and at most 150"
+    # of methods that made nothing here, no limit
+    own = "at least 3 and at most 150; raft: at least 3 and at most 400 (they are longer)"
+    assert said["self_instruct_instruction_words"] == own
     assert sum(report.histograms[0].counts) == report.rows == 4
     assert ("write", "poem", 1) in report.verb_nouns
 
