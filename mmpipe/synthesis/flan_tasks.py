@@ -40,7 +40,7 @@ class Task:
         name: of the dataset; stands in ids and parents.
         family: of templates.
         fields: column of each slot of the family.
-        answer: column of the answer: a text, or a key of `labels`.
+        answer: column of the answer: a text, a key of `labels`, or the letter of one of `options` (ARC's `answerKey`).
         labels: words of each label, in the dataset's order; they are the options. Keys are compared as texts.
         options: column with a row's own list of options, instead of labels.
         rationale: column with the reasoning, where there is one.
@@ -128,7 +128,7 @@ def read_task_row(cells: Mapping[str, Any], task: Task, family: Family) -> tuple
     if family.has_options:
         listed = list((task.labels or {}).values()) if task.options is None else (cells[task.options] or [])
         options = tuple(str(option).strip() for option in listed)
-        answer = answer if task.labels is None else task.labels.get(answer, answer)
+        answer = _find_letter(answer, options) if task.labels is None else task.labels.get(answer, answer)
     row_id = read(task.id)
     group = read(task.group) or row_id
     row = TaskRow(row_id, read(task.split, "train"), group, values, answer, options, read(task.rationale))
@@ -143,6 +143,15 @@ def read_task_row(cells: Mapping[str, Any], task: Task, family: Family) -> tuple
         "answer_not_among_options": family.has_options and answer not in options,
     }
     return row, next((reason for reason in REASONS if faults[reason]), "")
+
+
+def _find_letter(answer: str, options: tuple[str, ...]) -> str:
+    """Return the option that a letter stands for; any other answer, and an option that is a letter, as it is.
+
+    A number is none: some datasets count from 0 and some from 1.
+    """
+    is_letter = len(answer) == 1 and answer in _LETTERS[: len(options)] and answer not in options
+    return options[_LETTERS.index(answer)] if is_letter else answer
 
 
 class ExemplarPool:

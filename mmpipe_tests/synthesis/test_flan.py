@@ -113,6 +113,22 @@ def test_four_quarters_are_equal_and_hang_on_the_row_alone() -> None:
     assert some.select(drawn).equals(made.filter(pl.col("row_id").is_in(some["row_id"].implode())).select(drawn))
 
 
+def test_a_letter_is_the_option_that_it_stands_for() -> None:
+    rows = [
+        {"id": "letter", "q": "Which floats?", "choices": ["a key", "a cork"], "key": "B"},
+        {"id": "text", "q": "Which sinks?", "choices": ["a key", "a cork"], "key": "a key"},
+        # an option's own text comes first, a letter behind the options is none, and nobody says what a number counts
+        {"id": "own", "q": "Which grade is better?", "choices": ["B", "A"], "key": "A"},
+        {"id": "beyond", "q": "Which?", "choices": ["one", "two"], "key": "C"},
+        {"id": "number", "q": "Which?", "choices": ["one", "two"], "key": "1"},
+    ]
+    task = Task(name="arc", family="commonsense", fields={"question": "q"}, answer="key", options="choices")
+    made = render_task(pl.DataFrame(rows), task, FlanSettings(**FIXED))
+    said = dict(made.details.select("row_id", "answer").iter_rows())
+    assert said == {"letter": "a cork", "text": "a key", "own": "A"}
+    assert made.synthesis.rejected == {"answer_not_among_options": 2}
+
+
 def test_options_are_shuffled_and_the_right_one_is_tracked() -> None:
     made = render_task(make_reviews(1000), REVIEWS, FlanSettings(**{**FIXED, "options_share": 1.0}))
     letters = made.details.group_by("answer", "right_letter").len()["len"].to_list()
