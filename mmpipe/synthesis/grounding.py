@@ -73,13 +73,22 @@ def measure_longest_copy(text: str, source: str) -> int:
     return best
 
 
+def count_words(text: str) -> float:
+    """Return the words of `text` as people count them: two characters of a script without spaces are one."""
+    return sum(map(_size_word, list_words(text)))
+
+
+def _size_word(word: str) -> float:
+    return 0.5 if _UNSPACED.fullmatch(word) else 1.0
+
+
 def measure_copied_words(text: str, source: str) -> float:
     """Return the length of the longest run of `text` that stands verbatim in `source`, in words as people count them.
 
     In scripts written without spaces, where `list_words` gives one word per character, two characters are a word.
     """
     words, others = list_words(text), list_words(source)
-    sizes = [0.5 if _UNSPACED.fullmatch(word) else 1.0 for word in words]
+    sizes = list(map(_size_word, words))
     best = 0.0
     row = [0.0] * (len(others) + 1)
     for word, size in zip(words, sizes, strict=True):

@@ -18,11 +18,12 @@ import polars as pl
 from mmpipe.errors import ConfigurationError
 from mmpipe.synthesis.choice_prompts import CHOICE_PROMPT, NONE_PROMPT
 from mmpipe.synthesis.choice_texts import FORM_REASONS, LETTERS, Choice, find_line_fault, write_choice
-from mmpipe.synthesis.grounding import list_content_words, list_words, measure_grounding
+from mmpipe.synthesis.grounding import count_words, list_content_words, list_words, measure_grounding
 from mmpipe.synthesis.judged_drafts import Accepted, Refused
 from mmpipe.synthesis.noun_forms import ENGLISH, list_forms
 from mmpipe.synthesis.picture_rows import LEAK_REASONS, PictureAsking, draw, find_leak, judge_pictures, plan_picture
 from mmpipe.synthesis.scene_evidence import measure_rouge_l, write_symbols
+from mmpipe.synthesis.told_numbers import list_untold_numbers
 from mmpipe.tables.identity import make_id
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ REASONS = (
     "reason_names_option",
     *LEAK_REASONS,
     "answer_without_evidence",
+    "count_without_evidence",
     "wrong_option_in_evidence",
     "reason_without_evidence",
 )
@@ -72,7 +74,7 @@ class ChoiceSettings:
         questions: questions about each scene.
         wrong: wrong options beside the right one; with the negative option there are `wrong` + 2.
         negative: the last option of every question.
-        most_option_words: longest option.
+        most_option_words: longest option; two characters of a script without spaces are a word, here and below.
         most_alike: options at least this alike are refused, by `similarity`.
         most_reason_words: longest reason.
         least_answer_grounding: smallest share of the right option's content words that the evidence tells of, by the
@@ -233,6 +235,8 @@ def _judge(
         and measure_told(right, plan.evidence, ENGLISH.list_narrower) < settings.least_answer_grounding
     ):
         return Refused("answer_without_evidence", right)
+    if untold := _list_untold_counts(f"{right or ''}\n{choice.reason}", plan.evidence):
+        return Refused("count_without_evidence", ", ".join(untold))
     for option in wrong:
         if measure_told(option, plan.evidence, ENGLISH.list_related) > settings.most_wrong_grounding:
             return Refused("wrong_option_in_evidence", option)
@@ -250,8 +254,14 @@ def _judge(
     return Accepted(*write_choice(choice, settings.negative), details)
 
 
+def _list_untold_counts(text: str, evidence: str) -> list[str]:
+    # a thing with three boxes stands there in three lines
+    lines = Counter(evidence.casefold().splitlines())
+    return list_untold_numbers(text, "\n".join([evidence, *map(str, lines.values())]), are_words_held=True)
+
+
 def _clean(text: str) -> str:
-    return text.strip().rstrip(".").rstrip()
+    return text.strip().rstrip(".。．").rstrip()
 
 
 def _find_fault(
@@ -264,10 +274,10 @@ def _find_fault(
     said = " ".join((choice.question, *shown, choice.reason))
     faults: Iterable[tuple[str, bool]] = (
         ("question_without_question_mark", not choice.question.endswith(("?", "？", "؟"))),
-        ("option_too_long", any(len(list_words(option)) > settings.most_option_words for option in shown)),
+        ("option_too_long", any(count_words(option) > settings.most_option_words for option in shown)),
         ("negative_among_options", any(_is_negative(option, settings.negative) for option in shown)),
         ("options_alike", _measure_most_alike(shown, similarity) >= settings.most_alike),
-        ("reason_too_long", len(list_words(choice.reason)) > settings.most_reason_words),
+        ("reason_too_long", count_words(choice.reason) > settings.most_reason_words),
         ("reason_names_option", bool(_NAMES_OPTION.search(choice.reason))),
     )
     fault = next((name for name, holds in faults if holds), "") or find_leak(said, evidence)

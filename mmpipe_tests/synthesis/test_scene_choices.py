@@ -236,6 +236,7 @@ BROKEN = {
     "evidence_leak": {"reason": "The caption tells of a train"},
     "cannot_see": {"reason": "I cannot see the train in the image"},
     "answer_without_evidence": {"right": "A yellow helicopter"},
+    "count_without_evidence": {"reason": "Three long trains wait at the platform"},
     "wrong_option_in_evidence": {"wrong": ["Rowing boats", "The station platform"]},
     "reason_without_evidence": {"reason": "Helicopters hover above mountains"},
 }
@@ -253,6 +254,20 @@ def test_every_refusal_is_counted_by_its_name():
     assert judged.synthesis.rejected == dict(sorted(dict.fromkeys(BROKEN, 1).items()))
     assert judged.synthesis.planned == len(BROKEN)
     assert set(BROKEN) == set(REASONS)
+
+
+def test_chinese_questions_are_measured_and_written_as_others_are():
+    scene = replace(POSITIVE[0], captions=("一列长长的火车停在站台旁边，三个旅客提着箱子。",), boxes=(), label="")
+    said = {
+        "question": "图中可以看到哪一种交通工具？",
+        "right": "停在站台旁边的一列长长的火车",
+        "wrong": ["几只小船", "热气球"],
+        "reason": "一列长长的火车停在站台旁边，三个旅客提着箱子。",
+    }
+    judged = make_choices([scene], ScriptedTeacher(lambda _: json.dumps(said)), SETTINGS)
+    assert judged.synthesis.rejected == {}
+    (row,) = judged.synthesis.frame.rows(named=True)
+    assert row["response"].startswith("一列长长的火车停在站台旁边，三个旅客提着箱子.\n###\nANSWER: ")
 
 
 def test_a_negative_question_has_wrong_options_alone():
