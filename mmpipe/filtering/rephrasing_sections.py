@@ -29,6 +29,8 @@ class RephrasingSettings:
         length_ratio: least and most characters of a reply per character of its piece (ours).
         copy_words: length of the n-grams of the copy guard (ours).
         copy_share: largest share of a reply's n-grams that may stand in its piece (ours).
+        repeated_share: largest share of word trigrams of a reply that repeat an earlier one, where its piece does not
+            repeat itself more (ours); null for any.
         added_numbers: most numbers of a reply that its piece has not, which are facts that nobody told (ours); null for
             any.
         added_names: most capitalised names of a reply that its piece has not (ours); null for any. Languages that write
@@ -53,6 +55,7 @@ class RephrasingSettings:
     length_ratio: tuple[float, ...] = (0.3, 3.0)
     copy_words: int = 5
     copy_share: float = 0.8
+    repeated_share: float | None = 0.3
     added_numbers: int | None = 0
     added_names: int | None = 0
     added_links: int | None = 0
@@ -79,6 +82,8 @@ class RephrasingSettings:
         _require(
             0 <= self.copy_share <= 1 and 0 < self.top_p <= 1, "rephrasing: copy_share and top_p lie within 0 and 1"
         )
+        repeated = self.repeated_share
+        _require(repeated is None or 0 <= repeated <= 1, "rephrasing.repeated_share lies within 0 and 1, or is null")
         for name in ("added_numbers", "added_names", "added_links", "added_quotes"):
             added = getattr(self, name)
             _require(added is None or added >= 0, f"rephrasing.{name} must be 0 or more, or null")

@@ -95,6 +95,8 @@ class WrapSettings:
         copy_words: length of the word n-grams of the copy guard (ours).
         copy_share: largest share of a reply's n-grams that may stand in its piece (ours), in every style: questions
             stand in no text, so that answers may quote.
+        repeated_share: largest share of word trigrams of a reply that repeat an earlier one, where its piece does not
+            repeat itself more (ours); None for any.
         added_numbers: most numbers of a reply that its piece has not (ours); None for any.
         added_names: most capitalised names that its piece has not (ours), see `added_facts.list_added_names`.
         added_links: most web and mail addresses that its piece has not (ours).
@@ -115,6 +117,7 @@ class WrapSettings:
     length_ratio: tuple[float, float] = (0.3, 3.0)
     copy_words: int = 5
     copy_share: float = 0.8
+    repeated_share: float | None = 0.3
     added_numbers: int | None = 0
     added_names: int | None = 0
     added_links: int | None = 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmpipe.synthesis.added_facts import list_added_links, list_added_names, list_added_quotes
+from mmpipe.synthesis.grounding import measure_repetition
 from mmpipe.synthesis.reply_faults import name_script
 from mmpipe.synthesis.reply_guards import (
     find_announcement,
@@ -32,7 +33,7 @@ IdentifyLanguages = Callable[[Sequence[str]], list[tuple[str, float]]]
 
 #: Why a reply is refused, beside the teacher's failures, in the order in which they are named.
 REASONS = (
-    "refusal", "announced", "too_short", "too_long", "copied", "other_script", "other_language",
+    "refusal", "announced", "too_short", "too_long", "copied", "repeated", "other_script", "other_language",
     "question_answer_missing", "added_numbers", "added_names", "added_links", "added_quotes",
 )  # fmt: skip
 #: The guards whose measure has a name; a removal tells it as its signal.
@@ -40,6 +41,7 @@ SIGNALS = {
     "too_short": "length_ratio",
     "too_long": "length_ratio",
     "copied": "copy_share",
+    "repeated": "repeated_share",
     "other_script": "script",
     "other_language": "language",
     **{name: name for name in REASONS if name.startswith("added_")},
@@ -152,6 +154,10 @@ def _measure(text: str, piece: str, settings: WrapSettings) -> Iterator[Fault]:
     copied = measure_copy(text, piece, settings.copy_words)
     if copied > settings.copy_share:
         yield Fault(rule="copied", value=copied, high=settings.copy_share)
+    repeated = measure_repetition(text)
+    # a text that repeats itself, such as a refrain, may be said again so
+    if settings.repeated_share is not None and repeated > max(settings.repeated_share, measure_repetition(piece)):
+        yield Fault(rule="repeated", value=repeated, high=settings.repeated_share)
 
 
 def _list_added(text: str, asked: Asked, settings: WrapSettings) -> Iterator[Fault]:

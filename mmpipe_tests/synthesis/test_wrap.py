@@ -17,6 +17,7 @@ from mmpipe.synthesis.reply_faults import name_script
 from mmpipe.synthesis.reply_guards import is_refusal, measure_copy, strip_preamble
 from mmpipe.synthesis.told_numbers import list_added_numbers
 from mmpipe.synthesis.wrap import PROMPTS, WrapSettings, choose_styles, rephrase_documents
+from mmpipe.synthesis.wrap_guards import Asked, read_reply
 from mmpipe.synthesis.wrap_mixing import mix_with_twins
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
@@ -254,6 +255,20 @@ def test_how_many_numbers_may_be_added_is_set() -> None:
         settings = replace(MEDIUM, added_numbers=most, attempts=1)
         made = rephrase_documents(DOCUMENTS[1:2], ScriptedTeacher(lambda _: reply), settings, count_words)
         assert made.synthesis.frame.height == rows
+
+
+def test_a_reply_that_repeats_itself_is_refused_unless_its_piece_does() -> None:
+    refrain = "The tide comes in and the tide goes out. "
+    said = "In comes the sea and out goes the sea. " * 4
+    for text, share, rules in (
+        ("The tide comes in each day, and goes out each night, as the moon draws the whole sea.", 0.3, ["repeated"]),
+        ("The tide comes in each day, and goes out each night, as the moon draws the whole sea.", None, []),
+        (refrain * 4, 0.3, []),
+    ):
+        settings = replace(MEDIUM, repeated_share=share, length_ratio=(0.1, 9.0))
+        read = read_reply(Asked(text, "medium"), ChatReply(said, "stop", 1, 1), settings)
+        assert [fault.rule for fault in read.faults] == rules
+        assert all((fault.high, round(fault.value or 0, 2)) == (0.3, 0.74) for fault in read.faults)
 
 
 def test_questions_and_answers_must_come_in_pairs() -> None:
