@@ -108,11 +108,17 @@ class _Known:
         words = [re.sub(r"['’]\w*\Z", "", match[0]) for match in _NAME.finditer(source)]
         self._parts = set(list_words(source))
         self._words = {word.casefold() for word in words} | self._parts
+        self._words |= {word.casefold().replace(".", "") for word in words if "." in word}
         self._stems: dict[str, list[str]] = {}
         for word in self._words:
             self._stems.setdefault(word[:_LEAST_STEM], []).append(word)
         self._initials = _spell_initials(words)
-        self._acronyms = {word.replace(".", "").casefold() for word in words if _is_acronym(word)}
+        self._acronyms = {
+            form
+            for word in words
+            if _is_acronym(word)
+            for form in (word.replace(".", "").casefold(), word.replace(".", "").removesuffix("s").casefold())
+        }
         self._has_date = bool(_DATE.search(source))
 
     def tells(self, word: str) -> bool:
@@ -120,7 +126,11 @@ class _Known:
         name = word.casefold()
         if name in _LABELS or (name in _MONTHS and self._has_date):
             return True
-        if _is_acronym(word) and name.replace(".", "").removesuffix("s") in self._initials:
+        letters = name.replace(".", "")
+        # `GPS` has an s of its own, `NGOs` that of the plural
+        if _is_acronym(word) and not self._initials.isdisjoint({letters, letters.removesuffix("s")}):
+            return True
+        if "." in name and letters in self._words:
             return True
         parts = list_words(word)
         if len(parts) > 1 and all(self._tells_form(part) for part in parts):

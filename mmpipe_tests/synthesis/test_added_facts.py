@@ -31,6 +31,10 @@ from mmpipe.tables.chat import ChatReply
         ("It was a French and Dutch affair.", "France and the Netherlands met", []),
         ("It took place in France.", "a French affair", []),
         ("It was a Portuguese affair.", "a French affair", ["Portuguese"]),
+        ("So the GPS and U.S. ships", "Global Positioning System of the United States", []),
+        ("So the Global Positioning System", "they had GPS", []),
+        ("So it is, as a Ph.D. said", "said a PhD", []),
+        ("So the World Health Office", "two WHOs", []),
         ("Many of the Anglo-Saxon kings fell.", "Saxon kings of the Anglo people", []),
         # initials, both ways
         ("Money came from the WHO and the IMF.", "the World Health Organization paid", ["IMF"]),
