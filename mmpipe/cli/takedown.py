@@ -67,3 +67,5 @@ def takedown(
             raise typer.Exit(1)
         refuse_at_work(instance, "take it down")  # one may have begun while we asked
         print_takedown(OUT, lake, take_down(lake, plan, cache))
+        # a step that had read it before writes what it made of it when the lock is free
+        refuse_at_work(instance, "run the same again: it may have read what was taken down before that")

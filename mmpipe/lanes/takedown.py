@@ -18,11 +18,12 @@ from mmpipe.lanes.takedown_rewrite import (
     withdraw_pages,
     withdraw_releases,
 )
-from mmpipe.lanes.takedown_search import Search, find_releases, find_unsure, list_datasets, search
+from mmpipe.lanes.takedown_search import Search, find_releases, find_unsure, list_datasets, list_stored, search
 from mmpipe.storage.dumps import list_dumps, read_dump
 from mmpipe.storage.lake import scan_files
 from mmpipe.storage.takedowns import add_takedowns, list_open, name_record
 from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.published import OVER_ALL_DUMPS
 from mmpipe.tables.takedowns import Entry, Takedowns, make_entry
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def finish_open(lake: Lake, cache_folder: str) -> list[dict[str, Any]]:
 def _hold(lake: Lake) -> ExitStack:
     held = ExitStack()
     try:
-        for dataset in list_datasets(lake):
+        for dataset in (*list_stored(lake), *(lake.dataset(table) for table in OVER_ALL_DUMPS)):
             held.enter_context(dataset.lock(patience_seconds=0))
     except BaseException:
         held.close()

@@ -103,7 +103,7 @@ def _tell_remains(report: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         "* replies of teachers in the cache folder may quote it; no row is made of them for it any more",
-        "* ranges of crawl files that were read over HTTP, in the cache folder",
+        "* ranges of crawl files that were read over HTTP, and what killed runs left in `scratch`, in the cache folder",
         "* the first rows of tables, cut short, in what Dagster's records keep of runs before",
         "* what lies outside the lake: copies, exports for review, pages of `mmpipe report`, models that were trained",
     ]

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mmpipe.lanes.instruction_reviews import FOLDER as REVIEWS
-from mmpipe.lanes.takedown_search import has_content, is_unsure, list_datasets, list_keys, match_links, read_files
+from mmpipe.lanes.takedown_search import (
+    has_content,
+    is_unsure,
+    list_datasets,
+    list_keys,
+    list_stored,
+    match_links,
+    read_files,
+)
 from mmpipe.storage.commits import write_commit, write_manifest
 from mmpipe.storage.image_cache import ImageCache
 from mmpipe.storage.lake import scan_files
@@ -68,9 +76,9 @@ def rewrite_tables(
         is_resumed: whether a call before this one was cut off, so that a file may not be what its record says.
     """
     touched = []
-    for dataset in list_datasets(lake):
-        if dataset.table not in OVER_ALL_DUMPS:
-            touched += _clear_unpublished(dataset, ids)
+    for dataset in list_stored(lake):
+        touched += _clear_unpublished(dataset, ids)
+        if dataset.find_manifest() is not None:
             touched += _rewrite_dataset(lake, dataset, ids, unsure, is_resumed=is_resumed)
     return touched
 
@@ -184,9 +192,8 @@ def _list_taken(lake: Lake, dataset: Dataset, commit: Commit, ids: pl.Series) ->
 def _clear_unpublished(dataset: Dataset, ids: pl.Series) -> list[TouchedFile]:
     """Remove files that the manifest does not name and that hold a row that goes: of runs before, or cut off."""
     manifest = dataset.find_manifest()
-    assert manifest is not None
     dataset.folder.remove_temporary_files()
-    named = {commit.file for commit in manifest.commits}
+    named = {commit.file for commit in manifest.commits} if manifest is not None else set()
     touched = []
     for path in list(dataset.folder.list_files()):
         if not path.startswith("part-") or path in named:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mmpipe.storage.commits import Commit
     from mmpipe.storage.lake import Dataset, Lake
+    from mmpipe.storage.places import Place
     from mmpipe.tables.columns import Table
     from mmpipe.tables.takedowns import Takedowns
 
@@ -130,7 +131,7 @@ def find_seeds(lake: Lake, takedowns: Takedowns) -> pl.DataFrame:
     for table in _MINTED_TABLES:
         columns = [*dict.fromkeys([table.key[0], *(["doc_id"] if "doc_id" in table.schema else []),
                                    *MINTED[table.name]])]  # fmt: skip
-        for dataset, _, frame in read_files(lake, table, columns):
+        for dataset, _, frame in read_stored(lake, table, columns):
             named = frame.filter(takedowns.match_rows(table, frame)).get_column(table.key[0])
             rows += ((row_id, table.name, dataset.dump) for row_id in named)
     return _frame_ids(rows)
@@ -147,7 +148,7 @@ def _follow(lake: Lake, seeds: pl.DataFrame) -> pl.DataFrame:
     while True:
         before = known.height
         for table in _MINTED_TABLES[1:]:
-            for dataset, _, frame in read_files(lake, table, list_keys(table)):
+            for dataset, _, frame in read_stored(lake, table, list_keys(table)):
                 below = frame.filter(match_links(table, frame, known.get_column("id"))).get_column(table.key[0])
                 fresh = below.filter(~below.is_in(known.get_column("id").implode()))
                 if len(fresh):
@@ -264,6 +265,30 @@ def is_unsure() -> pl.Expr:
     return ~pl.col("candidate_status").is_in(["ok", TAKEN_DOWN]) & pl.col("parents").is_null() & has_text
 
 
+def list_stored(lake: Lake) -> Iterator[Dataset]:
+    """Yield every dataset of a dump that has files, published or not: a run that was cut off goes on from them."""
+    for table in PUBLISHED_TABLES:
+        for dump in [] if table in OVER_ALL_DUMPS else list_dumps(lake):
+            dataset = lake.dataset(table, dump)
+            if dataset.folder.exists():
+                yield dataset
+
+
+def read_stored(lake: Lake, table: Table, columns: list[str]) -> Iterator[tuple[Dataset, str, pl.DataFrame]]:
+    """Yield some columns of every file of a table of a dump, with its name, also of files that are not published."""
+    for dump in list_dumps(lake):
+        dataset = lake.dataset(table, dump)
+        for path in list(dataset.folder.list_files()):
+            if path.startswith("part-") and path.endswith(".parquet"):
+                yield dataset, path, _read_columns(dataset.folder.join(path), table, columns)
+
+
+def _read_columns(place: Place, table: Table, columns: list[str]) -> pl.DataFrame:
+    rows = scan_files([place], table)
+    has = rows.collect_schema().names()
+    return rows.select([column for column in columns if column in has]).collect()
+
+
 def read_files(
     lake: Lake, table: Table, columns: list[str], dump: str | None = None
 ) -> Iterator[tuple[Dataset, Commit, pl.DataFrame]]:
@@ -273,6 +298,4 @@ def read_files(
         dataset = lake.dataset(table, name)
         manifest = dataset.find_manifest()
         for commit in manifest.commits if manifest is not None else ():
-            rows = scan_files([dataset.folder.join(commit.file)], table)
-            has = rows.collect_schema().names()
-            yield dataset, commit, rows.select([column for column in columns if column in has]).collect()
+            yield dataset, commit, _read_columns(dataset.folder.join(commit.file), table, columns)

@@ -4,22 +4,26 @@ import json
 import random
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
 from mmpipe.errors import DatasetNotReady
 from mmpipe.lanes.takedown import plan_takedown, take_down
+from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.image_cache import ImageCache
 from mmpipe.storage.lake import Lake
 from mmpipe.storage.places import Place
 from mmpipe.storage.takedowns import find_taken, read_takedowns
 from mmpipe.tables.crawl import RAW_CRAWL
-from mmpipe.tables.instructions import PRETRAINING_DATASET, SFT_DATASET
+from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, PRETRAINING_DATASET, RESPONSES, SFT_DATASET
 from mmpipe.tables.published import PUBLISHED_TABLES
 from mmpipe.tables.takedowns import BLANKED, TAKEN_DOWN, Entry, make_entry
-from mmpipe_tests.lanes.takedown_lake import Made, make_lake, make_text, read_content, read_lake
+from mmpipe_tests.lanes.takedown_lake import Made, make_lake, make_text, publish_shards, read_content, read_lake
+
+if TYPE_CHECKING:
+    from mmpipe.tables.columns import Table
 
 _BY_NAME = {table.name: table for table in PUBLISHED_TABLES}
 _REMOVALS = {"text_removals": "extracted_text", "instruction_removals": "instruction_candidates"}
@@ -147,7 +151,6 @@ def test_a_dataset_that_is_being_written_stops_it_before_anything_changes(tmp_pa
 def test_fetched_pictures_reports_reviews_and_files_of_earlier_runs_go(tmp_path: Path) -> None:
     from mmpipe.lanes.instruction_reviews import VERDICTS, write_review_file
     from mmpipe.tables.images import IMAGE_CANDIDATES
-    from mmpipe_tests.lanes.takedown_lake import publish_shards
 
     made = make_lake(tmp_path / "lake", 3)
     cache = ImageCache(Place(str(tmp_path / "cache" / "images")))
@@ -199,7 +202,6 @@ def test_fetched_pictures_reports_reviews_and_files_of_earlier_runs_go(tmp_path:
 
 def test_words_that_other_pages_have_too_are_told_and_stay(tmp_path: Path) -> None:
     from mmpipe.tables.text import EXTRACTED_TEXT
-    from mmpipe_tests.lanes.takedown_lake import publish_shards
 
     made = make_lake(tmp_path / "lake", 3)
     shards = {key[2]: rows for key, rows in made.rows.items() if key[:2] == ("extracted_text", "d2")}
@@ -225,7 +227,6 @@ def test_words_that_other_pages_have_too_are_told_and_stay(tmp_path: Path) -> No
 def test_what_repeats_it_stays_unless_it_is_asked_for(tmp_path: Path) -> None:
     made = make_lake(tmp_path / "lake", 0)
     from mmpipe.tables.text import TEXT_DUPLICATES
-    from mmpipe_tests.lanes.takedown_lake import publish_shards
 
     docs = [row["doc_id"] for key, rows in made.rows.items() if key[0] == "raw_crawl" for row in rows]
     alike = {"cluster_id": docs[0], "kept_doc_id": docs[0], "kept_dump": "d1"}
@@ -238,3 +239,37 @@ def test_what_repeats_it_stays_unless_it_is_asked_for(tmp_path: Path) -> None:
     both = plan_takedown(made.lake, [entry], with_duplicates=True)
     assert docs[-1] in both.search.ids
     assert {item.reason for item in both.entries if item.value == docs[-1]} == {"repeats what was taken down: letter"}
+
+
+def test_files_of_a_run_that_was_cut_off_or_came_before_go_too(tmp_path: Path) -> None:
+    made = make_lake(tmp_path / "lake", 5)
+    page = made.rows[("deduped_corpus", "d1", "00000-0000")][0]
+    # the version before: an answer to an instruction of the page that is no more in any table
+    answer, instruction = "a" * 32, "b" * 32
+    parents = [{"table": "deduped_corpus", "id": page["doc_id"]}]
+    old: dict[str, Any] = {"instruction_id": instruction, "dump": "d1", "candidate_status": "ok", "parents": parents}
+    stored: list[tuple[Table, dict[str, Any]]] = [
+        (INSTRUCTION_CANDIDATES, old),
+        (RESPONSES, {"response_id": answer, "instruction_id": instruction, "response": "old answer"}),
+    ]
+    for table, row in stored:
+        dataset = made.lake.dataset(table, "d1")
+        manifest = dataset.folder.join("manifest.json").read_text()
+        publish_shards(made.lake, table, "d1", {"before": [row]})
+        dataset.folder.join("manifest.json").write_text(manifest)
+    # a dump whose index was cut off: shards are committed, and nothing is published
+    record_dump(made.lake, Dump("d3", str(tmp_path), ("a.warc.gz",)))
+    rows = [{"doc_id": key * 32, "dump": "d3", "url": url, "record_status": "ok"}
+            for key, url in (("c", page["url"]), ("d", "https://other.example/"))]  # fmt: skip
+    publish_shards(made.lake, RAW_CRAWL, "d3", {"00000-0000": rows[:1], "00001-0000": rows[1:]})
+    made.lake.dataset(RAW_CRAWL, "d3").folder.join("manifest.json").remove()
+
+    entry = make_entry("url", page["url"], "2026-11-23", "")
+    take_down(made.lake, plan_takedown(made.lake, [entry]), str(tmp_path / "cache"))
+
+    for table, _ in stored:
+        folder = Path(made.lake.dataset(table, "d1").folder.url)
+        assert not list(folder.rglob("*before-*")), table.name
+    left = sorted(path.name for path in (tmp_path / "lake" / "raw_crawl" / "dump=d3").rglob("0*.json"))
+    assert [name[:10] for name in left] == ["00001-0000"]
+    assert find_taken(made.lake, answer) is not None

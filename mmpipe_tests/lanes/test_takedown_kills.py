@@ -60,7 +60,7 @@ def test_killed_at_any_write_and_run_again_it_ends_in_the_same_state(
     whole, writes = run("whole", None)
     wanted = read_content(whole)
     assert writes > 40
-    for stop in (2, 5, *range(8, writes, writes // 5)):
+    for stop in (2, 5, *range(8, writes, writes // 3)):
         lake, _ = run("cut", stop)
         reports = finish_open(lake, str(tmp_path / "cache"))
         if not reports:
