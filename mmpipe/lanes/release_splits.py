@@ -19,6 +19,9 @@ TRAIN, VALIDATION = "train", "validation"
 
 #: Few rows that all others are made from: they would tie everything into one group.
 _SEEDS = frozenset(("seed_tasks",))
+#: Methods, as rows name them, whose first parent is what a row is about; the others are shown beside it (distractors,
+#: examples) and tie nothing: with three distractors a row, all documents of a dump would be one group.
+_ABOUT_THE_FIRST = ("raft", "flan_rows", "code_translation")
 
 
 def split_rows(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame | None:
@@ -79,7 +82,7 @@ def list_instruction_keys(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame:
     frames = []
     for dump in dumps:
         asked = run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump).scan()
-        frame = asked.select("parents", "images", id="instruction_id").collect()
+        frame = asked.select(_what_ties(), "images", id="instruction_id").collect()
         pairs = run.lake.dataset(FILTERED_IMAGE_PAIRS, dump).scan().select("pair_id", "image_sha256").collect()
         contents = dict(pairs.iter_rows())
         images = [[contents.get(pair, pair) for pair in row or ()] for row in frame.get_column("images").to_list()]
@@ -96,9 +99,15 @@ def list_instruction_keys(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame:
 def _read_rows(run: StageRun) -> pl.DataFrame:
     """Return what ties the published rows: id, group_id, parents, paths of pictures; no bytes are held."""
     dataset = run.read(run.stage.table)
-    names = [name for name in ("id", "group_id", "parents") if name in run.stage.table.schema]
+    names = [name for name in ("id", "group_id") if name in run.stage.table.schema]
     images = pl.col("images").list.eval(pl.element().struct.field("path"))
-    return dataset.scan().select(*names, images).collect(engine="streaming")
+    return dataset.scan().select(*names, _what_ties(), images).collect(engine="streaming")
+
+
+def _what_ties() -> pl.Expr:
+    """Return the parents of a row but for those that are only shown beside what it is about."""
+    is_about_first = pl.col("method").is_in(_ABOUT_THE_FIRST)
+    return pl.when(is_about_first).then(pl.col("parents").list.head(1)).otherwise(pl.col("parents")).alias("parents")
 
 
 def _list_parent_tables(rows: pl.DataFrame) -> list[str]:

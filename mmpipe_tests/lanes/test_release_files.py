@@ -177,6 +177,26 @@ def test_a_split_parts_no_document_picture_or_question(lake: Lake, tmp_path: Pat
     assert {len(found) for found in together} <= {0, 2}
 
 
+@pytest.mark.parametrize("method", ["raft", "flan_rows", "code_translation"])
+def test_what_is_shown_beside_a_row_ties_no_dump_into_one_group(lake: Lake, method: str) -> None:
+    # each row is about a document and shows three others: by way of these, every row leads to every other
+    rows = [
+        ask(f"t{place:02}", [("deduped_corpus", f"d{(place // 2 + step) % 24}") for step in (0, 1, 5, 11)], [])
+        for place in range(TEXTS)
+    ]
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, [
+        row | {"method": method} for row in rows
+    ]))  # fmt: skip
+    release(lake, SFT, validation_share=0.4, seed=1)
+    folder = Path(lake.dataset(SFT_DATASET).folder.url) / "release" / "text_only"
+    sides = {json.loads(line)["id"]: path.name for path in folder.glob("*.jsonl") for line in path.open()}
+
+    assert set(sides.values()) == {"train-a.jsonl", "validation-a.jsonl"}
+    assert len(sides) == TEXTS
+    for place in range(TEXTS // 2):
+        assert sides[f"t{2 * place:02}"] == sides[f"t{2 * place + 1:02}"]
+
+
 def _publish_second_dump(lake: Lake, prefix: str) -> None:
     """Publish a dump whose instructions are made from the documents of the first, under ids that begin so."""
     names = [f"{prefix}{place:02}" for place in range(TEXTS)]
