@@ -8,6 +8,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmpipe.models.shown_thoughts import strip_thoughts
 from mmpipe.tables.chat import ChatMessage
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _read_choice(value: Mapping[str, Any]) -> Completion:
     # half of a surrogate pair, as a cut emoji leaves, is no text that can be stored
     text = (message.get("content") or "").encode("utf-8", "replace").decode()
     return Completion(
-        text.strip(),
+        strip_thoughts(text).strip(),
         choice.get("finish_reason") or "stop",
         message.get("refusal") or "",
         _read_count(usage.get("prompt_tokens")),

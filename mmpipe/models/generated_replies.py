@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mmpipe.models.shown_thoughts import strip_thoughts
 from mmpipe.models.teacher import find_schema_fault
 from mmpipe.tables.chat import ChatFailure, ChatReply
 
@@ -32,7 +33,7 @@ def read_reply(
     """Return the reply in `ids` (padded on the right), or why it is none."""
     end = next((place for place, token in enumerate(ids) if token in ends), None)
     used = len(ids) if end is None else end + 1
-    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
+    text = strip_thoughts(tokenizer.decode(ids[:end], skip_special_tokens=True))
     stops = [place for place in (text.find(stop) for stop in request.sampling.stop) if place >= 0]
     if stops:
         text = text[: min(stops)]
