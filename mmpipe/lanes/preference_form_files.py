@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -60,11 +59,13 @@ class FormFolder:
             stem: of the file: `DUMP` or `SPLIT-DUMP`.
             folder: `release/`.
         """
+        from mmpipe.release.json_lines import write_json_line
+
         rows = list(self._render(part, configuration))
         if not rows:
             return
         path = f"{FOLDER}/{self.form}/{configuration}/{stem}.jsonl"
-        folder.join(path).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        folder.join(path).write_text("".join(map(write_json_line, rows)))
         self.files.append(path)
         self.rows += len(rows)
 

@@ -19,6 +19,7 @@ from mmpipe.release import (
     exporters_openai,
     exporters_trl,
 )
+from mmpipe.release.json_lines import write_json_line
 from mmpipe.release.jsonl import place_image
 from mmpipe.release.records import Conversation, Preference, ToolCall, Turn
 
@@ -129,12 +130,14 @@ def _render(records: Iterable[Any], dialect: str, known: Mapping[str, Callable[[
     rows, refused = [], {}
     for record in records:
         try:
-            rows.append(json.dumps(known[dialect](record), ensure_ascii=False))
+            rows.append(write_json_line(known[dialect](record)))
         except InvariantBroken as fault:  # one row that this dialect has no room for; the others have it
             refused[record.id] = str(fault)
     if dialect in _LISTS:
-        return DialectFile(f"{dialect}.json", "[" + ",\n".join(rows) + "]\n", len(rows), refused)
-    return DialectFile(f"{dialect}.jsonl", "".join(f"{row}\n" for row in rows), len(rows), refused)
+        return DialectFile(
+            f"{dialect}.json", "[" + ",\n".join(row.rstrip("\n") for row in rows) + "]\n", len(rows), refused
+        )
+    return DialectFile(f"{dialect}.jsonl", "".join(rows), len(rows), refused)
 
 
 def _add_calls(turns: tuple[Turn, ...], tool_calls: str | None) -> tuple[Turn, ...]:

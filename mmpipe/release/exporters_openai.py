@@ -15,6 +15,7 @@ from typing import Any
 from mmpipe.errors import InvariantBroken
 from mmpipe.release.conversations import IMAGE_PLACEHOLDER
 from mmpipe.release.exporters_trl import split_parts
+from mmpipe.release.json_lines import write_json_line
 from mmpipe.release.records import Conversation, Preference, ToolCall, Turn, refuse, require_sound
 
 _DIALECT = "openai"
@@ -108,7 +109,7 @@ def render_lines(rows: Iterable[tuple[str, Mapping[str, Any]]], limits: FileLimi
         with_images += require_row_within(row_id, line, limits) > 0
         if with_images > limits.rows_with_images:
             refuse(_DIALECT, row_id, f"is one row with images more than the {limits.rows_with_images:,} of a file")
-        text = json.dumps(line, ensure_ascii=False) + "\n"
+        text = write_json_line(line)
         size += len(text.encode())
         if size > limits.bytes:
             refuse(_DIALECT, row_id, f"does not fit any more into a file of {limits.bytes:,} bytes; begin another")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from mmpipe.release.json_lines import write_json_line
 from mmpipe.release.webdataset_tars import SHARD_DIGITS, find_extension
 
 if TYPE_CHECKING:
@@ -35,4 +35,4 @@ def render_metadata_line(row: Mapping[str, Any]) -> str:
     told = {name: row[name] for name in _TOLD} | {"page_url": row["page_url"] or ""}
     if told["clip_similarity"] is None:
         del told["clip_similarity"]
-    return json.dumps({"file_name": name_image(row), "text": row["caption"], **told}, ensure_ascii=False) + "\n"
+    return write_json_line({"file_name": name_image(row), "text": row["caption"], **told})

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from mmpipe.errors import ConfigurationError
+from mmpipe.release.json_lines import write_json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,7 +148,7 @@ def render_mmc4(
             "similarity_matrix": document["similarity_matrix"],
             "could_have_url_duplicate": int(document["url"] in repeated_urls),
         }
-        yield json.dumps(row, ensure_ascii=False) + "\n"
+        yield write_json_line(row)
 
 
 def name_picture(pair: Mapping[str, Any]) -> str:
@@ -163,7 +164,7 @@ def name_mmc4_shard(number: int) -> str:
 def render_obelics_jsonl(rows: pl.DataFrame) -> Iterator[str]:
     """Yield one JSON line (with its line feed) per OBELICS row."""
     for row in rows.iter_rows(named=True):
-        yield json.dumps(row, ensure_ascii=False) + "\n"
+        yield write_json_line(row)
 
 
 def convert_obelics_to_arrow(rows: pl.DataFrame) -> pa.Table:

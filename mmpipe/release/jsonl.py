@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mmpipe.release.exporters_trl import split_parts
+from mmpipe.release.json_lines import write_json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def render_jsonl(frame: pl.DataFrame) -> Iterator[str]:
     for row in frame.iter_rows(named=True):
         if "images" in row:
             row["images"] = [place_image(image) for image in row["images"]]
-        yield json.dumps(row, ensure_ascii=False) + "\n"
+        yield write_json_line(row)
 
 
 def list_image_files(frame: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
