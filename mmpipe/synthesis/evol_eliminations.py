@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from mmpipe.synthesis.grounding import list_words
+from mmpipe.synthesis.grounding import count_words, list_words
 from mmpipe.synthesis.refusals import Refusal
 from mmpipe.synthesis.reply_faults import FAULTS
 
@@ -36,11 +36,12 @@ where which while who whom whose why will with would you your yours yourself you
 aren couldn d didn doesn don hadn hasn haven isn ll m mustn needn re s shan shouldn t ve wasn weren won wouldn
 """
 _STOP = frozenset(_STOP_WORDS.split())
-_SORRY = re.compile(r"\bsorry\b", re.IGNORECASE)
+_SORRY = re.compile(r"(?<![a-z])sorry(?![a-z])", re.IGNORECASE)
 #: Words of evolving prompts, those of the paper's and of ours, that have no place in an evolved instruction.
 _COPIED = re.compile(
     r"#?\s*(?:given|rewritten|created|hard|harder|easier|new|evolved|original)[\s_]+(?:prompt|instruction)s?\b|"
-    r"\bprompt\s+(?:rewriter|creator)\b|\bform of the data\b|\bdo not carry (?:it|them) out\b",
+    r"\bprompt\s+(?:rewriter|creator)\b|\bform of the data\b|\bdo not carry (?:it|them) out\b|"
+    r"(?:给定|原始|改写后|重写后|更难|更复杂)的?(?:指令|提示)",
     re.IGNORECASE,
 )
 #: The request's last words, said again as a heading.
@@ -83,7 +84,8 @@ def find_response_fault(response: str, sorry_words: int) -> Refusal | None:
 
     It says sorry in less than `sorry_words` words, or has nothing but punctuation and stop words; numbers are words.
     """
-    words = len(response.split())
+    # in scripts without spaces two characters are a word
+    words = max(len(response.split()), 0 if response.isascii() else count_words(response))
     if _SORRY.search(response) and words < sorry_words:
         return Refusal(
             reason="evol_response_sorry", measure="response_words", value=words, low=sorry_words, found=response

@@ -13,7 +13,8 @@ from mmpipe.synthesis.prompts import Prompt
 _DEPTH = (
     "You make instructions harder, so that even strong assistants have to think about them, while people still "
     "understand and can answer them. You keep what belongs to the instruction, tables, code and texts to work on too. "
-    "You add 10 to 20 words, not more. {way} You reply with the harder instruction and nothing else."
+    "You add 10 to 20 words, not more. {way} You reply with the harder instruction, in the "
+    "language of the given one, and nothing else."
 )
 # without the last sentence small models carry the instruction out
 _USER = "Given instruction:\n{instruction}\n\nDo not carry it out. Write the harder instruction:"
@@ -62,7 +63,7 @@ BREADTH = Prompt(
     "evol_instruct/breadth",
     "You think up instructions. Given one, you write a wholly new one from the same domain that is asked more rarely, "
     "about as long and as hard as the given one, that people understand and can answer. You reply with the new "
-    "instruction and nothing else.",
+    "instruction, in the language of the given one, and nothing else.",
     "Given instruction:\n{instruction}\n\nDo not carry it out. Write the new instruction:",
 )
 

@@ -35,15 +35,18 @@ MODE = "general_distillation.multimodal"
 LEAK_REASONS = ("coordinates_leak", "evidence_leak", "cannot_see")
 
 #: Several shares of a side in a row, or one with three decimals, as boxes are written.
-_COORDINATES = re.compile(r"[\[(]\s*\d*\.\d+\s*,|\b0\.\d{3}\b|\bcoordinates?\b", re.IGNORECASE)
+_COORDINATES = re.compile(r"[\[(]\s*\d*\.\d+\s*,|\b0\.\d{3}\b|\bcoordinates?\b|坐标|座標", re.IGNORECASE)
 _READING = re.compile(
     r"\bbounding[ -]box(?:es)?\b"
     r"|\b(?:the|this|these|given|provided|above)\s+(?:\w+\s+)?(?:descriptions?|annotations?|notes)\b"
-    r"|\b(?:provided|given)\s+(?:information|text|sentences?|data)\b|\bas (?:mentioned|described|stated)\b",
+    r"|\b(?:provided|given)\s+(?:information|text|sentences?|data)\b|\bas (?:mentioned|described|stated)\b"
+    r"|(?:根据|依据|按照)[^，。]{0,6}(?:描述|说明|标题|标注|文字|笔记|资料)|(?:描述|标题|标注|笔记)中(?:提到|提及|说|写)|边界框",
     re.IGNORECASE,
 )
 _BLIND = re.compile(
-    r"\b(?:can(?:not|'t| not|’t)|unable to) (?:actually )?(?:see|view)\b[^.]*\b(?:image|picture|photo)", re.IGNORECASE
+    r"\b(?:can(?:not|'t| not|’t)|unable to) (?:actually )?(?:see|view)\b[^.]*\b(?:image|picture|photo)"
+    r"|(?:无法|不能|看不到|没法)[^，。]{0,4}(?:查看|看到|看见|看)?[^，。]{0,4}(?:图片|图像|照片|图中)",
+    re.IGNORECASE,
 )
 
 

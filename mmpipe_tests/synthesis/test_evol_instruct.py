@@ -309,6 +309,7 @@ def test_a_round_goes_on_from_a_stored_pool() -> None:
         ("Explain the given instruction", "What does the Given Instruction say?", []),
         ("Write an instruction manual for a new promptbook", "x", []),
         ("Created_prompt: tell", "x", ["created prompt"]),
+        ("更难的指令：写一首诗", "写诗", ["更难的指令"]),
         ("The hard instruction asks more. Do not carry it out.", "x", ["hard instruction", "do not carry it out"]),
     ],
 )
@@ -325,6 +326,8 @@ def test_copied_words(evolved: str, ancestor: str, copied: list[str]) -> None:
         ("...", "evol_response_stop_words"),
         ("I am. You are!", "evol_response_stop_words"),
         ("对不起", None),
+        ("英语里的sorry用来表示歉意，也可以表示遗憾。" * 6, "evol_response_sorry"),
+        ("英语里的sorry用来表示歉意，也可以表示遗憾。" * 12, None),  # long enough, though no space parts its words
         ("I'm not. You don't!", "evol_response_stop_words"),
         ("Yes", None),
         ("2", None),

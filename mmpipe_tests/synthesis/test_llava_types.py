@@ -361,6 +361,11 @@ def test_turns_that_are_read_are_those_said(pairs: list[tuple[str, str]]):
         ("The bounding box holds a dog.", "evidence_leak"),
         ("The description says so.", "evidence_leak"),
         ("As an AI, I see none.", "cannot_see"),
+        ("根据图片的描述，狗躺在沙发上。", "evidence_leak"),
+        ("狗的坐标在左边。", "coordinates_leak"),
+        ("我无法查看这张图片。", "cannot_see"),
+        ("图片中有一只狗，它躺在沙发上。", ""),
+        ("因为挡住了，所以看不到狗的尾巴。", ""),
         ("A man reads the newspaper; it cost 1.50.", ""),
     ],
 )
