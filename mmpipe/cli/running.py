@@ -80,8 +80,9 @@ def backfill(
 ) -> None:
     """Materialize assets for some or all dumps, then assets over all dumps.
 
-    A running server does it as one asset backfill that this command follows, if it has the settings of this shell;
-    without one, each dump is a run in this process, in the order of names. The exit code is 1 if one failed.
+    A running server that has the settings of this shell does it as one asset backfill, which this command follows.
+
+    Without a server, each dump is a run in this process, in the order of names. The exit code is 1 if one failed.
     """
     import dagster as dg
 

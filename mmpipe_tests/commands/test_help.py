@@ -31,6 +31,13 @@ def test_help_tells_command_arguments_and_options(path: str) -> None:
     assert not silent, f"{path} does not say what these are: {silent}"
 
 
+@pytest.mark.parametrize("path", COMMANDS)
+def test_a_paragraph_of_help_is_one_line_of_source(path: str) -> None:
+    # a break within one, behind the first, is shown as it stands, in the middle of a sentence
+    _, *further = (COMMANDS[path].help or "").strip().split("\n\n")
+    assert not [paragraph for paragraph in further if "\n" in paragraph]
+
+
 @pytest.mark.parametrize("module", [judge, report])
 def test_help_names_the_lanes_that_a_command_knows(module: ModuleType) -> None:
     command = COMMANDS[f"mmpipe {module.__name__.rpartition('.')[2]}"]
