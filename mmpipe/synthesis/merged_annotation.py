@@ -22,10 +22,11 @@ from mmpipe.synthesis.judged_drafts import Accepted, Refused
 from mmpipe.synthesis.llava_prompts import DETAIL_REQUESTS
 from mmpipe.synthesis.noun_forms import ENGLISH, Lexicon
 from mmpipe.synthesis.phrase_evidence import REASONS as PHRASE_REASONS
-from mmpipe.synthesis.phrase_evidence import find_unwritten, map_phrases
+from mmpipe.synthesis.phrase_evidence import find_unwritten, map_phrases, strip_quoted
 from mmpipe.synthesis.picture_rows import LEAK_REASONS, PictureAsking, draw, find_leak, judge_pictures, plan_picture
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.scene_evidence import Scene
+from mmpipe.synthesis.told_numbers import list_untold_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -225,22 +226,16 @@ def _judge(
     caption = " ".join(reply["caption"].split())
     # the record's own lines hold places; what a source said is what a caption may say
     told = "\n".join(words for _, words in record.list_evidence())
-    faults = (
-        (find_leak(caption, told), caption),
-        ("item_id_leak" if _names_item(caption, record, told) else "", caption),
-        ("repetition" if measure_repetition(caption) > settings.most_repetition else "", caption),
-        ("caption_too_short" if len(list_words(caption)) < settings.least_words else "", caption),
-        ("text_without_evidence" if find_unwritten(caption, record) is not None else "", caption),
-    )
-    for fault, text in faults:
-        if fault:
-            return Refused(fault, text)
+    if fault := _find_fault(caption, record, told, settings):
+        return fault
     mapped = map_phrases(caption, record, find_phrases, lexicon)
     if isinstance(mapped, Refused):
         return mapped
+    if untold := _list_untold_counts(caption, mapped, record, told):
+        return Refused("count_without_evidence", ", ".join(untold))
     covered = _measure_covered(mapped, record)
     if covered < settings.least_covered:
-        return Refused("caption_covers_too_little", f"{covered:.2f}")
+        return Refused("caption_covers_too_little", value=covered, low=settings.least_covered)
     details = {
         "record": json.dumps(record.as_dicts(), ensure_ascii=False),
         "phrases": mapped,
@@ -248,6 +243,30 @@ def _judge(
         "words": len(list_words(caption)),
     }
     return Accepted(plan.instruction or "", caption, details)
+
+
+def _find_fault(caption: str, record: EvidenceRecord, told: str, settings: MergedSettings) -> Refused | None:
+    """Return what is wrong with a caption whatever it names."""
+    if leak := find_leak(caption, told):
+        return Refused(leak, caption)
+    if _names_item(caption, record, told):
+        return Refused("item_id_leak", caption)
+    repeated, words = measure_repetition(caption), len(list_words(caption))
+    if repeated > settings.most_repetition:
+        return Refused("repetition", value=repeated, high=settings.most_repetition)
+    if words < settings.least_words:
+        return Refused("caption_too_short", value=words, low=settings.least_words)
+    unwritten = find_unwritten(caption, record)
+    return None if unwritten is None else Refused("text_without_evidence", unwritten)
+
+
+def _list_untold_counts(
+    caption: str, mapped: Sequence[Mapping[str, Any]], record: EvidenceRecord, told: str
+) -> list[str]:
+    """Return numbers that no item tells and that count no thing the caption names; written text has its own check."""
+    objects = {item.item_id for item in record.items if item.kind == "object"}
+    counts = {str(len(objects.intersection(phrase["items"]))) for phrase in mapped}
+    return list_untold_numbers(strip_quoted(caption), "\n".join([told, *sorted(counts)]), are_words_held=True)
 
 
 def _names_item(caption: str, record: EvidenceRecord, told: str) -> bool:

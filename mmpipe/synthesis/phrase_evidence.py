@@ -48,6 +48,11 @@ def _is_written(text: str, record: EvidenceRecord) -> bool:
     return any(f" {words} " in f" {' '.join(list_words(item.words))} " for item in record.items if item.kind == "text")
 
 
+def strip_quoted(caption: str) -> str:
+    """Return a caption without what stands in quotation marks."""
+    return _QUOTED.sub(" ", caption)
+
+
 def map_phrases(
     caption: str, record: EvidenceRecord, find_phrases: PhraseFinder, lexicon: Lexicon = ENGLISH
 ) -> list[dict[str, Any]] | Refused:

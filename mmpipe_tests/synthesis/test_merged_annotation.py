@@ -188,6 +188,21 @@ def test_every_refusal_is_counted_by_its_name():
     assert judged.candidates["reason"].to_list() == list(BROKEN)
     assert judged.synthesis.rejected == dict(sorted(dict.fromkeys(BROKEN, 1).items()))
     assert set(BROKEN) == set(REASONS)
+    found = dict(zip(judged.candidates["reason"], map(json.loads, judged.candidates["details"]), strict=True))
+    assert found["text_without_evidence"] == {"found": "83 Victoria"}
+    assert found["caption_too_short"] == {"value": 3, "low": 15}
+
+
+@pytest.mark.parametrize(
+    ("more", "untold"),
+    [("There are five.", "five"), ("1 of 1 bus, and 4 in all.", "4"), ('It says "38 Victoria".', "")],
+)
+def test_a_count_without_a_noun_is_held_too(more: str, untold: str):
+    pairs, told = make_pairs(1)
+    teacher = ScriptedTeacher(lambda _: json.dumps({"caption": f"{GOOD} {more}"}))
+    judged = make_dense_captions(pairs, told, teacher, SETTINGS, find_phrases=FIND)
+    assert judged.synthesis.rejected == ({"count_without_evidence": 1} if untold else {})
+    assert [json.loads(one) for one in judged.candidates["details"]] == ([{"found": untold}] if untold else [])
 
 
 def test_a_caption_is_asked_again_and_the_teachers_failures_are_counted():
