@@ -46,11 +46,8 @@ def crawl_add(
     dump = find_dump_files(name, sources, base_url=base_url, limit=limit)
     with dg.DagsterInstance.get() as instance:
         add_dump(Lake(os.environ["MMPIPE_LAKE"]), instance, dump)
-    OUT.print(
-        f"{dump.name}: {count_of(len(dump.files), 'files')} below {dump.root}. Run it: mmpipe backfill all --partitions "
-        f"{name}",
-        soft_wrap=True,
-    )
+    found = f"{dump.name}: {count_of(len(dump.files), 'files')} below {dump.root}."
+    OUT.print(f"{found} Run it: mmpipe backfill all --partitions {name}", soft_wrap=True)
 
 
 @crawl_commands.command("sample")
