@@ -10,10 +10,10 @@ import re
 
 from mmpipe.synthesis.grounding import count_words, list_words
 from mmpipe.synthesis.refusals import Refusal
-from mmpipe.synthesis.reply_faults import FAULTS
+from mmpipe.synthesis.reply_faults import OTHER_SCRIPT
 
 #: Why an evolved instruction is eliminated, besides the reasons of teachers; the paper's four, two that leave nothing
-#: to judge, and those of `reply_faults`.
+#: to judge, and drift into another script.
 ELIMINATIONS = (
     "evol_no_information_gain",
     "evol_response_sorry",
@@ -21,7 +21,7 @@ ELIMINATIONS = (
     "evol_prompt_copied",
     "evol_empty",
     "teacher_truncated",
-    *FAULTS,
+    OTHER_SCRIPT,
 )
 
 #: Stop words of English: articles, pronouns, prepositions, conjunctions, auxiliaries, and the pieces that an apostrophe

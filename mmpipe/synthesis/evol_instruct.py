@@ -9,7 +9,7 @@ tries it with another operator. The program that was published has neither the e
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,7 +19,7 @@ from mmpipe.synthesis.evol_eliminations import find_evolved_fault, find_response
 from mmpipe.synthesis.evol_pool import GROWN_TABLE, LINEAGE, POOL, start_pool
 from mmpipe.synthesis.evol_prompts import ANSWER, COMPLICATE_INPUT, EQUALITY, EQUALITY_SCHEMA, FORMS, OPERATORS
 from mmpipe.synthesis.refusals import Refusal, name_reason
-from mmpipe.synthesis.reply_faults import find_reply_fault
+from mmpipe.synthesis.reply_faults import find_other_script
 from mmpipe.synthesis.row_account import Paid, RowAccount, make_instruction_row, write_details
 from mmpipe.tables.chat import ChatFailure, ChatRequest, Sampling
 from mmpipe.tables.identity import make_id
@@ -172,10 +172,8 @@ def _evolve(
         attempt.evolved = strip_heading(attempt.evolved)
         ancestor = attempt.slot["instruction"]
         attempt.reason = find_evolved_fault(attempt.evolved, ancestor)
-        if attempt.reason is None:
-            # evolving in depth says the ancestor again, and more
-            faults = replace(settings.faults, repeated_share=None)
-            attempt.reason = find_reply_fault(attempt.evolved, ancestor, faults)
+        if attempt.reason is None and settings.refuses_other_script:
+            attempt.reason = find_other_script(attempt.evolved, ancestor)
 
 
 def _judge(attempts: Sequence[_Attempt], judge: Teacher, settings: EvolInstructSettings, account: RowAccount) -> None:
@@ -204,9 +202,9 @@ def _answer(
     for attempt, outcome in zip(attempts, account.ask(teacher, requests), strict=True):
         attempt.response, attempt.reason = _read(attempt, outcome)
         if attempt.reason is None:
-            attempt.reason = find_response_fault(attempt.response, settings.sorry_words) or find_reply_fault(
-                attempt.response, attempt.evolved, settings.faults
-            )
+            attempt.reason = find_response_fault(attempt.response, settings.sorry_words)
+        if attempt.reason is None and settings.refuses_other_script:
+            attempt.reason = find_other_script(attempt.response, attempt.evolved)
 
 
 def _request(

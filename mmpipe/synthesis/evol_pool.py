@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from mmpipe.errors import ConfigurationError, SchemaError
-from mmpipe.synthesis.reply_faults import ReplyFaultSettings
 
 #: The table that evolved instructions stand in, and seeds that do not say where they stand.
 GROWN_TABLE = "synthesized_instructions"
@@ -57,7 +56,7 @@ class EvolInstructSettings:
         judges_own_family: whether who says that evolving gained nothing may be of the family that evolves, as in the
             paper (section 3.2: the same model); the rows say who it was.
         families: those that names do not tell, see `tables.teacher_families.find_family`.
-        faults: when an evolved instruction or an answer is in another script, or an answer is its instruction (ours).
+        refuses_other_script: whether what is in another script than it was asked in is eliminated (ours).
     """
 
     rounds: int = 4
@@ -69,7 +68,7 @@ class EvolInstructSettings:
     dump: str = "evol_instruct"
     judges_own_family: bool = True
     families: Mapping[str, str] = field(default_factory=dict)
-    faults: ReplyFaultSettings = field(default_factory=ReplyFaultSettings)
+    refuses_other_script: bool = True
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.sorry_words < 0:

@@ -1,6 +1,6 @@
-"""Finds replies that are well-formed and still no answer: the prompt again, or another script than asked in.
+"""Finds replies in another script than was asked in, and names the script of a text.
 
-Loops are left to the rule `mmpipe_response_repetition`, whose limit a recipe sets.
+Loops and echoes are left to the rules `mmpipe_response_repetition` and `self_instruct_response_instruction_similarity`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
 
-from mmpipe.errors import ConfigurationError
-from mmpipe.synthesis.grounding import list_words, measure_longest_copy
 from mmpipe.synthesis.refusals import Refusal
 
-#: Why a reply is none.
-FAULTS = ("repeats_prompt", "other_script")
+#: Why a reply is no answer.
+OTHER_SCRIPT = "other_script"
 
 #: Scripts that one language writes side by side.
 _TOGETHER = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK", "FULLWIDTH": "LATIN"}
@@ -29,46 +26,24 @@ _ASKS_FOR_ANOTHER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyFaultSettings:
-    """When a reply is no answer. The limits are our own, set so that an answer which takes up its question passes.
-
-    Attributes:
-        repeated_share: a run of words that is this share of the prompt and of the reply makes it a repetition of the
-            prompt; None for never. All but the last word: who corrects a text says most of it again.
-        least_repeated: fewest words of such a run: a short answer may say a short question again.
-        least_letters: of texts whose script is told.
-    """
-
-    repeated_share: float | None = 0.98
-    least_repeated: int = 5
-    least_letters: int = 20
-
-    def __post_init__(self) -> None:
-        if self.repeated_share is not None and not 0 < self.repeated_share <= 1:
-            raise ConfigurationError(f"faults: repeated_share lies above 0, at most at 1, not {self.repeated_share}.")
+#: Letters of texts whose script is told.
+LEAST_LETTERS = 20
 
 
-def find_reply_fault(reply: str, asked: str, settings: ReplyFaultSettings) -> Refusal | None:
-    """Return why a reply is no answer, one of FAULTS with what was measured; None if nothing is wrong.
+def find_other_script(reply: str, asked: str) -> Refusal | None:
+    """Return that a reply is in another script than was asked in (`other_script`); None if it is not.
 
-    A reply is in another script if it has hardly a letter of the one that was asked in, nor what was asked of its own;
-    unless a language, a translation or code was asked for.
+    It is if it has hardly a letter of the script that was asked in, nor what was asked of its own; unless a language, a
+    translation or code was asked for.
 
     Args:
         reply: what the teacher wrote.
         asked: what it should answer, with its input.
-        settings: limits.
     """
-    if settings.repeated_share is not None:
-        copied = measure_longest_copy(reply, asked)
-        share = copied / max(len(list_words(reply)), len(list_words(asked)), 1)
-        if copied >= settings.least_repeated and share >= settings.repeated_share:
-            return Refusal(reason="repeats_prompt", measure="repeated_share", value=share, high=settings.repeated_share)
-    script, wanted = name_script(reply, settings.least_letters), name_script(asked, settings.least_letters)
+    script, wanted = name_script(reply, LEAST_LETTERS), name_script(asked, LEAST_LETTERS)
     is_other = script and wanted and not _has_letters(reply, wanted) and not _has_letters(asked, script)
     if is_other and not _ASKS_FOR_ANOTHER.search(asked):
-        return Refusal(reason="other_script", found=f"{script}, asked in {wanted}")
+        return Refusal(reason=OTHER_SCRIPT, found=f"{script}, asked in {wanted}")
     return None
 
 

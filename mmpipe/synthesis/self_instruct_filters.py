@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from mmpipe.synthesis.refusals import Refusal
-from mmpipe.synthesis.reply_faults import FAULTS
+from mmpipe.synthesis.reply_faults import OTHER_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ INSTANCE_REASONS = (
     "self_instruct_instances_contradict",
     "self_instruct_instance_repeated",
     "self_instruct_instance_beyond_most",
-    *FAULTS,
+    OTHER_SCRIPT,
 )
 
 #: Of the published program: what a text model cannot take or give.

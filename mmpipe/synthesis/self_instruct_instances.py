@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmpipe.synthesis.drafts import Parent, join_left_out, make_seed
-from mmpipe.synthesis.reply_faults import find_reply_fault
+from mmpipe.synthesis.reply_faults import find_other_script
 from mmpipe.synthesis.row_account import Paid, cut_evenly, make_instruction_row, write_details
 from mmpipe.synthesis.self_instruct_filters import sift_instances
 from mmpipe.synthesis.self_instruct_prompts import (
@@ -100,12 +100,9 @@ def write_instances(
 
 
 def _find_fault(task: Task, instance: Instance, settings: SelfInstructSettings) -> Refusal | str:
-    # an output that is its input has a reason of its own
-    again = find_reply_fault(instance.output, task.instruction, settings.faults)
-    if again is not None and again.reason == "repeats_prompt":
-        return again
-    asked = f"{task.instruction}\n{instance.input}"
-    return find_reply_fault(instance.output, asked, replace(settings.faults, repeated_share=None)) or ""
+    if not settings.refuses_other_script:
+        return ""
+    return find_other_script(instance.output, f"{task.instruction}\n{instance.input}") or ""
 
 
 def _ask_for_kinds(

@@ -7,7 +7,6 @@ from typing import Literal
 
 from mmpipe.errors import ConfigurationError
 from mmpipe.synthesis.prompts import Prompt
-from mmpipe.synthesis.reply_faults import ReplyFaultSettings
 from mmpipe.synthesis.self_instruct_filters import ALPACA_WORDS, BELLE_WORDS, InstructionFilters
 from mmpipe.synthesis.self_instruct_prompts import ALPACA, BELLE, CHINESE_BLOCKS, ENGLISH_BLOCKS, TASKS, BlockWords
 
@@ -38,7 +37,7 @@ class SelfInstructSettings:
         label_tokens: of a reply with instances, label first.
         pool_threshold: highest ROUGE-L of a new instruction with any of the pool.
         pool_tokenizer: what the pool compares by; see `deduplication.rouge_pool.tokenize`.
-        faults: when an output is in another script, or is its task again (ours).
+        refuses_other_script: whether an output in another script than its task and input is refused (ours).
         seed: of the choice of demonstrations and of the requests.
         dump: what the rows' column `dump` says: grown tasks come from no crawl.
     """
@@ -62,7 +61,7 @@ class SelfInstructSettings:
     label_tokens: int = 300
     pool_threshold: float = 0.7
     pool_tokenizer: Literal["rouge_score", "unspaced"] = "rouge_score"
-    faults: ReplyFaultSettings = field(default_factory=ReplyFaultSettings)
+    refuses_other_script: bool = True
     seed: int = 0
     dump: str = "self_instruct"
 

@@ -111,17 +111,19 @@ def test_every_elimination_with_exact_counts() -> None:
     [
         ("Explain the tide to a small child", "潮汐是由月亮和太阳的引力引起的，海水每天涨落两次。", "other_script"),
         ("请向一个十岁的孩子解释潮汐是怎样形成的，并举两个例子。", "", "other_script"),
-        ("Name all of the large rivers", "Name all of the large rivers.", "repeats_prompt"),
         ("Tell me of the tide, and of ebb too", "The moon draws the sea.", ""),
     ],
 )
-def test_drift_into_another_script_and_echoes_go(evolved: str, response: str, reason: str) -> None:
+def test_drift_into_another_script_goes(evolved: str, response: str, reason: str) -> None:
     def say(request: ChatRequest) -> str:
         kind = kind_of(request)
         return evolved if kind == "evolve" else json.dumps({"verdict": "not_equal"}) if kind == "judge" else response
 
     made = evolve_instructions(seed_frame("Tell me of the tide, and of"), ScriptedTeacher(say), ONE_ROUND)
     assert made.synthesis.rejected == ({reason: 1} if reason else {})
+    lenient = replace(ONE_ROUND, refuses_other_script=False)
+    if response:
+        assert not evolve_instructions(seed_frame("Tell me of it"), ScriptedTeacher(say), lenient).synthesis.rejected
 
 
 def test_what_fails_returns_to_the_pool_as_it_was() -> None:

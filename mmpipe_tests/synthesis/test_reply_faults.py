@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from mmpipe.deduplication.rouge_pool import RougePool
-from mmpipe.errors import ConfigurationError
 from mmpipe.models.endpoint_health import Patience
 from mmpipe.models.endpoint_teacher import EndpointTeacher
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.synthesis.drafts import Draft, Planned, synthesize
 from mmpipe.synthesis.refusals import Refusal
-from mmpipe.synthesis.reply_faults import ReplyFaultSettings, find_reply_fault, name_script
+from mmpipe.synthesis.reply_faults import find_other_script, name_script
 from mmpipe.synthesis.seed_tasks import Instance, Task
 from mmpipe.synthesis.self_instruct import grow_instructions
 from mmpipe.synthesis.self_instruct_settings import ALPACA_SETTINGS
@@ -24,40 +23,19 @@ PASSAGE = (
     "Clara Benn designed the stone bridge in 1877 for the town of Holt. Nobody paid for it until the railway came, "
     "and then the town took a toll of every cart for thirty years."
 )
-SETTINGS = ReplyFaultSettings()
-
-
-@pytest.mark.parametrize(
-    ("reply", "fault"),
-    [
-        (PASSAGE, "repeats_prompt"),
-        (f"Yes: {PASSAGE}", None),
-        ("Clara Benn designed the stone bridge in 1877 for the town of Holt.", None),  # quotes one sentence of two
-        (
-            f"{PASSAGE} {' '.join(f'And reason {n} was number {n * 7}.' for n in range(12))}",
-            None,
-        ),  # says more than that
-        ("Мост спроектировала Клара Бенн для города Холт.", "other_script"),
-        ("那座石桥是克拉拉·本为霍尔特镇设计的,后来镇上向每辆马车收取通行费三十年之久。", "other_script"),
-        ("1877", None),
-        ("Да.", None),  # too little to tell
-        ("", None),
-    ],
-)
-def test_replies_that_are_no_answer_have_a_name(reply: str, fault: str | None) -> None:
-    found = find_reply_fault(reply, PASSAGE, SETTINGS)
-    assert (found and found.reason) == fault
 
 
 @pytest.mark.parametrize(
     ("asked", "reply", "is_fault"),
     [
+        (PASSAGE, "Мост спроектировала Клара Бенн для города Холт.", True),
+        (PASSAGE, "那座石桥是克拉拉·本为霍尔特镇设计的,后来镇上向每辆马车收取通行费三十年之久。", True),
+        (PASSAGE, "1877", False),
+        (PASSAGE, "Да.", False),  # too little to tell
+        (PASSAGE, "", False),
+        (PASSAGE, PASSAGE, False),
         ("Explain why the sky looks blue.", "因为大气中的分子更容易散射波长较短的蓝光，所以天空看起来是蓝色的。", True),
-        (
-            "Translate into Chinese: the sky is blue because of air.",
-            "因为大气中的分子更容易散射波长较短的蓝光。",
-            False,
-        ),
+        ("Translate into Chinese: the sky is blue.", "因为大气中的分子更容易散射波长较短的蓝光。", False),
         ("请解释为什么天空是蓝色的，并且举出两个例子。", "Because air scatters short waves of light more.", True),
         ("请写一段Python代码，计算两个数的和并打印结果。", "def add(left, right):\n    return left + right", False),
         ("Was steht hier? Сколько стоит этот старый дом?", "Здесь написано, что дом стоит дорого.", False),
@@ -65,35 +43,27 @@ def test_replies_that_are_no_answer_have_a_name(reply: str, fault: str | None) -
     ],
 )
 def test_another_script_is_a_fault_unless_it_was_asked_for(asked: str, reply: str, is_fault: bool) -> None:
-    found = find_reply_fault(reply, asked, SETTINGS)
+    found = find_other_script(reply, asked)
     assert (found is not None) is is_fault
     assert found is None or (found.reason == "other_script" and "asked in" in found.found)
 
 
-def test_limits_can_be_switched_off_and_must_be_shares() -> None:
-    assert find_reply_fault(PASSAGE, PASSAGE, replace(SETTINGS, repeated_share=None)) is None
-    with pytest.raises(ConfigurationError, match="repeated_share"):
-        ReplyFaultSettings(repeated_share=0)
-
-
-def test_self_instruct_keeps_no_faulty_output() -> None:
+@pytest.mark.parametrize("refuses", [True, False])
+def test_self_instruct_keeps_no_output_in_another_script(refuses: bool) -> None:
     outputs = {
         "Explain how bees find their way": "那些蜜蜂看太阳的位置，并且记住它们飞过的每一朵花和每一棵树。",
-        "Tell how a lock on a canal works": "Tell how a lock on a canal works",
-        "Write the given words in capitals": "A LOCK ON A CANAL",
+        "Write a note that thanks a friend": "Thank you for the walk along the canal.",
     }
-    given = {"Write the given words in capitals": "a lock on a canal"}
     blocks = [
-        f"###\n{number}. Instruction: {task}\n{number}. Input:\n{given.get(task, '<noinput>')}\n{number}. Output:\n"
-        f"{output}\n"
+        f"###\n{number}. Instruction: {task}\n{number}. Input:\n<noinput>\n{number}. Output:\n{output}\n"
         for number, (task, output) in enumerate(outputs.items(), 4)
     ]
     seeds = [Task(f"s{n}", f"Name {n} kinds of birds that swim", (Instance("", "Ducks"),)) for n in range(3)]
-    settings = replace(ALPACA_SETTINGS, most_requests=1)
+    settings = replace(ALPACA_SETTINGS, most_requests=1, refuses_other_script=refuses)
     teacher = ScriptedTeacher(lambda _: "".join(blocks))
     grown = grow_instructions(seeds, teacher, RougePool(0.7), settings, 9)
-    assert grown.synthesis.rejected == {"other_script": 1, "repeats_prompt": 1}
-    assert grown.synthesis.frame["instruction"].to_list() == ["Write the given words in capitals"]
+    assert grown.synthesis.rejected == ({"other_script": 1} if refuses else {})
+    assert grown.synthesis.frame.height == (1 if refuses else 2)
 
 
 def test_scripts_are_named_as_unicode_does() -> None:
@@ -107,7 +77,7 @@ def test_faulty_replies_are_counted_by_reason_and_the_run_goes_on() -> None:
     schema = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
     plans = {
         f"Write one question about number {n} that a child of ten years can answer alone.": fault
-        for n, fault in enumerate(["", "repeats_prompt", "other_language", "schema_ignored", "huge", "always_cut", ""])
+        for n, fault in enumerate(["", "other_language", "schema_ignored", "huge", "always_cut", ""])
     }
     planned = [
         Planned(
@@ -127,16 +97,14 @@ def test_faulty_replies_are_counted_by_reason_and_the_run_goes_on() -> None:
     ]
 
     def accept(plan: Planned, reply: Mapping[str, Any]) -> Draft | Refusal:
-        # this server's plain reply repeats its prompt behind two words
-        return find_reply_fault(reply["q"], plan.messages[-1].content, SETTINGS) or Draft(reply["q"], "yes")
+        return find_other_script(reply["q"], plan.messages[-1].content) or Draft(reply["q"], "yes")
 
     with serve_faults(plans) as server:
         teacher = EndpointTeacher(server.url, "m", patience=Patience(first_pause_s=0.01), most_reply_bytes=1_000_000)
         made = synthesize(planned, teacher, accept, attempts=2)
-    assert list(made.frame.get_column("instruction_id")) == ["i0", "i6"]
+    assert list(made.frame.get_column("instruction_id")) == ["i0", "i5"]
     assert made.rejected == {
         "other_script": 1,
-        "repeats_prompt": 1,
         "teacher_oversized": 1,
         "teacher_schema": 1,
         "teacher_truncated": 1,
