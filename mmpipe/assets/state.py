@@ -6,6 +6,7 @@ same file serves `mmpipe`, plain `dagster dev` without any variable, and a clust
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -104,5 +105,7 @@ def limit_terminal(level: str) -> None:
     def limited(instance: DagsterInstance | None) -> Sequence[tuple[LoggerDefinition, Mapping[str, object]]]:
         return [(logger, {**config, "log_level": level}) for logger, config in default_system_loggers(instance)]
 
+    # libraries give the root logger a handler; what mmpipe says would be printed by it, whatever the level
+    logging.getLogger("mmpipe").propagate = False
     for module in (context_creation_job, host_mode):
         module.default_system_loggers = limited  # type: ignore[attr-defined]

@@ -122,6 +122,7 @@ import logging, dagster as dg
 
 @dg.asset
 def speaking(context):
+    logging.basicConfig(level=logging.INFO)  # as libraries do
     logging.getLogger("mmpipe.room").info("done a shard")
     logging.getLogger("mmpipe.room").warning("mind this")
 
@@ -138,4 +139,5 @@ def test_what_runs_say_is_recorded_whole_and_printed_from_a_level_on(tiny: TinyP
     assert "done a shard" in ran.stdout
     assert "mind this" in ran.stdout
     assert "mind this" in ran.stderr
+    assert level is None or ran.stderr.count("mind this") == 1
     assert ("done a shard" in ran.stderr) is (level is None)
