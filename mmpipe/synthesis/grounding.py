@@ -60,19 +60,6 @@ def measure_order(text: str, evidence: str) -> float:
     return row[-1] / len(words) if words else 0.0
 
 
-def measure_longest_copy(text: str, source: str) -> int:
-    """Return the length, in words, of the longest run of `text` that stands verbatim in `source`."""
-    words, others = list_words(text), list_words(source)
-    best = 0
-    row = [0] * (len(others) + 1)
-    for word in words:
-        previous = 0
-        for place, other in enumerate(others, start=1):
-            previous, row[place] = row[place], previous + 1 if word == other else 0
-            best = max(best, row[place])
-    return best
-
-
 def count_words(text: str) -> float:
     """Return the words of `text` as people count them: two characters of a script without spaces are one."""
     return sum(map(_size_word, list_words(text)))

@@ -24,10 +24,10 @@ _ASKS_FOR_ANOTHER = re.compile(
     r"\b(?:python|java|javascript|sql|html|xml|json|css|bash|regex|latex)\b",
     re.IGNORECASE,
 )
-
-
 #: Letters of texts whose script is told.
 LEAST_LETTERS = 20
+#: Letters of a script from which on a text has it.
+_FEW_LETTERS = 5
 
 
 def find_other_script(reply: str, asked: str) -> Refusal | None:
@@ -45,10 +45,6 @@ def find_other_script(reply: str, asked: str) -> Refusal | None:
     if is_other and not _ASKS_FOR_ANOTHER.search(asked):
         return Refusal(reason=OTHER_SCRIPT, found=f"{script}, asked in {wanted}")
     return None
-
-
-#: Letters of a script from which on a text has it.
-_FEW_LETTERS = 5
 
 
 def _has_letters(text: str, script: str) -> bool:

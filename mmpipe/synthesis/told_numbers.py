@@ -105,6 +105,8 @@ def list_added_numbers(text: str, source: str) -> list[str]:
 def list_untold_numbers(text: str, evidence: str, *, are_words_held: bool = False) -> list[str]:
     """Return the numbers of `text` that `evidence` does not tell, small ones in digits too.
 
+    One wrong number among many right words is no small share of an answer: it is the answer.
+
     Args:
         text: what was written.
         evidence: what it must rest on.
@@ -112,14 +114,6 @@ def list_untold_numbers(text: str, evidence: str, *, are_words_held: bool = Fals
             an answer that counts says what nobody told. `One` and ordinals are never held.
     """
     return _list_added(text, evidence, lambda _: False, are_words_held=are_words_held)
-
-
-def has_numbers_of(text: str, evidence: str) -> bool:
-    """Return whether `evidence` tells every number of `text`, but for small ones that `text` spells.
-
-    One wrong number among many right words is no small share of an answer: it is the answer.
-    """
-    return not list_untold_numbers(text, evidence)
 
 
 def _list_added(text: str, source: str, is_small: Callable[[str], bool], *, are_words_held: bool = False) -> list[str]:

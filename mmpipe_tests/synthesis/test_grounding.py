@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.synthesis.grounding import (
+    count_words,
     list_words,
     measure_copied_words,
     measure_grounding,
-    measure_longest_copy,
     measure_order,
     measure_repetition,
 )
 from mmpipe.synthesis.question_kinds import fits_question, shares_topic
-from mmpipe.synthesis.told_numbers import has_numbers_of
+from mmpipe.synthesis.told_numbers import list_untold_numbers
 
 WORDS = ["whale", "tower", "1902", "the", "of", "Rome", "bridge", "walks"]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
@@ -28,22 +28,22 @@ def test_grounding_counts_content_words() -> None:
 
 def test_every_number_is_told() -> None:
     evidence = "In 1931 Clara Benn paid 1,900.50 crowns for 3 rooms."
-    assert has_numbers_of("She paid 1,900.50 crowns in 1931", evidence)
-    assert has_numbers_of("She paid many crowns", evidence)
-    assert not has_numbers_of("Clara Benn paid 1,905.50 crowns for the 3 rooms", evidence)
-    assert not has_numbers_of("The 4th room", evidence)
-    assert has_numbers_of("There were 3 rooms", "There were three rooms.")
-    assert not has_numbers_of("There were 4 rooms", "There were three rooms.")
+    assert not list_untold_numbers("She paid 1,900.50 crowns in 1931", evidence)
+    assert not list_untold_numbers("She paid many crowns", evidence)
+    assert list_untold_numbers("Clara Benn paid 1,905.50 crowns for the 3 rooms", evidence)
+    assert list_untold_numbers("The 4th room", evidence)
+    assert not list_untold_numbers("There were 3 rooms", "There were three rooms.")
+    assert list_untold_numbers("There were 4 rooms", "There were three rooms.")
 
 
 @pytest.mark.parametrize(
     "evidence", ["12,000 crowns", "12.000 Kronen", "12\u202f000 couronnes", "12'000 Franken", "12000"]
 )
 def test_thousands_are_told_however_they_are_parted(evidence: str) -> None:
-    assert has_numbers_of("It cost 12000", evidence)
-    assert has_numbers_of("It cost 12,000", evidence)
-    assert not has_numbers_of("It cost 12001", evidence)
-    assert not has_numbers_of("It cost 12,100", evidence)
+    assert not list_untold_numbers("It cost 12000", evidence)
+    assert not list_untold_numbers("It cost 12,000", evidence)
+    assert list_untold_numbers("It cost 12001", evidence)
+    assert list_untold_numbers("It cost 12,100", evidence)
 
 
 def test_order_sees_who_did_what_to_whom() -> None:
@@ -53,7 +53,6 @@ def test_order_sees_who_did_what_to_whom() -> None:
 
 
 def test_copies_and_loops() -> None:
-    assert measure_longest_copy("who found the old stone bridge?", "Holt found the old stone tower") == 4
     assert measure_repetition("a b c a b c a b c") == pytest.approx(4 / 7)
     assert measure_repetition("a b") == 0.0
 
@@ -72,8 +71,8 @@ def test_measures_stay_in_range_and_a_text_grounds_itself(text: str, other: str)
     for measured in (measure_grounding(text, other), measure_order(text, other), measure_repetition(text)):
         assert 0.0 <= measured <= 1.0
     assert measure_order(text, other) <= measure_grounding(text, other)
-    assert 0 <= measure_longest_copy(text, other) <= len(list_words(text))
-    assert measure_longest_copy(text, text) == len(list_words(text))
+    assert 0 <= measure_copied_words(text, other) <= count_words(text)
+    assert measure_copied_words(text, text) == count_words(text)
 
 
 @pytest.mark.parametrize(
