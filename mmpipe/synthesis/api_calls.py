@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from mmpipe.errors import ConfigurationError
@@ -19,6 +20,11 @@ from mmpipe.errors import ConfigurationError
 #: them. `hallucination`: calls, and none of them a reference. `no_call`: nothing that parses as a call.
 Verdict = Literal["right", "wrong", "ambiguous", "hallucination", "no_call"]
 
+#: A name right before its bracket, as nobody writes words.
+_CALL_BEGUN = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\(")
+_LONGEST_CALL = 2000
+#: Names and brackets that are tried in one text: a model in a loop writes thousands.
+_MOST_NAMES, _MOST_BRACKETS = 100, 30
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
@@ -35,10 +41,25 @@ class CallTree:
         return len(self.arguments)
 
     def is_in(self, other: CallTree) -> bool:
-        """Return whether `other` calls the same and states every argument of this one, each with an equal tree."""
-        return self.name == other.name and all(
-            other.arguments.get(place) == tree for place, tree in self.arguments.items()
-        )
+        """Return whether `other` calls the same and states every argument of this one, each with an equal tree.
+
+        An argument may stand by keyword in the one and by position in the other: which is which no tree knows, and the
+        published script compares values alone. So it is looked for among those of the other kind that no argument of
+        the same place goes with.
+        """
+        if self.name != other.name:
+            return False
+        strays = [(place, tree) for place, tree in other.arguments.items() if place not in self.arguments]
+        for place, tree in self.arguments.items():
+            if place in other.arguments:
+                if other.arguments[place] != tree:
+                    return False
+                continue
+            found = next((one for one in strays if one[0].isdigit() != place.isdigit() and one[1] == tree), None)
+            if found is None:
+                return False
+            strays.remove(found)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +78,18 @@ def find_fenced(text: str) -> list[str]:
 def read_calls(text: str) -> list[CallTree]:
     """Return every call with a dotted name in a text, nested ones too, in the order they stand.
 
-    Fenced code is read if there is any; else the whole text; where that does not parse, each line that does.
+    Fenced code is read if there is any; else the whole text; where that does not parse, each line that does; where none
+    does, calls within words: in a list, behind a label, over several lines.
     """
-    blocks = find_fenced(text) or [text]
     calls: list[CallTree] = []
-    for block in blocks:
-        for tree in _parse(block):
-            calls += [call for node in ast.walk(tree) if isinstance(node, ast.Call) and (call := _read(node))]
+    for block in find_fenced(text) or [text]:
+        found = [call for tree in _parse(block) for call in _list_calls(tree)]
+        calls += found or [call for tree in _parse_within(block) for call in _list_calls(tree)]
     return calls
+
+
+def _list_calls(tree: ast.AST) -> list[CallTree]:
+    return [call for node in ast.walk(tree) if isinstance(node, ast.Call) and (call := _read(node))]
 
 
 def read_reference(text: str) -> CallTree:
@@ -151,6 +176,33 @@ def _parse(text: str) -> list[ast.AST]:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
     return trees
+
+
+def _parse_within(text: str) -> list[ast.AST]:
+    """Return the calls that stand within words, outermost ones; `image(s)` and `step(2)` are words, and no calls."""
+    trees: list[ast.AST] = []
+    end = 0
+    for begun in islice(_CALL_BEGUN.finditer(text), _MOST_NAMES):
+        if begun.start() < end:
+            continue
+        # the first bracket behind which it parses closes it: brackets in strings close nothing
+        rest = text[begun.end() : begun.end() + _LONGEST_CALL]
+        for closed in islice(re.finditer(r"\)", rest), _MOST_BRACKETS):
+            piece = text[begun.start() : begun.end() + closed.end()]
+            try:
+                node = ast.parse(piece, mode="eval").body
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            if isinstance(node, ast.Call) and ("." in begun[0] or _states_text(node)):
+                trees.append(node)
+                end = begun.start() + len(piece)
+            break
+    return trees
+
+
+def _states_text(node: ast.Call) -> bool:
+    texts = (isinstance(value, ast.Constant) and isinstance(value.value, str) for value in node.args)
+    return bool(node.keywords) or any(texts)
 
 
 def _read(node: ast.Call) -> CallTree | None:

@@ -42,7 +42,17 @@ REFERENCES = {number: read_reference(text) for number, text in CALLS.items()}
         ("torch.hub.load(repo_or_dir='pytorch/vision', model='resnet50', pretrained=False)", "wrong", ("hub",)),
         (f"# {CALLS['resnet']}\nprint('hello')", "hallucination", ()),
         (f"load_it({CALLS['resnet']!r})", "hallucination", ()),
-        ("torch.hub.load('pytorch/vision', 'resnet50', pretrained=True)", "hallucination", ()),
+        # by position or by keyword: the published script compares values
+        ("torch.hub.load('pytorch/vision', 'resnet50', pretrained=True)", "right", ("resnet",)),
+        ("torch.hub.load('pytorch/vision', 'resnet50', pretrained=False)", "wrong", ("hub",)),
+        ("torch.hub.load(model='pytorch/vision', repo_or_dir='resnet50', pretrained=True)", "hallucination", ()),
+        # within words: the published rows' own form, lists, marks, several lines, a card
+        (f"<<<domain>>>: Vision\n<<<api_call>>>: m = {CALLS['resnet']}\n<<<code>>>: 1. Load.", "right", ("resnet",)),
+        (f"You want `{CALLS['resnet']}`, I think.", "right", ("resnet",)),
+        (f"1. {CALLS['resnet'].replace(' ', chr(10))}\n2. Run it.", "right", ("resnet",)),
+        (json.dumps({"api_call": CALLS["resnet"]}), "right", ("resnet",)),
+        (f"Not {CALLS['bert']} but {CALLS['resnet18']}.", "wrong", ("bert", "resnet18")),
+        ("The image(s) of step(2), see f(x) and e.g.(that).", "no_call", ()),
         ("mytorch.hub.load(repo_or_dir='pytorch/vision', model='resnet50', pretrained=True)", "hallucination", ()),
         ("Please use a residual network.", "no_call", ()),
         ("", "no_call", ()),

@@ -21,7 +21,7 @@ LARGER = "torch.hub.load(repo_or_dir='pytorch/vision', model='resnet50', pretrai
         (f"Use this:\n```python\nimport torch\nmodel = {WANTED}\n```", True, "right"),
         (LARGER, True, "right"),
         (OTHER, False, "wrong"),
-        (f"Say {WANTED} and be glad.", None, "no_call"),
+        (f"Say {WANTED} and be glad.", True, "right"),
         (f"```python\nmodel = {WANTED.replace('resnet50', 'resnet51')}\n```", False, "hallucination"),
         (f"```python\na = {WANTED}\nb = {OTHER}\n```", None, "ambiguous"),
         ("You could classify it by hand.", None, "no_call"),
