@@ -18,6 +18,7 @@ from mmpipe.lanes.release_card import (
     list_limits,
     list_writers,
 )
+from mmpipe.lanes.release_pages import tell_pages
 from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
 from mmpipe.lanes.stage import StageRun, fingerprint_inputs
 from mmpipe.storage.shards import ShardResult, ShardWork
@@ -104,6 +105,7 @@ def write_sequences_card(
         funnel=[("documents", int(manifest.counts.get("documents", 0))), ("sequences", manifest.rows_out)],
         dumps=dumps,
         sources=list_document_sources(run),
+        notes=[*tell_pages(run, dumps), *tell_packing(run)],
         lengths=count_document_tokens(run),
         lengths_of="document",
         contamination=list_contamination(run, production, dumps),
@@ -113,6 +115,23 @@ def write_sequences_card(
         tags=("pretraining", "mmpipe"),
     )
     run.read(run.stage.table).folder.join("README.md").write_text(render_card(card))
+
+
+def tell_packing(run: StageRun) -> list[str]:
+    """Return what the card tells of the published sequences: tokenizer, length, packing, and how full they are."""
+    from mmpipe.release.packing import measure_efficiency
+
+    settings = run.recipe.pretraining
+    rows = run.read(run.stage.table).scan().select("tokenizer", tokens=pl.col("input_ids").list.len().cast(pl.Int64))
+    made = rows.group_by("tokenizer").agg(pl.len(), pl.col("tokens").sum()).sort("tokenizer").collect()
+    tokens, sequences = int(made.get_column("tokens").sum()), int(made.get_column("len").sum())
+    if not sequences:
+        return []
+    full = measure_efficiency(tokens, sequences, settings.sequence_length)
+    packed = "whole documents by best fit" if settings.packing == "best_fit" else "documents end to end"
+    room = f"{sequences:,} of at most {settings.sequence_length:,}"
+    named = [f"Tokenizer: `{name}`" for name in made.get_column("tokenizer")]
+    return [*named, f"Sequences: {tokens:,} tokens in {room}, {packed}; {100 * full:.1f} % full"]
 
 
 def sequences_shard(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mmpipe.lanes.instruction_candidates import STATUS, scan_kept
 from mmpipe.lanes.pretraining_sources import REPHRASED
 from mmpipe.lanes.release_sources import OF_THE_PAGES
 from mmpipe.tables.correction_steps import MASK_STEP
 from mmpipe.tables.instruction_matches import INSTRUCTION_CONTAMINATION, INSTRUCTION_REVIEWS, PREFERENCE_CONTAMINATION
-from mmpipe.tables.instructions import PREFERENCE_DATASET
+from mmpipe.tables.instructions import PREFERENCE_DATASET, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 from mmpipe.tables.text import DEDUPED_CORPUS, TEXT_CONTAMINATION
 
 if TYPE_CHECKING:
@@ -117,14 +119,16 @@ def list_limits(run: StageRun, dumps: Sequence[str]) -> list[str]:
         if recipe.contamination.sets
         else "No evaluation set was named, so benchmarks may stand in the rows word by word."
     ]
+    masked = any(step.step == MASK_STEP for step in recipe.corrections.steps)
+    told = "Personal data is masked by patterns, which miss names." if masked else "Personal data is not masked."
     if "doc_ids" in run.stage.table.schema:
-        masked = any(step.step == MASK_STEP for step in recipe.corrections.steps)
-        told = "Personal data is masked by patterns, which miss names." if masked else "Personal data is not masked."
         return [*limits, told, "Text of the open web is biased as the web is, and may be wrong, outdated or offensive."]
     reviewed = sum(_read_manifests(run, INSTRUCTION_REVIEWS, dumps, "rows_out"))
     looked = (
         f"{reviewed:,} instructions have a verdict of people or a model's votes" if reviewed else "nobody reviewed them"
     )
+    others = " Files that methods read, and what models wrote, are as they are." if masked else ""
+    limits.append(told + others)
     limits.append(f"Rows may be wrong however sure they sound: most are written by models, and {looked}.")
     near = recipe.instructions.duplicates
     if near is None or not (near.rouge_l or near.minhash_jaccard or near.cosine):
@@ -134,6 +138,23 @@ def list_limits(run: StageRun, dumps: Sequence[str]) -> list[str]:
     if run.stage.table is PREFERENCE_DATASET:
         limits.append("The better answer is what the named criterion calls better; only votes are people's.")
     return limits
+
+
+def count_fallen(run: StageRun, dumps: Iterable[str]) -> tuple[int, Counter[str]]:
+    """Return how many instructions of the dumps are kept, and how many each rule takes, refused candidates left aside.
+
+    Args:
+        run: of any stage.
+        dumps: their names.
+    """
+    kept, fallen = 0, Counter[str]()
+    for dump in dumps:
+        instructions = run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump)
+        removals = run.lake.dataset(INSTRUCTION_REMOVALS, dump)
+        kept += int(scan_kept(instructions, removals).select(pl.len()).collect().item())
+        taken = removals.scan().filter(pl.col("signal") != STATUS).select("instruction_id", "rule").unique()
+        fallen.update(dict(taken.group_by("rule").len().collect().iter_rows()))
+    return kept, fallen
 
 
 def _read_manifests(run: StageRun, table: Table, dumps: Iterable[str], name: str) -> Iterable[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import polars as pl
 from mmpipe.lanes.dialect_release import DialectFolder, is_refusal, write_dataset_info, write_part
 from mmpipe.lanes.left_out_rows import describe_left_out, write_left_out
 from mmpipe.lanes.preference_form_files import FormFolder, open_forms
-from mmpipe.lanes.release_card import count_words, list_contamination, list_limits
+from mmpipe.lanes.release_card import count_fallen, count_words, list_contamination, list_limits
+from mmpipe.lanes.release_pages import tell_pages
 from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
 from mmpipe.lanes.release_sources import list_row_sources
 from mmpipe.lanes.release_splits import TRAIN, VALIDATION, split_rows
@@ -206,7 +208,10 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
     writers = list(sources)
     manifests = [source.require_manifest() for source in sources]
     between: list[tuple[str, int]] = []
+    rejected: Counter[str] = Counter()
     if run.stage.table is PREFERENCE_DATASET:
+        kept, rejected = count_fallen(run, dumps)
+        between.append(("kept", kept))
         for table in (RESPONSES, JUDGEMENTS, RESPONSE_REVISIONS, PREFERENCE_PAIRS):
             found = [run.lake.dataset(table, dump).find_manifest() for dump in dumps]
             present = [item for item in found if item is not None]
@@ -223,13 +228,9 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
         ]
     made_by = [each.scan().select("teacher", "prompt_version").unique().collect() for each in writers]
     counts = [item.counts for item in manifests]
-    rejected: dict[str, int] = {}
     for item in [*manifests, manifest]:
-        for reason, count in item.removed_by_rule.items():
-            rejected[reason] = rejected.get(reason, 0) + count
-    for reason, tally in manifest.counts.items():
-        if not is_refusal(reason):
-            rejected[reason] = rejected.get(reason, 0) + int(tally)
+        rejected.update(item.removed_by_rule)
+    rejected.update({reason: int(tally) for reason, tally in manifest.counts.items() if not is_refusal(reason)})
     layouts = [*(dialect.describe() for dialect in written.folders), *(form.describe() for form in written.forms)]
     if written.packer is not None:
         layouts.append(written.packer.describe())
@@ -253,6 +254,7 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
         ],
         rejected=rejected,
         dumps=dumps,
+        notes=tell_pages(run, dumps),
         tokens=(
             int(sum(count.get("prompt_tokens", 0) for count in counts)),
             int(sum(count.get("completion_tokens", 0) for count in counts)),

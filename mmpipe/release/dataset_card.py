@@ -43,6 +43,7 @@ class Card:
         dump_recipes: (dump, name and digest of the recipe that its rows were made by); told where it is another one.
         teachers: teachers that wrote rows, as `engine:model@digest`.
         prompts: versions of the prompts.
+        notes: what else is told of how it was made, one sentence each: pages, tokenizer, packing.
         funnel: (step, rows), in order, from planned to published.
         rejected: rows that became none, by reason.
         dumps: dumps the rows come from.
@@ -72,6 +73,7 @@ class Card:
     dump_recipes: Sequence[tuple[str, str]] = ()
     teachers: Sequence[str] = ()
     prompts: Sequence[str] = ()
+    notes: Sequence[str] = ()
     funnel: Sequence[tuple[str, int]] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
     dumps: Sequence[str] = ()
@@ -124,7 +126,7 @@ def render_card(card: Card) -> str:
         _render_table("Layouts", ("Layout", "Where and how"), card.layouts),
         _render_table("Columns", ("Column", "Meaning"), [(each.name, each.description) for each in card.table.columns]),
         _render_table("From plan to row", ("Step", "Rows"), card.funnel),
-        _render_table("Why planned rows are missing", ("Reason", "Rows"), list(card.rejected.items())),
+        _render_table("Why planned rows are missing", ("Reason", "Rows"), _order(card.rejected)),
         _render_list("How it was made", _list_makers(card)),
         _render_table(
             "Sources", ("Source", "Rows", "Licence"), [(it.name, it.rows, it.licence) for it in card.sources]
@@ -134,6 +136,11 @@ def render_card(card: Card) -> str:
         f"## Licence\n\n{card.licence_note}\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _order(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return what is counted, most first, then by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _list_files(files: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Any]:
@@ -150,6 +157,7 @@ def _list_makers(card: Card) -> list[str]:
     for dump in card.dumps:
         made = f", rows made by the recipe {made_by.get(dump, card.recipe)}" if made_by else ""
         lines.append(f"Dump: `{dump}`{made}")
+    lines += card.notes
     if card.tokens is not None:
         lines.append(
             f"Tokens: {card.tokens[0]:,} in prompts, {card.tokens[1]:,} in completions, failed attempts included"

@@ -20,6 +20,7 @@ from mmpipe.tables.identity import digest_settings
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instruction_matches import INSTRUCTION_CONTAMINATION, INSTRUCTION_REVIEWS
 from mmpipe.tables.instructions import PREFERENCE_DATASET, PRETRAINING_DATASET, SFT_DATASET, SYNTHESIZED_INSTRUCTIONS
+from mmpipe.tables.preferences import PREFERENCE_PAIRS
 from mmpipe.tables.removals import INSTRUCTION_REMOVALS
 from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
 from mmpipe.tables.text import DEDUPED_CORPUS, TEXT_CONTAMINATION
@@ -96,6 +97,62 @@ def test_the_card_of_conversations_tells_where_they_come_from(lake: Lake, recipe
     assert "| gsm8k | shared 13-grams of words | " in card
     assert "nobody reviewed them" in card
     assert "Nearly equal instructions of different methods were not looked for." in card
+
+
+def test_the_card_says_why_instructions_have_no_pair(tmp_path: Path, recipe: Recipe) -> None:
+    lake = make_release_lake(tmp_path / "r")
+    rows = [
+        {"instruction_id": "t00", "rule": "mmpipe_words", "signal": "words"},
+        {"instruction_id": "t00", "rule": "other_words", "signal": "words"},
+        {"instruction_id": "t01", "rule": "mmpipe_words", "signal": "words"},
+        {"instruction_id": "refused", "rule": "too_long", "signal": "candidate_status"},
+    ]
+    publish(lake, INSTRUCTION_REMOVALS, "a", fill_rows(INSTRUCTION_REMOVALS, rows))
+    pairs = lake.dataset(PREFERENCE_PAIRS, "a").scan().collect()
+    publish(lake, PREFERENCE_PAIRS, "a", pairs.filter(~pl.col("instruction_id").is_in(["t00", "t01"])))
+    card = read_card(lake, recipe, "preference_dataset", PREFERENCE_DATASET, tmp_path / "r" / "cache")
+    assert "| synthesized | 51 |\n| kept | 49 |\n| responses | 102 |" in card
+    # most first; what a method refused is counted with the candidates
+    assert (
+        "## Why planned rows are missing\n\n| Reason | Rows |\n|---|---|\n| mmpipe_words | 2 |\n| other_words | 1 |\n"
+        in card
+    )
+    assert "too_long" not in card
+
+
+def test_the_card_tells_the_pages_that_rows_were_made_from(tmp_path: Path, recipe: Recipe) -> None:
+    lake = make_release_lake(tmp_path / "r")
+    hosts = ["https://a.example/x", "https://a.example/y", "http://user@b.example:80/"]
+    texts = [
+        {"doc_id": f"d{place}", "dump": "a", "text": "word " * 40, "url": url, "date": f"2020-0{place + 1}-03T00:00:00"}
+        for place, url in enumerate([*hosts, "https://a.example/x"])
+    ]
+    texts.append({"doc_id": "of-no-row", "dump": "a", "text": "word", "url": "https://z.example/", "date": None})
+    publish(lake, DEDUPED_CORPUS, "a", fill_rows(DEDUPED_CORPUS, texts))
+    card = read_card(lake, recipe, "sft_dataset", SFT_DATASET, tmp_path / "r" / "cache")
+    pages = lake.dataset(FILTERED_IMAGE_PAIRS, "a").scan().select("page_url").collect().to_series().drop_nulls()
+    rest = len(set(pages))
+    assert (
+        f"- Pages: {3 + rest} of {2 + len({url.split('/')[2] for url in pages})} hosts, dated 2020-01-03 to 2020-04-03"
+        in card
+    )
+    assert "a.example (2)" in card
+    assert "z.example" not in card
+    assert "- Personal data is not masked.\n" in card
+    sequences = read_card(lake, recipe, "pretraining_dataset", PRETRAINING_DATASET)
+    told = "- Pages: 4 of 3 hosts, dated 2020-01-03 to 2020-04-03 where they state a day; the hosts: a.example (2), "
+    assert f"{told}b.example (1), z.example (1)\n" in sequences
+
+
+def test_the_card_of_sequences_names_tokenizer_length_and_packing(lake: Lake, recipe: Recipe) -> None:
+    card = read_card(lake, recipe, "pretraining_dataset", PRETRAINING_DATASET)
+    rows = lake.dataset(PRETRAINING_DATASET).scan().collect()
+    tokens = rows["input_ids"].list.len().sum()
+    assert f"- Tokenizer: `{rows['tokenizer'][0]}`\n" in card
+    assert (
+        f"- Sequences: {tokens:,} tokens in 1 of at most 2,048, documents end to end; {tokens / 20.48:.1f} % full\n"
+        in card
+    )
 
 
 def test_pairs_stand_under_the_licence_of_the_questions_they_answer(tmp_path: Path, recipe: Recipe) -> None:

@@ -135,7 +135,10 @@ def test_the_card_counts_labels_and_what_a_transcript_cannot_hold(lake: Lake) ->
     count = TEXTS + PICTURED
     assert {"- Teacher: `answering`", "- Teacher: `judging`"} <= set(card.splitlines())
     # every kind of row on the way has its step
-    assert f"| synthesized | {count} |\n| responses | {2 * count} |\n| judgements | {2 * count} |\n" in card
+    assert (
+        f"| synthesized | {count} |\n| kept | {count} |\n| responses | {2 * count} |\n| judgements | {2 * count} |\n"
+        in card
+    )
     assert f"| preference_pairs | {count} |\n| published | {count} |" in card
     assert f"reads them: {count} desirable, {count} undesirable |" in card
     assert f"left out: {PICTURED} (has pictures, which a transcript cannot hold)" in card
