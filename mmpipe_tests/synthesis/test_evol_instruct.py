@@ -312,6 +312,11 @@ def test_a_round_goes_on_from_a_stored_pool() -> None:
         ("Write an instruction manual for a new promptbook", "x", []),
         ("Created_prompt: tell", "x", ["created prompt"]),
         ("更难的指令：写一首诗", "写诗", ["更难的指令"]),
+        (
+            "The easy instruction, in the language of the given one",
+            "x",
+            ["easy instruction", "language of the given one"],
+        ),
         ("The hard instruction asks more. Do not carry it out.", "x", ["hard instruction", "do not carry it out"]),
     ],
 )
