@@ -88,7 +88,8 @@ def name_links(table: Table) -> list[str]:
     """Return the columns of a table that hold ids of the row, or of rows that it is made of."""
     # sft_dataset's images are bytes, and no ids
     kinds = (pl.String, pl.List(pl.String), pl.List(pl.Struct({"table": pl.String, "id": pl.String})))
-    return [name for name in _LINKS if table.schema.get(name) in kinds]
+    schema = table.schema
+    return [name for name in _LINKS if schema.get(name) in kinds]
 
 
 def match_links(table: Table, frame: pl.DataFrame, ids: pl.Series) -> pl.Series:

@@ -140,8 +140,12 @@ def list_records(lake: Lake) -> list[Record]:
 
 
 def list_open(lake: Lake) -> list[Record]:
-    """Return the takedowns that began and did not end."""
-    return [record for record in list_records(lake) if not record.folder.join(_REPORT).is_file()]
+    """Return the takedowns that began and did not end: without a report, or with slices of the text still there."""
+    return [
+        record
+        for record in list_records(lake)
+        if not record.folder.join(_REPORT).is_file() or record.folder.join(_PROBE).is_file()
+    ]
 
 
 def find_taken(lake: Lake, row_id: str) -> Taken | None:

@@ -17,6 +17,7 @@ from mmpipe.storage.lake import Lake
 from mmpipe.storage.places import Place
 from mmpipe.storage.takedowns import find_taken, read_takedowns
 from mmpipe.tables.crawl import RAW_CRAWL
+from mmpipe.tables.images import IMAGE_CANDIDATES
 from mmpipe.tables.instructions import INSTRUCTION_CANDIDATES, PRETRAINING_DATASET, RESPONSES, SFT_DATASET
 from mmpipe.tables.published import PUBLISHED_TABLES
 from mmpipe.tables.takedowns import BLANKED, TAKEN_DOWN, Entry, make_entry
@@ -150,7 +151,6 @@ def test_a_dataset_that_is_being_written_stops_it_before_anything_changes(tmp_pa
 
 def test_fetched_pictures_reports_reviews_and_files_of_earlier_runs_go(tmp_path: Path) -> None:
     from mmpipe.lanes.instruction_reviews import VERDICTS, write_review_file
-    from mmpipe.tables.images import IMAGE_CANDIDATES
 
     made = make_lake(tmp_path / "lake", 3)
     cache = ImageCache(Place(str(tmp_path / "cache" / "images")))
@@ -273,3 +273,30 @@ def test_files_of_a_run_that_was_cut_off_or_came_before_go_too(tmp_path: Path) -
     left = sorted(path.name for path in (tmp_path / "lake" / "raw_crawl" / "dump=d3").rglob("0*.json"))
     assert [name[:10] for name in left] == ["00001-0000"]
     assert find_taken(made.lake, answer) is not None
+
+
+def test_a_picture_goes_by_the_id_of_its_record_from_every_page(tmp_path: Path) -> None:
+    made = make_lake(tmp_path / "lake", 5)
+    picture = {
+        "doc_id": "c" * 32,
+        "dump": "d1",
+        "url": "https://z.example/1.png",
+        "record_status": "ok",
+        "kind": "image",
+    }
+    shards = {key[2]: rows for key, rows in made.rows.items() if key[:2] == ("raw_crawl", "d1")}
+    publish_shards(made.lake, RAW_CRAWL, "d1", shards | {"00002-0000": [picture]})
+    page: dict[str, Any] = {"page_url": "https://elsewhere.example/", "doc_id": "e" * 32, "dump": "d2", "caption": "c"}
+    pairs = [
+        page | {"pair_id": "1" * 32, "image_url": "https://z.example/1.png", "image_doc_id": "c" * 32},
+        page | {"pair_id": "2" * 32, "image_url": "http://z.example/1.png", "image_doc_id": None},
+        page | {"pair_id": "3" * 32, "image_url": "https://z.example/2.png", "image_doc_id": None},
+        page | {"pair_id": "4" * 32, "image_url": "folder/1.png", "image_doc_id": "c" * 32},
+    ]
+    publish_shards(made.lake, IMAGE_CANDIDATES, "d2", {"pairs": pairs})
+    plan = plan_takedown(made.lake, [make_entry("id", "c" * 32, "2026-11-23", "")])
+    take_down(made.lake, plan, str(tmp_path / "cache"))
+    left = made.lake.dataset(IMAGE_CANDIDATES, "d2").scan().collect().get_column("pair_id").to_list()
+    assert left == ["3" * 32]
+    # the picture's URL stays away, for pairs of later runs name it alone
+    assert ("url", "z.example/1.png") in {(entry.kind, entry.value) for entry in read_takedowns(made.lake).entries}

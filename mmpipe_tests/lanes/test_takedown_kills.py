@@ -19,22 +19,22 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-def count_writes(monkeypatch: pytest.MonkeyPatch, stop: int | None) -> list[int]:
-    """Let every change of a file be counted, and the one of that number be the last."""
-    done = [0]
+def list_writes(monkeypatch: pytest.MonkeyPatch, stop: int | None) -> list[str]:
+    """Return the list that names every file as it is changed; after so many changes there is none any more."""
+    done: list[str] = []
     swap, remove = FileReplacement._swap_in, Place.remove
 
-    def count() -> None:
-        done[0] += 1
-        if stop is not None and done[0] > stop:
+    def note(place: Place) -> None:
+        if stop is not None and len(done) == stop:
             raise Killed
+        done.append(place.name)
 
     def swap_in(self: FileReplacement) -> None:
-        count()
+        note(self._place)
         swap(self)
 
     def remove_file(self: Place) -> None:
-        count()
+        note(self)
         remove(self)
 
     monkeypatch.setattr(FileReplacement, "_swap_in", swap_in)
@@ -48,24 +48,26 @@ def test_killed_at_any_write_and_run_again_it_ends_in_the_same_state(
     make_lake(tmp_path / "made", 5)
     entry = make_entry("domain", "a.example", "2026-11-23", "r")
 
-    def run(name: str, stop: int | None) -> tuple[Lake, int]:
+    def run(name: str, stop: int | None) -> tuple[Lake, list[str]]:
         shutil.copytree(tmp_path / "made", tmp_path / name)
         lake = Lake(str(tmp_path / name))
         with monkeypatch.context() as patched:
-            done = count_writes(patched, stop)
+            done = list_writes(patched, stop)
             with suppress(Killed):
                 take_down(lake, plan_takedown(lake, [entry]), str(tmp_path / "cache"))
-        return lake, done[0]
+        return lake, done
 
     whole, writes = run("whole", None)
     wanted = read_content(whole)
-    assert writes > 40
-    for stop in (2, 5, *range(8, writes, writes // 3)):
+    parts = [place for place, name in enumerate(writes, start=1) if name.startswith("part-")]
+    assert len(parts) > 9
+    # before anything changed, behind a file whose record is still the old one, and before the last write
+    for stop in (2, 5, parts[4], len(writes) - 1):
         lake, _ = run("cut", stop)
         reports = finish_open(lake, str(tmp_path / "cache"))
         if not reports:
             # killed before the plan stood: nothing was begun, and the same command begins it
-            assert stop < 4
+            assert stop == 2
             take_down(lake, plan_takedown(lake, [entry]), str(tmp_path / "cache"))
         assert read_content(lake) == wanted, stop
         assert list_open(lake) == []
@@ -78,7 +80,7 @@ def test_what_a_run_made_while_it_was_cut_off_goes_too(tmp_path: Path, monkeypat
     page = made.rows[("deduped_corpus", "d1", "00000-0000")][0]
     entry = make_entry("url", page["url"], "2026-11-23", "r")
     with monkeypatch.context() as patched:
-        count_writes(patched, 6)
+        list_writes(patched, 6)
         with pytest.raises(Killed):
             take_down(made.lake, plan_takedown(made.lake, [entry]), str(tmp_path / "cache"))
     # a step that had read the page before made an instruction of it
