@@ -112,13 +112,23 @@ def _color_fate(step: Step) -> str:
 
 
 def _make_values(values: dict[str, Any]) -> Group:
-    return Group(*(f"[dim]{name}[/] {escape(_write(value))}" for name, value in values.items() if value is not None))
+    told = {name: _write(value) for name, value in values.items()}
+    return Group(*(f"[dim]{name}[/] {escape(text)}" for name, text in told.items() if text))
 
 
 def _write(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    """Return a value as people read it; nothing for none and for an empty list."""
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.6g}"
+        case list():
+            return "; ".join(_write(item) for item in value)
+        case dict():
+            return ", ".join(f"{name} {text}" for name, item in value.items() if (text := _write(item)))
+        case _:
+            return str(value)
 
 
 def print_origin(console: Console, origin: Origin) -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from mmpipe.commands.explain import explain
 from mmpipe.commands.fates import Fate, Step
 from mmpipe.commands.judge import judge_again
 from mmpipe.commands.lookup import RowNotFound
+from mmpipe.commands.printing import print_fate
 from mmpipe.commands.trace import trace
 from mmpipe.errors import ConfigurationError, DatasetNotReady, RecipeError
 from mmpipe.storage.dump_removal import remove_from_lake
@@ -221,6 +224,20 @@ def test_rows_of_a_removed_dump_say_so(lake: Lake, tmp_path: Path) -> None:
             explain(lake, gone)
     with pytest.raises(RowNotFound, match=r"ins-1 was made from .* not there any more: its dump d1 was removed on "):
         trace(lake, "ins-1")
+
+
+def test_values_are_printed_as_people_read_them() -> None:
+    parents = [{"table": "deduped_corpus", "id": "d1"}, {"table": "deduped_corpus", "id": "d2"}]
+    values = {"parents": parents, "images": [], "score": 0.123456789, "said": "[sic]", "place": None, "count": 0}
+    rows = ({"turns": [{"role": "user", "content": "Why?", "name": None}]},)
+    written = io.StringIO()
+    steps = (Step("sft_dataset", "kept", values, rows),)
+    print_fate(Console(file=written, width=160), Fate("instruction", "i", "d", "kept", steps))
+    lines = [line.strip(" │├└─") for line in written.getvalue().splitlines()]
+    assert lines[2:6] == [
+        "parents table deduped_corpus, id d1; table deduped_corpus, id d2", "score 0.123457", "said [sic]", "count 0",
+    ]  # fmt: skip
+    assert lines[-1] == "role user, content Why?"
 
 
 def test_a_pair_of_a_list_is_traced_to_its_row(tmp_path: Path) -> None:
