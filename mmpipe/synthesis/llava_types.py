@@ -249,8 +249,10 @@ def _judge(
     asked_of, asked_count = list_unsupported(questions, find_phrases, evidence, lexicon)
     told_of, told_count = list_unsupported([answer for _, answer in pairs], find_phrases, evidence, lexicon)
     supported = 1 - len(told_of) / told_count if told_count else 1.0
-    if asked_of or supported < settings.least_supported[name]:
-        return Refused("object_without_evidence", ", ".join([*asked_of, *told_of]))
+    if asked_of or supported < (least := settings.least_supported[name]):
+        found = ", ".join([*asked_of, *told_of])
+        # what a question names must all be there: no share tells of it
+        return Refused("object_without_evidence", found, *(() if asked_of else (supported, least)))
     # what follows from a picture may have numbers of its own
     said = [text for pair in pairs for text in (pair if is_asked else pair[1:])]
     if name != "reasoning" and (untold := list_untold_counts(said, find_phrases, evidence, lexicon)):
@@ -275,8 +277,9 @@ def _find_fault(
                 return Refused(leak, text)
         if name == "conversation" and any(phrase in answer.casefold() for phrase in _INDEFINITE):
             return Refused("indefinite_answer", answer)
-        if max(measure_repetition(question), measure_repetition(answer)) > settings.most_repetition:
-            return Refused("repetition", answer)
-        if len(list_words(answer)) < settings.least_words[name]:
-            return Refused("answer_too_short", answer)
+        repeated, words = max(measure_repetition(question), measure_repetition(answer)), len(list_words(answer))
+        if repeated > settings.most_repetition:
+            return Refused("repetition", answer, repeated, high=settings.most_repetition)
+        if words < settings.least_words[name]:
+            return Refused("answer_too_short", answer, words, settings.least_words[name])
     return None

@@ -237,8 +237,9 @@ def _judge(
         fault = finders[plan.kind](said, objects, evidence, lexicon)
     if fault is None and find_phrases is not None and plan.kind != "wrong_knowledge":
         unfounded, named = list_unfounded(said, objects, evidence, find_phrases, lexicon)
-        if named and 1 - len(unfounded) / named < settings.least_supported:
-            fault = Refused("claims_without_evidence", ", ".join(unfounded))
+        supported = 1 - len(unfounded) / named if named else 1.0
+        if supported < settings.least_supported:
+            fault = Refused("claims_without_evidence", ", ".join(unfounded), supported, settings.least_supported)
     if fault is None and find_phrases is not None and plan.kind == "positive":
         both = (said["instruction"], said["answer"])
         if untold := list_untold_counts(both, find_phrases, evidence, lexicon):

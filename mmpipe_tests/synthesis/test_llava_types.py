@@ -270,6 +270,11 @@ def test_every_refusal_of_a_conversation_is_counted_by_its_name():
     assert judged.synthesis.planned == len(BROKEN) == judged.candidates.height
     assert judged.candidates["reason"].to_list() == list(BROKEN)
     assert set(BROKEN) == set(REASONS) - {"answer_too_short"}
+    details = map(json.loads, judged.candidates["details"].fill_null("{}"))
+    told = dict(zip(judged.candidates["reason"], details, strict=True))
+    assert (told["repetition"]["value"], told["repetition"]["high"]) == (pytest.approx(5 / 9), 0.2)
+    assert (told["object_without_evidence"]["value"], told["object_without_evidence"]["low"]) == (0.0, 1.0)
+    assert told["count_without_evidence"] == {"found": "three"}
 
 
 def test_a_count_is_told_by_captions_or_by_as_many_boxes():
