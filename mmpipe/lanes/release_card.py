@@ -157,6 +157,19 @@ def count_fallen(run: StageRun, dumps: Iterable[str]) -> tuple[int, Counter[str]
     return kept, fallen
 
 
+def tell_cost(money: float, rows: int) -> str | None:
+    """Return what the card tells of the money that teachers cost, failed attempts included; None where none was spent.
+
+    Args:
+        money: in the currency of the teachers' price lists, which rows do not name.
+        rows: published ones.
+    """
+    if not money:
+        return None
+    each = f"; {money / rows:,.6f} per published row" if rows else ""
+    return f"{money:,.4f} in the currency of the teachers' prices, failed attempts included{each}"
+
+
 def _read_manifests(run: StageRun, table: Table, dumps: Iterable[str], name: str) -> Iterable[int]:
     for dump in dumps:
         manifest = run.lake.dataset(table, dump).find_manifest()

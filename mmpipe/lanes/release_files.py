@@ -12,7 +12,7 @@ import polars as pl
 from mmpipe.lanes.dialect_release import DialectFolder, is_refusal, write_dataset_info, write_part
 from mmpipe.lanes.left_out_rows import describe_left_out, write_left_out
 from mmpipe.lanes.preference_form_files import FormFolder, open_forms
-from mmpipe.lanes.release_card import count_fallen, count_words, list_contamination, list_limits
+from mmpipe.lanes.release_card import count_fallen, count_words, list_contamination, list_limits, tell_cost
 from mmpipe.lanes.release_pages import tell_pages
 from mmpipe.lanes.release_recipes import list_dump_recipes, tell_release_recipe
 from mmpipe.lanes.release_sources import list_row_sources
@@ -259,6 +259,7 @@ def describe_release(run: StageRun, production: Production, written: Written) ->
             int(sum(count.get("prompt_tokens", 0) for count in counts)),
             int(sum(count.get("completion_tokens", 0) for count in counts)),
         ),
+        cost=tell_cost(sum(count.get("cost", 0.0) for count in counts), manifest.rows_out),
         mixture=written.mixture.table if written.mixture else (),
         sources=list_row_sources(run, dumps),
         lengths=count_words(run),

@@ -83,8 +83,10 @@ def list_instruction_keys(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame:
     for dump in dumps:
         asked = run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump).scan()
         frame = asked.select(_what_ties(), "images", id="instruction_id").collect()
-        pairs = run.lake.dataset(FILTERED_IMAGE_PAIRS, dump).scan().select("pair_id", "image_sha256").collect()
-        contents = dict(pairs.iter_rows())
+        # of a dump's pairs, few have an instruction
+        named = frame.lazy().select(pair_id=pl.col("images").explode()).drop_nulls().unique()
+        pairs = run.lake.dataset(FILTERED_IMAGE_PAIRS, dump).scan().select("pair_id", "image_sha256")
+        contents = dict(pairs.join(named, on="pair_id", how="semi").collect(engine="streaming").iter_rows())
         images = [[contents.get(pair, pair) for pair in row or ()] for row in frame.get_column("images").to_list()]
         frames.append(frame.with_columns(images=pl.Series(images, dtype=pl.List(pl.String))))
     rows = pl.concat(frames)

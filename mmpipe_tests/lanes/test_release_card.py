@@ -120,6 +120,16 @@ def test_the_card_says_why_instructions_have_no_pair(tmp_path: Path, recipe: Rec
     assert "too_long" not in card
 
 
+def test_the_card_tells_what_teachers_cost(lake: Lake, recipe: Recipe) -> None:
+    assert "Cost:" not in read_card(lake, recipe, "sft_dataset", SFT_DATASET)
+    rows = lake.dataset(SYNTHESIZED_INSTRUCTIONS, "a").scan().collect().with_columns(response=pl.lit("Other words."))
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", rows, counts={"cost": 1.5, "prompt_tokens": 1200})
+    card = read_card(lake, recipe, "sft_dataset", SFT_DATASET)
+    assert "- Tokens: 1,200 in prompts, 0 in completions" in card
+    told = "1.5000 in the currency of the teachers' prices, failed attempts included; 0.500000 per published row"
+    assert f"- Cost: {told}\n" in card
+
+
 def test_the_card_tells_the_pages_that_rows_were_made_from(tmp_path: Path, recipe: Recipe) -> None:
     lake = make_release_lake(tmp_path / "r")
     hosts = ["https://a.example/x", "https://a.example/y", "http://user@b.example:80/"]
