@@ -90,6 +90,9 @@ def test_run_again_it_stays_away_as_if_the_crawl_had_never_had_it(
             if manifest is not None
         ]
         assert accounts[0] == accounts[1], stage.table.name
+    for table in (RAW_CRAWL, EXTRACTED_TEXT, IMAGE_CANDIDATES):
+        counts = [side.dataset(table, dump.name).require_manifest().counts for side in (lake, fresh)]
+        assert counts[0] == counts[1], table.name
 
 
 def test_a_picture_that_was_taken_down_is_not_fetched_again(
