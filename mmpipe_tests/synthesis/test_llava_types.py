@@ -273,7 +273,10 @@ def test_every_refusal_of_a_conversation_is_counted_by_its_name():
     details = map(json.loads, judged.candidates["details"].fill_null("{}"))
     told = dict(zip(judged.candidates["reason"], details, strict=True))
     assert (told["repetition"]["value"], told["repetition"]["high"]) == (pytest.approx(5 / 9), 0.2)
-    assert (told["object_without_evidence"]["value"], told["object_without_evidence"]["low"]) == (0.0, 1.0)
+    assert (told["object_without_evidence"]["value"], told["object_without_evidence"]["low"]) == (
+        pytest.approx(2 / 3),
+        1.0,
+    )
     assert told["count_without_evidence"] == {"found": "three"}
 
 
