@@ -31,6 +31,8 @@ _TOKEN = re.compile(
 )
 #: `2019-20`, `1990–95`: the end of a span of years with its century left out.
 _SPAN = re.compile(r"(?<!\d)(\d\d)(\d\d)[-–—/](\d\d)(?!\d)")
+#: What a line of a list begins with: `13.`, `(13)`, `Question 13:`.
+_MARKER = re.compile(r"^([ \t]*(?:\*\*)?(?:question|answer|[qa])?[ \t]?\(?)(\d{1,3})(?=[.):](?:\*\*)?\s)", re.M | re.I)
 _SHORT_SCALES = {"k": 3, "mn": 6, "bn": 9, "tn": 12}
 _CHINESE_SCALES = {"百": 2, "千": 3, "万": 4, "萬": 4, "亿": 8, "億": 8, "兆": 12}
 _MONTHS = (
@@ -97,9 +99,25 @@ class _Told:
 def list_added_numbers(text: str, source: str) -> list[str]:
     """Return the numbers of `text` that `source` does not tell, each once, in their order, as they stand there.
 
-    Numbers to twelve are left out: they are as often spelled, and number lists.
+    Numbers to twelve are left out: they are as often spelled, and number lists. Numbers of longer lists that the text
+    counts from one are left out too.
     """
-    return _list_added(text, source, _is_often_spelled)
+    return _list_added(_strip_markers(text), source, _is_often_spelled)
+
+
+def _strip_markers(text: str) -> str:
+    """Return a text without the numbers that its lines begin with, where they go on from one."""
+    expected = {1}
+
+    def strip(match: re.Match[str]) -> str:
+        # answers are counted beside questions: a number stands twice
+        number = int(match[2])
+        if number not in expected:
+            return match[0]
+        expected.add(number + 1)
+        return match[1]
+
+    return _MARKER.sub(strip, text)
 
 
 def list_untold_numbers(text: str, evidence: str, *, are_words_held: bool = False) -> list[str]:

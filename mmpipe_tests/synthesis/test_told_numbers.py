@@ -86,6 +86,16 @@ def test_small_numbers_are_left_to_the_caller() -> None:
     assert not list_untold_numbers("four rooms", "rooms")
 
 
+def test_the_numbers_of_a_list_are_none_that_it_tells() -> None:
+    items = "\n".join(f"{n}. A stone." for n in range(1, 21))
+    pairs = "\n".join(f"Question {n}: Which?\nAnswer {n}: That." for n in range(1, 16))
+    assert list_added_numbers(items, "stones") == []
+    assert list_added_numbers(pairs, "stones") == []
+    # a number that no list leads to, and one within a line, are the text's own
+    assert list_added_numbers(f"{items}\n31. A stone of 17 tons.", "stones") == ["31", "17"]
+    assert list_added_numbers("1931. That was the year.", "stones") == ["1931"]
+
+
 @pytest.mark.parametrize(
     ("text", "evidence", "untold"),
     [
