@@ -39,7 +39,7 @@ INSTRUCTION_LANE = (
         (DEDUPED_CORPUS, FILTERED_IMAGE_PAIRS, GROUNDED_PAIRS, IMAGE_CAPTIONS),
         synthesize_instructions,
         ("instructions",),
-        revision=4,
+        revision=5,
     ),
     Stage(SYNTHESIZED_INSTRUCTIONS, (INSTRUCTION_CANDIDATES,), accept_instructions),
     Stage(INSTRUCTION_CONTAMINATION, (SYNTHESIZED_INSTRUCTIONS,), find_instruction_contamination, ("contamination",)),
@@ -71,7 +71,7 @@ INSTRUCTION_LANE = (
         ("revisions",),
         revision=3,
     ),
-    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=5),
+    Stage(PREFERENCE_PAIRS, PAIR_INPUTS, make_dump_pairs, ("preferences", "judgements"), revision=6),
     Stage(PREFERENCE_CONTAMINATION, (PREFERENCE_PAIRS,), find_preference_contamination, ("contamination",)),
     Stage(PREFERENCE_REMOVALS, (PREFERENCE_PAIRS, PREFERENCE_CONTAMINATION), judge_dump_pairs, ("contamination",)),
 )

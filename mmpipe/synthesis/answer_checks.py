@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AnswerKind = Literal["number", "percent", "quantity", "choice", "text", "api_call"]
 
 #: Changes with what is judged right: part of every row that was kept by it.
-VERSION = "answer_checks@1"
+VERSION = "answer_checks@2"
 
 #: Why an answer is not right.
 REASONS = ("wrong_answer", "answer_unreadable", "unit_missing", "wrong_unit")
@@ -34,6 +34,8 @@ _CUE = re.compile(
     r"|<answer>\s*:?|\bANSWER\s*:)\s*:?",
     re.IGNORECASE,
 )
+#: Where what follows a cue ends: a later sentence of the line is no answer. Numbers have points of their own.
+_SENTENCE_END = re.compile(r"(?<!\bapprox)(?<!\bca)(?<!\bRs)(?<!\bNo)[.!?]\s+(?=\D)|[。！？](?=.)")
 _NOT = re.compile(r"(?:not|n't|never|不是)\b", re.IGNORECASE)
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _QUOTES = "\"'“”‘’«»「」『』`*_ \t\n"
@@ -202,8 +204,9 @@ def extract_last_number(text: str) -> str | None:
 def extract_number(text: str) -> Quantity | None:
     """Return the number a solution ends in: of its final answer where it has a cue or box, else the last of all.
 
-    A final answer of several numbers is the last of those that stand after an `=`, and otherwise the first: "18
-    eggs in 3 days" is 18. One that is an expression ("5²") is unreadable, and nothing else is read in its place.
+    A final answer is the sentence behind its cue. Of several numbers it is the last of those that stand after an `=`,
+    and otherwise the first: "18 eggs in 3 days" is 18. One that is an expression ("5²"), a denial or without a number
+    is unreadable, and nothing else is read in its place.
     """
     has_final = extract_boxed(text) is not None or _CUE.search(text) is not None
     if not has_final:
@@ -213,7 +216,10 @@ def extract_number(text: str) -> Quantity | None:
         if whole is None and len(text.split()) <= 3 and re.search(r"[\^√⁰-⁹²³¹!]|\\sqrt", text):
             return None
         return whole or (found[-1] if found else None)
-    final = extract_final(text)
+    final = extract_final(text) if extract_boxed(text) is not None else _SENTENCE_END.split(extract_final(text), 1)[0]
+    # "The answer is not 5 but 10": what it is not stands first
+    if _NOT.match(final):
+        return None
     if "=" in final:
         final = final.rsplit("=", 1)[1]
     whole = read_quantity(final)

@@ -143,6 +143,10 @@ def test_what_is_no_number_is_not_read_as_one(text: str) -> None:
         ("The answer is 12/25/2020", "12", False),
         ("Between 3-5, so the answer is: −2", "-2", True),
         ("The answer is one.", "1", False),
+        # what follows a cue is one sentence, and what an answer is not is none
+        ("The answer is 10. Check: 5 + 4 = 9, so 9 is too few.", "10", True),
+        ("The answer is approx. 10. He has 3 left.", "10", True),
+        ("答案是10。因为5加5。", "10", True),
     ],
 )
 def test_hard_numbers(said: str, right: str, is_right: bool) -> None:
@@ -273,6 +277,19 @@ def test_boxes_balance_and_the_last_one_counts() -> None:
     assert extract_last_number("3 birds, -1/2 of 8 and A4") == "8"
     assert extract_last_number("none at all") is None
     assert [str(found.value) for found in find_quantities("From 3–5 to -2, at 12:30 on 1/2/2020.")] == ["3", "5", "-2"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The answer is not 5 but 10.",
+        "The answer is not a quantity but a concept. When you add 5 to itself, it results in 10.",
+        "The answer is found by adding. To 5 he adds 5, and has 10.",
+    ],
+)
+def test_a_denial_or_a_sentence_without_a_number_is_no_final_answer(said: str) -> None:
+    for right in ("5", "10"):
+        assert check_answer(said, right, NUMBER).reason == "answer_unreadable"
 
 
 def test_a_right_answer_that_cannot_be_read_stops() -> None:
