@@ -136,7 +136,7 @@ def print_takedown_plan(console: Console, plan: Plan) -> None:
         rows, examples = by_table.get(key, (0, ()))
         by_table[key] = (rows + shard.rows, (*examples, *shard.examples)[:2])
     if not by_table:
-        console.print("Nothing of it is published. It goes on the list, which later dumps obey.")
+        console.print("Nothing of it is published. On the list, it stays away from later dumps too.")
     else:
         grid = make_grid("table", "dump", "rows", "such as")
         for (table, dump), (rows, examples) in by_table.items():

@@ -300,3 +300,18 @@ def test_a_picture_goes_by_the_id_of_its_record_from_every_page(tmp_path: Path) 
     assert left == ["3" * 32]
     # the picture's URL stays away, for pairs of later runs name it alone
     assert ("url", "z.example/1.png") in {(entry.kind, entry.value) for entry in read_takedowns(made.lake).entries}
+
+
+def test_on_an_object_store_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    import fsspec
+
+    made = make_lake(tmp_path / "lake", 2)
+    fsspec.filesystem("memory").put(f"{tmp_path}/lake/", f"/{tmp_path.name}/", recursive=True)
+    entry = make_entry("domain", "a.example", "2026-11-23", "")
+    here, there = (
+        take_down(lake, plan_takedown(lake, [entry]), str(tmp_path / "cache"))
+        for lake in (made.lake, Lake(f"memory://{tmp_path.name}"))
+    )
+    assert here["files"]
+    assert there["files"] == here["files"]
+    assert there["proof"] == here["proof"]
