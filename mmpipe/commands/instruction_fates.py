@@ -90,7 +90,7 @@ def explain_instruction(lake: Lake, dump: str, instruction_id: str) -> Fate:
         look.at_all(JUDGEMENTS, _JUDGEMENT, "judgements", unjudged),
         look.at_all(RESPONSE_REVISIONS, _REVISION, "tries", unanswered),
         Look(lake, dump, pairs).at_all(PREFERENCE_PAIRS, _PAIR, "pairs", unanswered),
-        released.at_release(SFT_DATASET, instruction_id),
+        released.at_release(SFT_DATASET, instruction_id, None if is_removed else dump),
         Look(lake, None, pairs).at_all(PREFERENCE_DATASET, ("id", *_PAIR[1:]), "preference pairs", unanswered),
     ]
     return Fate("instruction", instruction_id, dump, conclude(steps, (SFT_DATASET,)), tuple(steps))
@@ -219,10 +219,12 @@ def explain_pair_of_answers(lake: Lake, row: dict[str, Any]) -> Fate:
             Look(lake, dump, answers).at_all(JUDGEMENTS, _JUDGEMENT, "judgements of them"),
             Look(lake, dump, revised).at_all(RESPONSE_REVISIONS, _REVISION, "of its answers"),
         ]
+    removals = look.at_removals(PREFERENCE_REMOVALS)
+    is_removed = removals.fate.startswith("removed by")
     steps += [
         look.at(PREFERENCE_PAIRS, lambda pair: f"by {pair['method']}"),
         look.at_all(PREFERENCE_CONTAMINATION, _SPAN, "contaminated spans"),
-        look.at_removals(PREFERENCE_REMOVALS),
-        Look(lake, None, pl.col("id") == pair_id).at_release(PREFERENCE_DATASET, pair_id),
+        removals,
+        Look(lake, None, pl.col("id") == pair_id).at_release(PREFERENCE_DATASET, pair_id, None if is_removed else dump),
     ]
     return Fate("preference pair", pair_id, dump, conclude(steps, (PREFERENCE_DATASET,)), tuple(steps))

@@ -83,8 +83,14 @@ class Look:
         broken = tuple({"rule": row["rule"], "measured": measure(row), "limit": describe_limit(row)} for row in rows)
         return Step(table.name, f"removed by {', '.join(row['rule'] for row in rows)}{note}", rows=broken)
 
-    def at_release(self, table: Table, row_id: str) -> Step:
-        """Return whether a row is released: what the release itself found, or which of its formats lack the row."""
+    def at_release(self, table: Table, row_id: str, dump: str | None) -> Step:
+        """Return whether a row is released: what the release itself found, or which of its formats lack the row.
+
+        Args:
+            table: the released dataset.
+            row_id: of the row.
+            dump: its dump, which may not have been ready when the release was made; None where a stage took the row.
+        """
         step = self.at(table, lambda _: "kept", absent="not in it")
         dataset = self._lake.dataset(table, self._dump)
         if step.fate == "kept":
@@ -94,7 +100,7 @@ class Look:
             return replace(step, rows=tuple({"left out of": row.pop("place"), **row} for row in lacking))
         found = dataset.read_left_out().filter(id=row_id)
         if found.is_empty():
-            return step
+            return replace(step, fate=f"{step.fate}{_tell_unready(self._lake, table, dump)}") if dump else step
         rows = tuple(
             {"rule": rule, "measured": details, "limit": _RELEASED.get(rule, "no text of an evaluation set")}
             for rule, details in found.select("reason", "details").iter_rows()
@@ -119,6 +125,19 @@ class Look:
             for row in made.rows
         )
         return replace(made, rows=told)
+
+
+def _tell_unready(lake: Lake, table: Table, dump: str) -> str:
+    """Return why a release has no row of a dump; empty if it has read the dump, or is not made."""
+    from mmpipe.lanes.ready_dumps import find_lacking
+    from mmpipe.lanes.release import RELEASE_LANE
+
+    manifest = lake.dataset(table).find_manifest()
+    if manifest is None or any(commit.shard == dump for commit in manifest.commits):
+        return ""
+    (stage,) = (stage for stage in RELEASE_LANE if stage.table is table)
+    why = find_lacking(lake, dump, stage.after) or f"{table.name} was made before the dump was ready; make it again"
+    return f", nor is any of its dump: {why}"
 
 
 def measure(row: dict[str, Any]) -> float | str | None:

@@ -19,6 +19,7 @@ from mmpipe.filtering.release_sections import DIALECTS, ReleaseSettings
 from mmpipe.lanes.preference_form_files import FOLDER
 from mmpipe.lanes.release import RELEASE_LANE
 from mmpipe.lanes.stage import Knobs
+from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
 from mmpipe.tables.images import FILTERED_IMAGE_PAIRS
 from mmpipe.tables.instruction_matches import INSTRUCTION_REVIEWS
@@ -280,6 +281,34 @@ def test_the_card_names_the_list_and_packing_tells_its_rows(release: Release) ->
     }
     card = (release.folder(SFT_DATASET).parent / "README.md").read_text()
     assert "| left out | `release/left_out.parquet`: 4 rows that stand in no file, or not in every format;" in card
+
+
+def test_a_dump_that_is_not_ready_is_named(release: Release, caplog: pytest.LogCaptureFixture) -> None:
+    rows = release.rows.filter(pl.col("instruction_id") == "t00")
+    publish(
+        release.lake,
+        SYNTHESIZED_INSTRUCTIONS,
+        "b",
+        rows.with_columns(instruction_id=pl.lit("u00"), dump=pl.lit("b")),
+    )
+    record_dump(release.lake, Dump("b", "/crawl", ()))
+
+    def tell() -> str:
+        (step,) = (step for step in explain(release.lake, "u00")[0].steps if step.asset == "sft_dataset")
+        return step.fate
+
+    release.release(SFT)
+    assert "sft_dataset: dump b is left out: instruction_removals is not made yet." in caplog.messages
+    assert tell() == "not in it, nor is any of its dump: instruction_removals is not made yet"
+    publish(release.lake, INSTRUCTION_REMOVALS, "b", INSTRUCTION_REMOVALS.make_empty())
+    add_pairs(release.lake, "b", draw_pairs(1), str(release.cache))
+    publish(release.lake, INSTRUCTION_REVIEWS, "b", INSTRUCTION_REVIEWS.make_empty())
+    release.lake.dataset(INSTRUCTION_REVIEWS, "b").record_verdict(["key_is_unique"])
+    assert tell() == "not in it, nor is any of its dump: checks of instruction_reviews failed: key_is_unique"
+    release.lake.dataset(INSTRUCTION_REVIEWS, "b").record_verdict([])
+    assert tell().endswith("sft_dataset was made before the dump was ready; make it again")
+    release.release(SFT)
+    assert tell() == "kept"
 
 
 def test_two_dumps_tell_their_rows_apart(release: Release) -> None:
