@@ -46,12 +46,15 @@ class FoundPair:
 
 
 def is_fixed_form(code: str) -> bool:
-    """Return whether Fortran is in fixed form: no statement starts in the first five columns.
+    """Return whether Fortran is in fixed form: no statement starts in the first five columns, or goes on behind `&`.
 
-    Lines with a C or a star in the first column are comments then; code of nothing else is free form.
+    Lines with a C or a star in the first column are comments then; code of nothing else is free form. A `&` from column
+    73 on is a comment in fixed form: code that is written for both has it there.
     """
     lines = [line for line in code.splitlines() if line.strip() and not line.lstrip().startswith("!")]
     rest = [line for line in lines if not _FIXED_COMMENT.match(line)]
+    if any(line[:72].partition("!")[0].rstrip().endswith("&") for line in rest):
+        return False
     return bool(rest) and all(re.match(r"[ \d]{5}|[ \d]*\t", line) for line in rest)
 
 

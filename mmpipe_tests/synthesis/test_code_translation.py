@@ -16,7 +16,7 @@ from mmpipe.errors import ConfigurationError
 from mmpipe.filtering.code_bleu import measure_code_bleu
 from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.storage.program_sandbox import ProgramSandbox
-from mmpipe.synthesis.code_pairs import PairStore, embed_by_hashing, measure_overlap, normalize_fortran
+from mmpipe.synthesis.code_pairs import PairStore, embed_by_hashing, is_fixed_form, measure_overlap, normalize_fortran
 from mmpipe.synthesis.code_runs import COMPILERS, find_compilers, outputs_agree
 from mmpipe.synthesis.code_translation import REASONS, CodeTranslationSettings, make_code_translations, read_code
 from mmpipe.tables.chat import ChatRequest
@@ -134,6 +134,23 @@ def test_queries_are_embedded_together_and_find_what_each_finds_alone() -> None:
 def test_a_pair_stands_once() -> None:
     with pytest.raises(ConfigurationError, match="'p0' stands twice"):
         PairStore(pl.concat([PAIRS, PAIRS.head(1)]))
+
+
+@pytest.mark.parametrize(
+    ("code", "is_fixed"),
+    [
+        ("      x = 1\n     & + 2\n", True),
+        ("C so it is\n  10  continue\n", True),
+        # free form, all of it moved to the right, as in a block of a page
+        ("        x = 1 + &\n            2\n", False),
+        ("        x = 1 + & ! one\n            2\n", False),
+        # what is written for both forms has the sign behind column 72 too
+        (f"{'      x = 1 +':72}&\n     & 2\n", True),
+        ("x = 1\n", False),
+    ],
+)
+def test_the_form_of_fortran_is_told_by_its_lines(code: str, is_fixed: bool) -> None:
+    assert is_fixed_form(code) is is_fixed
 
 
 def test_no_example_has_the_translation_that_is_wanted() -> None:
