@@ -61,7 +61,11 @@ _REFUSAL = re.compile(
 )
 _BESIDE = re.compile(
     r"\bas an ai(?: language)?(?: model)?\b|\bas a language model\b|"
-    r"作为(?:一个|一名)?(?:AI|人工智能)(?:语言)?(?:模型|助手)",
+    r"作为(?:一个|一名)?(?:AI|人工智能)(?:语言)?(?:模型|助手)|"
+    # a model that did not see its task asks for it
+    r"\bplease (?:provide|share|paste|send) (?:me )?(?:with )?(?:the|your) (?:text|passage|document|picture|image)\b|"
+    r"\bi(?:'m|’m| am) ready to (?:help|assist)\b|\bhow (?:can|may) i (?:help|assist) you\b|"
+    r"请(?:您)?(?:提供|发送|粘贴)[^。，\n]{0,10}(?:文本|文字|内容|图片)",
     re.IGNORECASE,
 )
 
@@ -99,7 +103,7 @@ def find_announcement(text: str) -> str:
 
 
 def is_refusal(text: str) -> bool:
-    """Return whether `text` refuses the task or speaks of itself as a model."""
+    """Return whether `text` refuses the task, asks for it, or speaks of itself as a model."""
     return bool(_REFUSAL.match(text) or _BESIDE.search(text))
 
 
