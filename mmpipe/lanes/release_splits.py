@@ -22,6 +22,8 @@ _SEEDS = frozenset(("seed_tasks",))
 #: Methods, as rows name them, whose first parent is what a row is about; the others are shown beside it (distractors,
 #: examples) and tie nothing: with three distractors a row, all documents of a dump would be one group.
 _ABOUT_THE_FIRST = ("raft", "flan_rows", "code_translation")
+#: The method whose parents are demonstrations alone, grown tasks among them; instances of one task share its words.
+_OF_EXAMPLES = "self_instruct"
 
 
 def split_rows(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame | None:
@@ -82,7 +84,8 @@ def list_instruction_keys(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame:
     frames = []
     for dump in dumps:
         asked = run.lake.dataset(SYNTHESIZED_INSTRUCTIONS, dump).scan()
-        frame = asked.select(_what_ties(), "images", id="instruction_id").collect()
+        same_task = pl.when(method=_OF_EXAMPLES).then("instruction")
+        frame = asked.select(_what_ties(), "images", same_task.alias("task"), id="instruction_id").collect()
         # of a dump's pairs, few have an instruction
         named = frame.lazy().select(pair_id=pl.col("images").explode()).drop_nulls().unique()
         pairs = run.lake.dataset(FILTERED_IMAGE_PAIRS, dump).scan().select("pair_id", "image_sha256")
@@ -93,7 +96,8 @@ def list_instruction_keys(run: StageRun, dumps: Sequence[str]) -> pl.DataFrame:
     # what an instruction was made from another instruction by ties it to that one, not to its siblings alone
     own = pl.concat_list(pl.format("parent:synthesized_instructions:{}", "id"))
     keys = list_group_keys(rows, _list_parent_tables(rows))
-    keys = keys.with_columns(group_keys=pl.concat_list("group_keys", own))
+    task = pl.concat_list(pl.format("task:{}", rows.get_column("task"))).list.drop_nulls()
+    keys = keys.with_columns(group_keys=pl.concat_list("group_keys", own, task))
     # a method that reads a file and no dump writes the same rows, by the same ids, for every dump
     return keys.group_by("id", maintain_order=True).agg(pl.col("group_keys").explode())
 
@@ -108,8 +112,9 @@ def _read_rows(run: StageRun) -> pl.DataFrame:
 
 def _what_ties() -> pl.Expr:
     """Return the parents of a row but for those that are only shown beside what it is about."""
-    is_about_first = pl.col("method").is_in(_ABOUT_THE_FIRST)
-    return pl.when(is_about_first).then(pl.col("parents").list.head(1)).otherwise(pl.col("parents")).alias("parents")
+    parents = pl.col("parents")
+    ties = pl.when(pl.col("method").is_in(_ABOUT_THE_FIRST)).then(parents.list.head(1))
+    return ties.when(method=_OF_EXAMPLES).then(parents.list.head(0)).otherwise(parents).alias("parents")
 
 
 def _list_parent_tables(rows: pl.DataFrame) -> list[str]:

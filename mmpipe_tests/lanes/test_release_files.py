@@ -187,9 +187,26 @@ def test_what_is_shown_beside_a_row_ties_no_dump_into_one_group(lake: Lake, meth
         ask(f"t{place:02}", [("deduped_corpus", f"d{(place // 2 + step) % 24}") for step in (0, 1, 5, 11)], [])
         for place in range(TEXTS)
     ]
-    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, [
-        row | {"method": method} for row in rows
-    ]))  # fmt: skip
+    require_split_by_document(lake, [row | {"method": method} for row in rows])
+
+
+def test_demonstrations_of_self_instruct_tie_no_dump_into_one_group(lake: Lake) -> None:
+    # two instances of each task, grown from a seed and from two tasks before it
+    rows = [
+        ask(f"t{place:02}", [("seed_tasks", "s0"), *(
+            ("synthesized_instructions", f"t{2 * before:02}") for before in (place // 2 - 1, place // 4) if before >= 0
+        )], [])
+        | {"method": "self_instruct", "instruction": f"What of task {place // 2}?"}
+        for place in range(TEXTS)
+    ]  # fmt: skip
+    # and one that is evolved from a task, which it stays with
+    evolved = ask("t47", [("synthesized_instructions", "t46")], []) | {"method": "evol_instruct"}
+    require_split_by_document(lake, [*rows[:-1], evolved])
+
+
+def require_split_by_document(lake: Lake, rows: list[dict[str, Any]]) -> None:
+    """Publish rows, split them, and see that both sides have some and that t00 stands with t01, t02 with t03, …"""
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, rows))
     release(lake, SFT, validation_share=0.4, seed=1)
     folder = Path(lake.dataset(SFT_DATASET).folder.url) / "release" / "text_only"
     sides = {json.loads(line)["id"]: path.name for path in folder.glob("*.jsonl") for line in path.open()}
