@@ -90,6 +90,7 @@ def test_run_again_it_stays_away_as_if_the_crawl_had_never_had_it(
             if manifest is not None
         ]
         assert accounts[0] == accounts[1], stage.table.name
+    assert lake.dataset(RAW_CRAWL, dump.name).require_manifest().counts["html_taken_down"] == 1
     for table in (RAW_CRAWL, EXTRACTED_TEXT, IMAGE_CANDIDATES):
         counts = [side.dataset(table, dump.name).require_manifest().counts for side in (lake, fresh)]
         assert counts[0] == counts[1], table.name
