@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
 
@@ -40,7 +40,8 @@ class Packer:
         rows: conversations packed.
         sequences: sequences written.
         removed: conversations left out, by reason.
-        left_out: those, named.
+        cut: answers that `max_tokens` cut off the ends of conversations which are packed.
+        left_out: conversations that are left out or cut, named.
     """
 
     settings: ReleaseSettings
@@ -48,6 +49,7 @@ class Packer:
     rows: int = 0
     sequences: int = 0
     removed: dict[str, int] = field(default_factory=dict)
+    cut: int = 0
     left_out: list[LeftOut] = field(default_factory=list)
 
     def write_part(self, part: pl.DataFrame, stem: str, folder: Place) -> list[str]:
@@ -74,6 +76,7 @@ class Packer:
             max_tokens=self.settings.max_tokens or length,
         )
         self._leave_out(masked.removed.select("id", "reason", "detail").rows(), part)
+        self._tell_cut({row.id: row.cut_answers for row in masked.rows if row.cut_answers}, part)
         if not masked.rows:
             return []
         packed = pack_conversations(masked.rows, length)
@@ -93,9 +96,19 @@ class Packer:
             f"`release/{PACKED}/*.parquet`: {self.rows:,} conversations in {self.sequences:,} sequences of at most "
             f"{self.settings.pack_tokens:,} tokens of {self.tokenizer.name}@{self.tokenizer.digest}"
         )
+        if self.cut:
+            told += (
+                f"; answers cut off at {self.settings.max_tokens or self.settings.pack_tokens:,} tokens: {self.cut:,}"
+            )
         if self.removed:
             told += "; left out: " + ", ".join(f"{count:,} ({why})" for why, count in sorted(self.removed.items()))
         return PACKED, told
+
+    def _tell_cut(self, cut: Mapping[str, int], part: pl.DataFrame) -> None:
+        dumps = dict(part.select("id", "dump").iter_rows())
+        for name, answers in cut.items():
+            self.cut += answers
+            self.left_out.append((name, dumps[name], PACKED, "answers_cut", f"last answers cut off: {answers}"))
 
     def _leave_out(self, rows: Sequence[tuple[str, str, str | None]], part: pl.DataFrame) -> None:
         dumps = dict(part.select("id", "dump").iter_rows())

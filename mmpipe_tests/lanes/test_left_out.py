@@ -283,6 +283,25 @@ def test_the_card_names_the_list_and_packing_tells_its_rows(release: Release) ->
     assert "| left out | `release/left_out.parquet`: 4 rows that stand in no file, or not in every format;" in card
 
 
+def test_answers_that_are_cut_off_before_packing_are_told(release: Release) -> None:
+    talk = [
+        {"role": role, "content": f"{role} {place} says " + "word " * 40}
+        for place in range(3)
+        for role in ("user", "assistant")
+    ]
+    turns = pl.Series("turns", [talk if name == "t03" else None for name in release.rows["instruction_id"]])
+    release.rows = release.rows.with_columns(turns.cast(release.rows.schema["turns"]))
+    release.answer({"t03": talk[-1]["content"]})
+    release.release(SFT, pack_tokens=256, max_tokens=160)
+    told = release.read_told(SFT_DATASET).filter(place="packed", id="t03")
+
+    assert told.select("reason", "details").rows() == [("answers_cut", "last answers cut off: 2")]
+    packed = pl.read_parquet(release.folder(SFT_DATASET) / "packed" / "a.parquet")
+    assert "t03" in packed["row_ids"].explode().to_list()
+    card = (release.folder(SFT_DATASET).parent / "README.md").read_text()
+    assert "; answers cut off at 160 tokens: 2; left out: 3 (has_images)" in card
+
+
 def test_a_dump_that_is_not_ready_is_named(release: Release, caplog: pytest.LogCaptureFixture) -> None:
     rows = release.rows.filter(pl.col("instruction_id") == "t00")
     publish(
