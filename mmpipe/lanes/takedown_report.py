@@ -105,5 +105,6 @@ def _tell_remains(report: Mapping[str, Any]) -> list[str]:
         "* replies of teachers in the cache folder may quote it; no row is made of them for it any more",
         "* ranges of crawl files that were read over HTTP, and what killed runs left in `scratch`, in the cache folder",
         "* the first rows of tables, cut short, in what Dagster's records keep of runs before",
-        "* what lies outside the lake: copies, exports for review, pages of `mmpipe report`, models that were trained",
+        "* files that recipes name, and models that were trained",
+        "* what left the lake: copies, exports for review, pages of `mmpipe report`",
     ]
