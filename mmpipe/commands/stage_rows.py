@@ -38,6 +38,7 @@ _RELEASED = {
     "vanished_image": "its picture is there",
     "changed_image": "its picture is the one that was judged",
     "faulty_conversation": "what trainers accept",
+    "faulty_pair": "two answers that trainers accept, one of them better",
 }
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from mmpipe.storage.places import Place
 
-#: Reason of rows that make no conversation which trainers accept; `details` says what is wrong.
-FAULTY = "faulty_conversation"
+#: Reasons of rows that make no conversation or pair which trainers accept; `details` says what is wrong.
+FAULTY_CONVERSATION, FAULTY_PAIR = "faulty_conversation", "faulty_pair"
 
 
 def list_left_out(
@@ -26,6 +26,7 @@ def list_left_out(
     dump: str,
     lost: Mapping[str, tuple[str, str]],
     faulty: Mapping[str, str],
+    fault: str,
     removals: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return the rows of a dump that are not released, once per reason; LEFT_OUT.
@@ -33,11 +34,12 @@ def list_left_out(
     Args:
         dump: its name.
         lost: fault and pair of a lost picture, by id of the row.
-        faulty: what is wrong with a conversation, by id of the row.
+        faulty: what is wrong with a conversation or pair, by id of the row.
+        fault: FAULTY_CONVERSATION or FAULTY_PAIR.
         removals: of evaluation sets, as any table of removals has them, the id first.
     """
-    rows = [(name, dump, RELEASE, fault, f"pair {pair}") for name, (fault, pair) in lost.items()]
-    rows += [(name, dump, RELEASE, FAULTY, fault) for name, fault in faulty.items()]
+    rows = [(name, dump, RELEASE, reason, f"pair {pair}") for name, (reason, pair) in lost.items()]
+    rows += [(name, dump, RELEASE, fault, found) for name, found in faulty.items()]
     if removals is not None:
         told = removals.select(removals.columns[0], "rule", "value_text").iter_rows()
         rows += [(name, dump, RELEASE, rule, text) for name, rule, text in told]

@@ -9,7 +9,13 @@ from mmpipe.lanes.dump_owners import refuse_repeated
 from mmpipe.lanes.instruction_candidates import keep_instructions, scan_kept
 from mmpipe.lanes.instruction_matches import find_contaminated_corrections
 from mmpipe.lanes.instruction_reviews import apply_corrections
-from mmpipe.lanes.left_out_rows import account_for_release, keep_released, list_left_out
+from mmpipe.lanes.left_out_rows import (
+    FAULTY_CONVERSATION,
+    FAULTY_PAIR,
+    account_for_release,
+    keep_released,
+    list_left_out,
+)
 from mmpipe.lanes.present_pictures import find_pictures
 from mmpipe.lanes.pretraining_release import release_sequences
 from mmpipe.lanes.ready_dumps import list_ready
@@ -94,6 +100,7 @@ def conversations_shard(
         removals=find_contaminated_corrections(rows, said, recipe, cache_folder),
         lost=pictures.faults,
         faulty=find_faulty_conversations(rows),
+        fault=FAULTY_CONVERSATION,
     )
     kept = keep_released(rows, left_out, "instruction_id")
     frame = render_conversations(kept.frame, pictures.files)
@@ -138,6 +145,7 @@ def preferences_shard(
         dump=str(instructions.dump),
         lost={pair: pictures.faults[name] for pair, name in answers.items() if name in pictures.faults},
         faulty=find_faulty_pairs(settled, questions),
+        fault=FAULTY_PAIR,
     )
     kept = keep_released(settled, left_out, "pair_id")
     frame = render_preferences(kept.frame, questions, pictures.files)

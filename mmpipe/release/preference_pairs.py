@@ -49,8 +49,6 @@ def render_preferences(
         fault = _find_fault(pair, prompt, len(images))
         if fault is not None:
             raise InvariantBroken(f"preference_dataset: pair {pair['pair_id']} {fault}.")
-        if pair["chosen"].split() == pair["rejected"].split() or not pair["score_chosen"] > pair["score_rejected"]:
-            raise InvariantBroken(f"preference_dataset: pair {pair['pair_id']} prefers nothing.")
         rows.append(
             {
                 "id": pair["pair_id"],
@@ -68,7 +66,7 @@ def render_preferences(
 
 
 def find_faulty_pairs(pairs: pl.DataFrame, instructions: pl.DataFrame) -> dict[str, str]:
-    """Return what is wrong with the pairs of which an answer makes no conversation that a trainer accepts, by pair_id.
+    """Return what is wrong with the pairs that prefer nothing, or whose answers no trainer accepts, by pair_id.
 
     Args:
         pairs: preference_pairs.
@@ -87,6 +85,10 @@ def _find_fault(pair: Mapping[str, Any], prompt: list[dict[str, str]], image_cou
         fault = find_conversation_fault([*prompt, *_render_answer(pair[side])], image_count)
         if fault is not None:
             return f"with its {side} answer {fault}"
+    if pair["chosen"].split() == pair["rejected"].split():
+        return "prefers nothing: both answers are the same but for white space"
+    if not pair["score_chosen"] > pair["score_rejected"]:
+        return f"prefers nothing: its scores are {pair['score_chosen']:g} and {pair['score_rejected']:g}"
     return None
 
 

@@ -240,6 +240,18 @@ def test_a_pair_without_its_picture_says_so_and_one_that_is_released_names_the_f
     }
 
 
+def test_a_pair_that_prefers_nothing_costs_itself_alone(release: Release) -> None:
+    pairs = release.lake.dataset(PREFERENCE_PAIRS, "a").scan().collect()
+    ids, worse = (dict(pairs.select("instruction_id", name).iter_rows()) for name in ("pair_id", "rejected"))
+    release.choose({"t01": f" {worse['t01']}\n", "t02": "An <image>"})
+    manifest = release.release(PREFERENCES)
+
+    assert manifest.removed_by_rule == {"faulty_pair": 2}
+    measured = {name: explain(release.lake, ids[name])[0].steps[-1].rows[0]["measured"] for name in ("t01", "t02")}
+    assert measured["t01"] == "prefers nothing: both answers are the same but for white space"
+    assert measured["t02"].startswith("with its chosen answer has <image> in an answer")
+
+
 def test_a_row_that_the_mixture_does_not_read_says_so(release: Release) -> None:
     release.answer({}, {"t05": "rare"})
     release.release(SFT, method_epochs={"rare": 0})
