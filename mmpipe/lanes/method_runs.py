@@ -79,7 +79,7 @@ def run_evol(run: MethodRun) -> Synthesis:
 def open_raft(_: str) -> Any:
     """Return the settings of RAFT."""
     from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings
-    from mmpipe.synthesis.raft import RaftSettings
+    from mmpipe.synthesis.raft_settings import RaftSettings
 
     # which languages stay is the text lane's rule
     return RaftSettings(questions=GroundedQuestionSettings(languages=()))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mmpipe.models.language import LanguageModel
     from mmpipe.storage.lake import Dataset
     from mmpipe.storage.shards import Production
-    from mmpipe.synthesis.wrap import WrapSettings
+    from mmpipe.synthesis.wrap_settings import WrapSettings
     from mmpipe.tables.chat import Teacher
 
 #: Documents between two commits.
@@ -216,7 +216,7 @@ def keep_rephrased_shard(candidates: Dataset, removals: Dataset, shard: str) -> 
 
 def collect_wrap_settings(section: RephrasingSettings) -> WrapSettings:
     """Return the recipe's section as WRAP takes it."""
-    from mmpipe.synthesis.wrap import WrapSettings
+    from mmpipe.synthesis.wrap_settings import WrapSettings
 
     names = {item.name for item in fields(WrapSettings)}
     return WrapSettings(**{item.name: getattr(section, item.name) for item in fields(section) if item.name in names})

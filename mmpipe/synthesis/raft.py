@@ -9,15 +9,14 @@ distractor stands in its place. The answer reasons with quotes between `##begin_
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.errors import ConfigurationError
 from mmpipe.synthesis.document_pieces import CountTokens, cut_pieces
 from mmpipe.synthesis.drafts import Draft, Parent, Planned
-from mmpipe.synthesis.grounded_questions import GroundedQuestionSettings, accept_grounded_question
+from mmpipe.synthesis.grounded_questions import accept_grounded_question
 from mmpipe.synthesis.grounding import list_words
 from mmpipe.synthesis.prompts import Prompt
 from mmpipe.synthesis.raft_distractors import Chunk, DistractorPool
@@ -30,6 +29,7 @@ from mmpipe.tables.identity import make_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mmpipe.synthesis.raft_settings import RaftSettings
     from mmpipe.tables.chat import Teacher
 
 METHOD = "raft"
@@ -77,50 +77,6 @@ DETAILS_SCHEMA = pl.Schema(
         "answer": pl.String(),
     }
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RaftSettings:
-    """How rows are made; the first four numbers are the defaults of the released code.
-
-    Attributes:
-        chunk_tokens: most tokens of a chunk (512).
-        questions_per_chunk: 5.
-        distractors: 3.
-        oracle_probability: 1.0; section 4.4 finds 0.8 good in the paper's own runs.
-        least_chunk_tokens: a shorter chunk is asked about by nobody, but may distract (ours).
-        near_duplicate: word 5-gram overlap with the oracle, as a share of the smaller, from which a chunk cannot
-            distract: it would answer too (ours).
-        quote_words: fewest words of a quote (ours).
-        attempts: most requests per chunk and per answer.
-        questions: the checks of question and answer.
-        temperature: of first attempts.
-        retry_temperature: of later ones.
-        top_p: nucleus.
-        max_tokens: of one reply.
-        seed: of choices and requests.
-    """
-
-    chunk_tokens: int = 512
-    questions_per_chunk: int = 5
-    distractors: int = 3
-    oracle_probability: float = 1.0
-    least_chunk_tokens: int = 48
-    near_duplicate: float = 0.5
-    quote_words: int = 3
-    attempts: int = 3
-    questions: GroundedQuestionSettings = field(default_factory=GroundedQuestionSettings)
-    temperature: float = 0.0
-    retry_temperature: float = 0.7
-    top_p: float = 0.9
-    max_tokens: int = 512
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.oracle_probability <= 1:
-            raise ConfigurationError(f"RAFT: a probability lies between 0 and 1, not {self.oracle_probability}.")
-        if self.questions_per_chunk < 1 or self.distractors < 0 or self.attempts < 1:
-            raise ConfigurationError("RAFT: at least one question and one attempt, and no negative distractors.")
 
 
 def cut_chunks(documents: pl.DataFrame, settings: RaftSettings, count_tokens: CountTokens) -> list[Chunk]:

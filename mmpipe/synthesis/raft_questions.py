@@ -19,7 +19,7 @@ from mmpipe.tables.identity import make_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmpipe.synthesis.raft import RaftSettings
+    from mmpipe.synthesis.raft_settings import RaftSettings
     from mmpipe.tables.chat import ChatFailure, ChatReply, Teacher
 
 _METHOD = "raft"

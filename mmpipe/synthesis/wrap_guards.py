@@ -25,7 +25,7 @@ from mmpipe.synthesis.told_numbers import list_added_numbers
 from mmpipe.tables.chat import ChatFailure
 
 if TYPE_CHECKING:
-    from mmpipe.synthesis.wrap import WrapSettings
+    from mmpipe.synthesis.wrap_settings import WrapSettings
     from mmpipe.tables.chat import ChatReply
 
 #: Most likely language and its probability of each text, by whatever identifier the caller has.

@@ -27,7 +27,8 @@ from mmpipe.models.scripted_teacher import ScriptedTeacher
 from mmpipe.models.tokenizer import load_tokenizer
 from mmpipe.storage.dumps import Dump, record_dump
 from mmpipe.storage.lake import Lake
-from mmpipe.synthesis.wrap import WrapSettings, rephrase_documents
+from mmpipe.synthesis.wrap import rephrase_documents
+from mmpipe.synthesis.wrap_settings import WrapSettings
 from mmpipe.tables.chat import ChatFailure
 from mmpipe.tables.instructions import PRETRAINING_DATASET
 from mmpipe.tables.keep import keep

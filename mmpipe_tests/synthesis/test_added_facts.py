@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mmpipe.synthesis.added_facts import list_added_links, list_added_names, list_added_quotes
 from mmpipe.synthesis.reply_guards import find_announcement, strip_preamble
-from mmpipe.synthesis.wrap import WrapSettings
 from mmpipe.synthesis.wrap_guards import REASONS, Asked, read_reply
+from mmpipe.synthesis.wrap_settings import WrapSettings
 from mmpipe.tables.chat import ChatReply
 
 

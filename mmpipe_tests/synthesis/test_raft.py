@@ -16,7 +16,6 @@ from mmpipe.synthesis.raft import (
     ANSWERS,
     BEGIN_QUOTE,
     END_QUOTE,
-    RaftSettings,
     choose_documents,
     cut_chunks,
     list_quotes,
@@ -24,6 +23,7 @@ from mmpipe.synthesis.raft import (
 )
 from mmpipe.synthesis.raft_distractors import Chunk, DistractorPool, measure_overlap
 from mmpipe.synthesis.raft_questions import QUESTIONS
+from mmpipe.synthesis.raft_settings import RaftSettings
 from mmpipe.tables.chat import ChatFailure, ChatRequest
 from mmpipe.tables.instructions import SYNTHESIZED_INSTRUCTIONS
 

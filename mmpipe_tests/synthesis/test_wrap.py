@@ -16,9 +16,10 @@ from mmpipe.synthesis.document_pieces import cut_pieces
 from mmpipe.synthesis.reply_faults import name_script
 from mmpipe.synthesis.reply_guards import is_refusal, measure_copy, strip_preamble
 from mmpipe.synthesis.told_numbers import list_added_numbers
-from mmpipe.synthesis.wrap import PROMPTS, WrapSettings, choose_styles, rephrase_documents
+from mmpipe.synthesis.wrap import PROMPTS, choose_styles, rephrase_documents
 from mmpipe.synthesis.wrap_guards import Asked, read_reply
 from mmpipe.synthesis.wrap_mixing import mix_with_twins
+from mmpipe.synthesis.wrap_settings import WrapSettings
 from mmpipe.tables.chat import ChatFailure, ChatReply, ChatRequest
 from mmpipe.tables.rephrased import REPHRASED_DOCUMENTS
 

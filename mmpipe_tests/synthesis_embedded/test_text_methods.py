@@ -20,11 +20,13 @@ from mmpipe.synthesis.grounded_questions import (
     accept_grounded_question,
     plan_grounded_questions,
 )
-from mmpipe.synthesis.raft import RaftSettings, list_quotes, make_raft_rows
+from mmpipe.synthesis.raft import list_quotes, make_raft_rows
+from mmpipe.synthesis.raft_settings import RaftSettings
 from mmpipe.synthesis.seed_tasks import Task, parse_seed_tasks
 from mmpipe.synthesis.self_instruct import Growth, grow_instructions
 from mmpipe.synthesis.self_instruct_settings import ALPACA_SETTINGS, BELLE_SETTINGS, SELF_INSTRUCT
-from mmpipe.synthesis.wrap import WrapSettings, rephrase_documents
+from mmpipe.synthesis.wrap import rephrase_documents
+from mmpipe.synthesis.wrap_settings import WrapSettings
 from mmpipe_tests.synthesis_embedded.onlooker import check_counts, check_synthesis, run_twice
 
 if TYPE_CHECKING:
