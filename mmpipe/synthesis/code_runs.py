@@ -38,8 +38,9 @@ COMPILE_LIMITS = ProgramLimits(
 _BUILT_AT_ONCE = 128
 #: Signs between values are words of their own: `x= 1.5` and `x=1.5` say the same, and so do (1.0,2.0) and (1,2).
 _WORD = re.compile(r"[(),;:=%]|[^\s(),;:=%]+")
-#: An exponent of three digits takes the place of Fortran's letter: `0.1000-122`.
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[ed]?([+-]\d{3})|[ed](\d+|[+-]\d+))?", re.IGNORECASE)
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[ed]([+-]?\d+))?", re.IGNORECASE)
+#: An exponent of three digits takes the place of Fortran's letter: `0.1000-122`. Without a point it is none: `10-200`.
+_LETTERLESS = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+))([+-]\d{3})")
 _UNBOUND = re.compile(r"([+-]?)(?:(inf)(?:inity)?|nan)", re.IGNORECASE)
 
 
@@ -140,8 +141,8 @@ def outputs_agree(one: str, other: str, *, relative: float = 1e-5, absolute: flo
 
 
 def _read_number(word: str) -> float | None:
-    if found := _NUMBER.fullmatch(word):
-        return float(f"{found[1]}e{found[2] or found[3] or 0}")
+    if found := _NUMBER.fullmatch(word) or _LETTERLESS.fullmatch(word):
+        return float(f"{found[1]}e{found[2] or 0}")
     if found := _UNBOUND.fullmatch(word):
         return float(f"{found[1]}inf") if found[2] else math.nan
     return None

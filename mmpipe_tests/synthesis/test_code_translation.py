@@ -196,6 +196,7 @@ def test_comments_and_space_do_not_count(code: str, normal: str) -> None:
         ("Infinity", "-inf", False),
         ("NaN", "0", False),
         ("0.1000+123 1.0000000000000001E-123", "1e+122 1e-123", True),
+        ("bins 10-200", "bins 10-300", False),
         ("1-2", "1e-2", False),
         ("1,2,3,", "1, 2, 3,", True),
         ("T", "1", False),
