@@ -27,7 +27,8 @@ from mmpipe.tables.instructions import (
     SFT_DATASET,
     SYNTHESIZED_INSTRUCTIONS,
 )
-from mmpipe.tables.removals import INSTRUCTION_REMOVALS
+from mmpipe.tables.preferences import PREFERENCE_PAIRS
+from mmpipe.tables.removals import INSTRUCTION_REMOVALS, PREFERENCE_REMOVALS
 from mmpipe_tests.lanes.pair_lake import add_pairs, draw_pairs, fill_rows, publish
 from mmpipe_tests.lanes.release_lake import PICTURED, TEXTS, ask, make_release_lake
 from mmpipe_tests.lanes.running import run_stages
@@ -202,6 +203,42 @@ def test_demonstrations_of_self_instruct_tie_no_dump_into_one_group(lake: Lake) 
     # and one that is evolved from a task, which it stays with
     evolved = ask("t47", [("synthesized_instructions", "t46")], []) | {"method": "evol_instruct"}
     require_split_by_document(lake, [*rows[:-1], evolved])
+
+
+def test_pairs_of_a_file_and_rows_of_the_same_prompt_fall_on_one_side(lake: Lake) -> None:
+    # STaR and `verified_pairs` read one file of problems, and name its rows each in their own way
+    asked = [ask(f"s{place:02}", [("problems", f"q{place}")], []) for place in range(24)]
+    said = [row | {"instruction_id": f"again-{row['instruction_id']}", "parents": []} for row in asked]
+    publish(lake, SYNTHESIZED_INSTRUCTIONS, "a", fill_rows(SYNTHESIZED_INSTRUCTIONS, [*asked, *said]))
+    pairs = [
+        {"pair_id": f"v{place:02}", "dump": "a", "instruction_id": None, "group_id": f"g{place}",
+         "prompt": f"What of  s{place:02}?\n", "chosen": "42", "rejected": "41", "score_chosen": 1.0,
+         "score_rejected": 0.0, "tags": [], "source_urls": [],
+         "parents": [{"table": "problems", "id": f"g{place}"}]}
+        for place in range(24)
+    ]  # fmt: skip
+    publish(lake, PREFERENCE_PAIRS, "a", fill_rows(PREFERENCE_PAIRS, pairs))
+    publish(lake, PREFERENCE_REMOVALS, "a", PREFERENCE_REMOVALS.make_empty())
+    sides: dict[str, set[str]] = {}
+    for stage in (SFT, PREFERENCES):
+        release(lake, stage, validation_share=0.4, seed=1)
+        folder = Path(lake.dataset(stage.table).folder.url) / "release" / "text_only"
+        for path in folder.glob("*.parquet"):
+            for row in pl.read_parquet(path).iter_rows(named=True):
+                prompt = row["messages" if stage is SFT else "prompt"][0]["content"]
+                sides.setdefault(" ".join(prompt.split()), set()).add(path.stem)
+
+    assert len(sides) == 24
+    assert set(map(frozenset, sides.values())) == {frozenset({"train-a"}), frozenset({"validation-a"})}
+
+
+def test_a_prompt_of_many_templated_rows_ties_them_not(lake: Lake) -> None:
+    rows = [
+        ask(f"t{place:02}", [("reviews", f"r{place // 2}")], [])
+        | {"method": "flan_rows", "instruction": "Write a negative review."}
+        for place in range(TEXTS)
+    ]
+    require_split_by_document(lake, rows)
 
 
 def require_split_by_document(lake: Lake, rows: list[dict[str, Any]]) -> None:
