@@ -34,8 +34,9 @@ _CUE = re.compile(
     r"|<answer>\s*:?|\bANSWER\s*:)\s*:?",
     re.IGNORECASE,
 )
-#: Where what follows a cue ends: a later sentence of the line is no answer. Numbers have points of their own.
-_SENTENCE_END = re.compile(r"(?<!\bapprox)(?<!\bca)(?<!\bRs)(?<!\bNo)[.!?]\s+(?=\D)|[。！？](?=.)")
+_ABBREVIATED = "".join(rf"(?<!\b{name})" for name in ("approx", "ca", "Rs", "No", "Mr", "Mrs", "Ms", "Dr", "St", "vs"))
+#: Where what follows a cue ends: a later sentence of the line is no answer. Numbers and `U.S.` have their own points.
+_SENTENCE_END = re.compile(rf"{_ABBREVIATED}(?<!\.[A-Z])[.!?]\s+(?=\D)|[。！？](?=.)")
 _NOT = re.compile(r"(?:not|n't|never|不是)\b", re.IGNORECASE)
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _QUOTES = "\"'“”‘’«»「」『』`*_ \t\n"

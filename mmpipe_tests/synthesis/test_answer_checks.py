@@ -292,6 +292,11 @@ def test_a_denial_or_a_sentence_without_a_number_is_no_final_answer(said: str) -
         assert check_answer(said, right, NUMBER).reason == "answer_unreadable"
 
 
+@pytest.mark.parametrize("said", ["The answer is that Mr. Smith has 5.", "The answer is St. Ives and U.S. $5. Then 7."])
+def test_the_full_stop_of_an_abbreviation_ends_no_sentence(said: str) -> None:
+    assert check_answer(said, "5", NUMBER).is_right
+
+
 def test_a_right_answer_that_cannot_be_read_stops() -> None:
     with pytest.raises(ConfigurationError, match="no number"):
         check_answer("5", "five", NUMBER)
