@@ -36,8 +36,9 @@ _WIDE_PREAMBLE = re.compile(
     r"(?:以下(?:是|为|為)|这是|這是|下面是|以下は|こちらは)[^\n：:。]{0,40}"
     r"(?:改写|改寫|转述|轉述|重写|重寫|释义|簡化|简化|版本|言い換え|書き換え)[^\n：:。]{0,20}[：:]\s*"
 )
-#: A first line that ends in a colon, on which the text follows; what a list follows on is the text's own.
-_HEADLINE = re.compile(r"\A[^\n]{1,160}[:：](?:\*\*)?[ \t]*\n+(?=[^\s\d(*•–—-])")
+#: A first line that ends in a colon, on which the text follows; what a list follows on is the text's own, and so is the
+#: label of a question.
+_HEADLINE = re.compile(r"\A(?!\W*Question\b)[^\n]{1,160}[:：](?:\*\*)?[ \t]*\n+(?=[^\s\d(*•–—-])")
 #: Characters at the beginning of a source, within which a colon may be what a reply's first line has its own from.
 _HEAD_CHARS = 240
 _NOTE = re.compile(r"[ \t*_(\[]*(?:note\b|注|备注|備註)[^\n]{0,20}[:：]", re.IGNORECASE)

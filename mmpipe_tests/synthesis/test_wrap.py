@@ -118,6 +118,9 @@ def test_a_line_with_a_colon_stays_where_the_source_may_have_it() -> None:
     # a list that the reply itself begins is no preamble either
     listed = "The bridge has two parts:\n- arches\n- towers"
     assert strip_preamble(listed, "Arches and towers make the bridge.") == listed
+    # nor is the first label of questions and answers
+    asked = "**Question 1:**\nWho built it?\n**Answer:**\nClara Benn."
+    assert strip_preamble(asked, "Clara Benn built a bridge.") == asked
 
 
 @pytest.mark.parametrize(
