@@ -52,12 +52,12 @@ def _render(element: Any, codes: list[str]) -> str:
         # comments and processing instructions have a function for a tag
         if isinstance(child.tag, str):
             number += child.tag == "li"
-            parts.append(_render_child(child, codes, number if element.tag == "ol" else 0))
+            parts.append(_render_child(child, codes, number if element.tag == "ol" else None))
         parts.append(_squeeze(child.tail))
     return "".join(parts)
 
 
-def _render_child(child: Any, codes: list[str], number: int) -> str:
+def _render_child(child: Any, codes: list[str], number: int | None) -> str:
     special = _SPECIAL.get(child.tag)
     if special is not None:
         return special(child, codes)
@@ -65,7 +65,7 @@ def _render_child(child: Any, codes: list[str], number: int) -> str:
         return ""
     inside = _render(child, codes)
     if child.tag == "li":
-        return f"\n{f'{number}.' if number else '-'} {inside.strip()}\n"
+        return f"\n{'-' if number is None else f'{number}.'} {inside.strip()}\n"
     if child.tag in ("ul", "ol"):
         items = _BREAKS.sub("\n", inside.strip())
         return f"\n\n{items}\n\n"

@@ -307,6 +307,7 @@ def test_licences_and_tags_of_older_dumps() -> None:
             "> Try\n>\n> ```\n> if x:\n>     y\n>\n> z\n> ```\n\nI",
         ),
         ('<ol start="3"><li>c</li><li>d</li></ol>', "3. c\n4. d"),
+        ('<ol start="0"><li>a</li><li>b</li></ol>', "0. a\n1. b"),
         ("<p><code>``</code> <code>a``b`</code></p>", "` `` ` ``` a``b` ```"),
     ],
 )
