@@ -39,7 +39,9 @@ _STOP = frozenset(_STOP_WORDS.split())
 _SORRY = re.compile(r"(?<![a-z])sorry(?![a-z])", re.IGNORECASE)
 #: Words of evolving prompts, those of the paper's and of ours, that have no place in an evolved instruction.
 _COPIED = re.compile(
-    r"#?\s*(?:given|rewritten|created|hard|harder|hardest|easy|easier|new|evolved|original)[\s_]+(?:prompt|instruction)s?\b|"
+    r"#?\s*(?:given|rewritten|created|harder|new|evolved|original)[\s_]+(?:prompt|instruction)s?\b|"
+    # not `easy instructions`, which people ask for
+    r"\b(?:hard|hardest|easy|easier)\s+instruction\b|"
     r"\bprompt\s+(?:rewriter|creator)\b|\bform of the data\b|\bdo not carry (?:it|them) out\b|"
     r"\blanguage of the given one\b|"
     r"(?:给定|原始|改写后|重写后|更难|更复杂)的?(?:指令|提示)",

@@ -318,6 +318,7 @@ def test_a_round_goes_on_from_a_stored_pool() -> None:
             ["easy instruction", "language of the given one"],
         ),
         ("The hard instruction asks more. Do not carry it out.", "x", ["hard instruction", "do not carry it out"]),
+        ("Write easy instructions for a cake, and rank some hard prompts for it", "Tell how to bake a cake", []),
     ],
 )
 def test_copied_words(evolved: str, ancestor: str, copied: list[str]) -> None:
