@@ -40,12 +40,13 @@ _READING = re.compile(
     r"\bbounding[ -]box(?:es)?\b"
     r"|\b(?:the|this|these|given|provided|above)\s+(?:\w+\s+)?(?:descriptions?|annotations?|notes)\b"
     r"|\b(?:provided|given)\s+(?:information|text|sentences?|data)\b|\bas (?:mentioned|described|stated)\b"
-    r"|(?:根据|依据|按照)[^，。]{0,6}(?:描述|说明|标题|标注|文字|笔记|资料)|(?:描述|标题|标注|笔记)中(?:提到|提及|说|写)|边界框",
+    # 文字 may stand in the picture
+    r"|(?:根据|依据|按照)(?:[^，。]{0,6}(?:描述|说明|标题|标注|笔记|资料)|[^，。图画照牌]{0,6}文字)|(?:描述|标题|标注|笔记)中(?:提到|提及|说|写)|边界框",
     re.IGNORECASE,
 )
 _BLIND = re.compile(
     r"\b(?:can(?:not|'t| not|’t)|unable to) (?:actually )?(?:see|view)\b[^.]*\b(?:image|picture|photo)"
-    r"|(?:无法|不能|看不到|没法)[^，。]{0,4}(?:查看|看到|看见|看)?[^，。]{0,4}(?:图片|图像|照片|图中)",
+    r"|(?:(?:无法|不能|没法)[^，。]{0,4}(?:看|访问|打开|识别|分析|处理)|看不到)[^，。]{0,8}(?:图片|图像|照片|图中)",
     re.IGNORECASE,
 )
 

@@ -372,8 +372,12 @@ def test_turns_that_are_read_are_those_said(pairs: list[tuple[str, str]]):
         ("根据图片的描述，狗躺在沙发上。", "evidence_leak"),
         ("狗的坐标在左边。", "coordinates_leak"),
         ("我无法查看这张图片。", "cannot_see"),
+        ("抱歉，我无法打开图片。", "cannot_see"),
         ("图片中有一只狗，它躺在沙发上。", ""),
         ("因为挡住了，所以看不到狗的尾巴。", ""),
+        ("牌子说这里不能拍照片。", ""),
+        ("根据图中的文字，这是一家餐厅。", ""),
+        ("根据给出的文字，这是一家餐厅。", "evidence_leak"),
         ("A man reads the newspaper; it cost 1.50.", ""),
     ],
 )
