@@ -32,7 +32,7 @@ IMAGE_LANE = (
     Stage(IMAGE_BALANCE, BALANCED, balance_pairs, ("images", "image_balance")),
     Stage(IMAGE_REMOVALS, CHOICE, judge_images, ("images",), revision=2),
     Stage(FILTERED_IMAGE_PAIRS, (*_MEASURED, IMAGE_REMOVALS), filter_pairs),
-    Stage(IMAGE_CAPTIONS, (FILTERED_IMAGE_PAIRS,), caption_images, ("captions",)),
+    Stage(IMAGE_CAPTIONS, (FILTERED_IMAGE_PAIRS,), caption_images, ("captions",), revision=2),
     Stage(GROUNDED_PAIRS, (FILTERED_IMAGE_PAIRS,), ground_pairs, ("grounding",)),
     *INTERLEAVED_LANE,
 )
