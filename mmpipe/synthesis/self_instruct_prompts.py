@@ -131,8 +131,8 @@ def _flatten(instruction: str) -> str:
     return " ".join(instruction.split()).rstrip(":：")
 
 
-#: The number of an item; chat models like to embolden it.
-_NUMBER = r"(?:\*\*)?(\d+)[ \t]*(?:[.)．](?:\*\*)?(?=\s)|、)"
+#: The number of an item; chat models like to embolden it, or the item with it.
+_NUMBER = r"(\*\*)?(\d+)[ \t]*(?:[.)．](\*\*)?(?=\s)|、)"
 
 
 def read_task_list(text: str, stop_item: int, next_item: int = 0) -> list[str]:
@@ -144,7 +144,11 @@ def read_task_list(text: str, stop_item: int, next_item: int = 0) -> list[str]:
     """
     items = []
     pieces = re.split(rf"(?:^|\n)[ \t]*{_NUMBER}", text if re.match(rf"\s*{_NUMBER}", text) else f"0. {text}")
-    numbered = [(int(number), item) for number, item in zip(pieces[1::2], pieces[2::2], strict=True)]
+    # marks that begin before the number end within the item
+    numbered = [
+        (int(number), item.replace("**", "", 1) if opened and not closed else item)
+        for opened, number, closed, item in zip(*(pieces[place::4] for place in range(1, 5)), strict=True)
+    ]
     if len(numbered) > 1 and numbered[0][0] == 0 and numbered[1][0] <= next_item:
         del numbered[0]
     for number, item in numbered:

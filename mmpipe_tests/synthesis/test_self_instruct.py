@@ -501,6 +501,7 @@ def test_numbered_lists(text: str, items: list[str]) -> None:
         ("The list so far:\n1. First.\n2. Second.", ["First.", "Second."]),
         (" First.\n10. Second.", ["First.", "Second."]),  # the request ended in the number
         ("**9.** First.\n**10.** Second.", ["First.", "Second."]),
+        ("**9. First.**\n**10. Add:** 2**3.\n11. Take 2**3.", ["First.", "Add: 2**3.", "Take 2**3."]),
         ("Only this", ["Only this"]),
     ],
 )
