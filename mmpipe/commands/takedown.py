@@ -106,8 +106,6 @@ def _check(lake: Lake, entry: Entry) -> None:
 
 def _check_id(lake: Lake, row_id: str) -> None:
     from mmpipe.commands.lookup import RowNotFound, find_id
-    from mmpipe.tables.published import OVER_ALL_DUMPS
-    from mmpipe.tables.takedowns import MINTED
 
     try:
         found = find_id(lake, row_id)
@@ -115,7 +113,7 @@ def _check_id(lake: Lake, row_id: str) -> None:
         if find_taken(lake, row_id) is None:
             raise
         return
-    if found.table.name not in MINTED and found.table in OVER_ALL_DUMPS:
+    if "doc_ids" in found.table.schema:
         raise ConfigurationError(
             f"{row_id} is a row of {found.table.name}, packed from others. Name the rows it was made of; they are told "
             f"by: mmpipe trace {row_id}"

@@ -90,7 +90,7 @@ def plan_takedown(lake: Lake, entries: Sequence[Entry], *, with_duplicates: bool
         find_records(lake, found.ids),
         fetched,
         still_used,
-        find_releases(lake, found.ids),
+        find_releases(lake, Takedowns(tuple(named)), found.ids),
     )
 
 
@@ -188,7 +188,7 @@ def _carry_out(lake: Lake, record: Record, cache_folder: str, *, is_resumed: boo
         # and one that went on from files that still had it, made more of it
         again = search(lake, takedowns, record.read_rows())
         record.add_rows(again.minted)
-        plan["releases"] = sorted({*plan["releases"], *find_releases(lake, again.ids)})
+        plan["releases"] = sorted({*plan["releases"], *find_releases(lake, takedowns, again.ids)})
         plan["dumps"] = sorted({*plan["dumps"], *(shard.dump for shard in again.shards if shard.dump is not None)})
     ids = record.read_rows().get_column("id")
     # what trainers read without asking anybody goes first
@@ -202,7 +202,7 @@ def _carry_out(lake: Lake, record: Record, cache_folder: str, *, is_resumed: boo
         "takedown": record.name,
         "files": _compare(lake, plan),
         "proof": proof.to_json(),
-        "next": name_next(plan["dumps"]),
+        "next": name_next(plan["dumps"], plan["releases"]),
     }
     report.pop("digests_before")
     record.end(report, write_page(report, proof))

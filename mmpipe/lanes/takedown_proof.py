@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mmpipe.lanes.takedown_search import has_content, list_datasets, list_keys, match_links
+from mmpipe.lanes.takedown_search import has_content, list_datasets, list_keys, match_links, match_url_columns
 from mmpipe.storage.lake import scan_files
 from mmpipe.storage.places import Place
 from mmpipe.storage.takedowns import FOLDER
@@ -32,7 +32,6 @@ _TEXTS = (
     "text", "corrected_text", "caption", "instruction", "context", "response", "chosen", "rejected", "judgement",
     "matched_text", "title", "surrounding",
 )  # fmt: skip
-_URLS = ("url", "page_url", "image_url", "source_urls")
 #: Tables that keep the URL of what was taken down, so that it can be told.
 _KEEP_URLS = (RAW_CRAWL.name, EXTRACTED_TEXT.name)
 #: Bytes of a file that are searched at once.
@@ -163,18 +162,7 @@ def _find_urls(dataset: Dataset, frame: pl.DataFrame, takedowns: Takedowns) -> l
     if dataset.table.name in _KEEP_URLS:
         # their rows are found by id, and have no content
         return []
-    found = pl.repeat(value=False, n=frame.height, eager=True)
-    for name in _URLS:
-        if name not in frame.columns:
-            continue
-        column = frame.get_column(name)
-        if column.dtype == pl.String:
-            found |= takedowns.match_urls(column)
-        else:
-            flat = pl.DataFrame({"row": pl.Series(range(frame.height), dtype=pl.Int64), "url": column}).explode("url")
-            rows = flat.filter(takedowns.match_urls(flat.get_column("url"))).get_column("row").unique()
-            found |= pl.Series(range(frame.height), dtype=pl.Int64).is_in(rows.implode())
-    return _trace(dataset, frame, found, "a URL")
+    return _trace(dataset, frame, match_url_columns(frame, takedowns), "a URL")
 
 
 def _find_words(dataset: Dataset, frame: pl.DataFrame, slices: Sequence[str], met: set[str]) -> list[Trace]:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 _TOLD_RECORDS, _TOLD_NEAR = 20, 8
 
 
-def name_next(dumps: Sequence[str]) -> str:
+def name_next(dumps: Sequence[str], releases: Sequence[str]) -> str:
     """Return the command that makes anew what was withdrawn, and what follows from rows that are gone."""
-    return f"mmpipe backfill all --partitions {','.join(dumps)}" if dumps else ""
+    if dumps:
+        return f"mmpipe backfill all --partitions {','.join(dumps)}"
+    return f"mmpipe backfill {' '.join(releases)}" if releases else ""
 
 
 def write_page(report: Mapping[str, Any], proof: Proof) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,8 @@ _LINKS = (
     "doc_id", "image_doc_id", "pair_id", "caption_id", "rephrased_id", "instruction_id", "response_id", "judgement_id",
     "revision_id", "chosen_id", "rejected_id", "id", "parents", "images", "doc_ids",
 )  # fmt: skip
+#: Columns that hold URLs.
+URL_COLUMNS = ("url", "page_url", "image_url", "source_urls")
 _MINTED_TABLES = tuple(table for table in PUBLISHED_TABLES if table.name in MINTED)
 #: Ids that are named as examples.
 _EXAMPLES = 3
@@ -209,23 +210,41 @@ def has_content(table: Table, frame: pl.DataFrame) -> pl.Series:
     return frame.select(pl.any_horizontal(values)).to_series()
 
 
-def find_releases(lake: Lake, ids: pl.Series) -> tuple[str, ...]:
-    """Return the datasets over all dumps that hold a row that goes, or tell of one that they leave out."""
+def find_releases(lake: Lake, takedowns: Takedowns, ids: pl.Series) -> tuple[str, ...]:
+    """Return the datasets over all dumps with a file that holds a row that goes, or tells of one that they leave out.
+
+    Files that are not published count too: a run that was cut off leaves some, in `release/` too. What is named itself
+    is looked for beside the rows found, as a dump that was removed has rows in no other table.
+    """
+    named = pl.concat([ids, pl.Series(sorted(takedowns.ids), dtype=pl.String)]).unique()
     met = set()
-    for dataset in list_datasets(lake):
-        if dataset.table not in OVER_ALL_DUMPS:
-            continue
-        parts = (frame for _, _, frame in read_files(lake, dataset.table, list_keys(dataset.table)))
-        left_out = (
-            pl.read_parquet(io.BytesIO(dataset.folder.join(path).read_bytes()), columns=["id"]).to_series()
-            for path in dataset.folder.list_files()
-            if path.startswith("left_out") and path.endswith(".parquet")
-        )
-        if any(match_links(dataset.table, frame, ids).any() for frame in parts) or any(
-            told.is_in(ids.implode()).any() for told in left_out
-        ):
-            met.add(dataset.table.name)
+    for table in OVER_ALL_DUMPS:
+        folder = lake.dataset(table).folder
+        for path in list(folder.list_files()):
+            if table.name in met or not path.endswith(".parquet"):
+                continue
+            frame = _read_columns(folder.join(path), table, [*list_keys(table), *URL_COLUMNS])
+            # files for trainers may have a column of that name and another kind
+            frame = frame.select(name for name, dtype in frame.schema.items() if dtype == table.schema.get(name))
+            if match_links(table, frame, named).any() or match_url_columns(frame, takedowns).any():
+                met.add(table.name)
     return tuple(sorted(met))
+
+
+def match_url_columns(frame: pl.DataFrame, takedowns: Takedowns) -> pl.Series:
+    """Return for each row whether one of its URLs is named, or lies below a named domain."""
+    found = pl.repeat(value=False, n=frame.height, eager=True)
+    for name in URL_COLUMNS:
+        if name not in frame.columns:
+            continue
+        column = frame.get_column(name)
+        if column.dtype == pl.String:
+            found |= takedowns.match_urls(column)
+        else:
+            flat = pl.DataFrame({"row": pl.Series(range(frame.height), dtype=pl.Int64), "url": column}).explode("url")
+            rows = flat.filter(takedowns.match_urls(flat.get_column("url"))).get_column("row").unique()
+            found |= pl.Series(range(frame.height), dtype=pl.Int64).is_in(rows.implode())
+    return found
 
 
 def find_unsure(lake: Lake, ids: pl.Series) -> dict[str, dict[str, int]]:

@@ -275,6 +275,28 @@ def test_files_of_a_run_that_was_cut_off_or_came_before_go_too(tmp_path: Path) -
     assert find_taken(made.lake, answer) is not None
 
 
+def test_a_release_goes_that_was_cut_off_or_holds_rows_of_a_removed_dump(tmp_path: Path) -> None:
+    made = make_lake(tmp_path / "lake", 5)
+    rows = [row for key, rows in made.rows.items() if key[:2] == ("sft_dataset", None) for row in rows]
+    page = next(parent["id"] for row in rows for parent in row["parents"] if parent["id"] in made.urls)
+    dataset, folder = made.lake.dataset(SFT_DATASET), tmp_path / "lake" / "sft_dataset"
+    publish_shards(made.lake, SFT_DATASET, None, {"d3": [rows[0] | {"id": "f" * 32, "dump": "d3", "parents": [
+        {"table": "deduped_corpus", "id": "e" * 32}]}]})  # fmt: skip
+    # of a page in a dump that is there no more, by its id: nothing else of it is known
+    plan = plan_takedown(made.lake, [make_entry("id", "e" * 32, "2026-11-23", "")])
+    assert plan.releases == ("sft_dataset",)
+    report = take_down(made.lake, plan, str(tmp_path / "cache"))
+    assert report["next"] == "mmpipe backfill sft_dataset"
+
+    publish_shards(made.lake, SFT_DATASET, None, {"d1": rows})
+    dataset.folder.join("manifest.json").remove()  # killed before it was published, or rendered anew
+    (folder / "release" / "text_only").mkdir(parents=True)
+    shutil.copy(next(folder.glob("part-*")), folder / "release" / "text_only" / "d1.parquet")
+    plan = plan_takedown(made.lake, [make_entry("id", page, "2026-11-23", "")])
+    take_down(made.lake, plan, str(tmp_path / "cache"))
+    assert [path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock"] == []
+
+
 def test_a_picture_goes_by_the_id_of_its_record_from_every_page(tmp_path: Path) -> None:
     made = make_lake(tmp_path / "lake", 5)
     picture = {
