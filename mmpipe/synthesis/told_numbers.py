@@ -123,7 +123,8 @@ def _strip_markers(text: str) -> str:
 def list_untold_numbers(text: str, evidence: str, *, are_words_held: bool = False) -> list[str]:
     """Return the numbers of `text` that `evidence` does not tell, small ones in digits too.
 
-    One wrong number among many right words is no small share of an answer: it is the answer.
+    One wrong number among many right words is no small share of an answer: it is the answer. Numbers of lists that the
+    text counts from one say nothing.
 
     Args:
         text: what was written.
@@ -131,7 +132,7 @@ def list_untold_numbers(text: str, evidence: str, *, are_words_held: bool = Fals
         are_words_held: whether `two` to `twelve` count too. A question may count what a text lists ("Which two …");
             an answer that counts says what nobody told. `One` and ordinals are never held.
     """
-    return _list_added(text, evidence, lambda _: False, are_words_held=are_words_held)
+    return _list_added(_strip_markers(text), evidence, lambda _: False, are_words_held=are_words_held)
 
 
 def _list_added(text: str, source: str, is_small: Callable[[str], bool], *, are_words_held: bool = False) -> list[str]:

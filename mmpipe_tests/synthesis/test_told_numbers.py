@@ -94,6 +94,9 @@ def test_the_numbers_of_a_list_are_none_that_it_tells() -> None:
     # a number that no list leads to, and one within a line, are the text's own
     assert list_added_numbers(f"{items}\n31. A stone of 17 tons.", "stones") == ["31", "17"]
     assert list_added_numbers("1931. That was the year.", "stones") == ["1931"]
+    shown = "It shows:\n1. A dog\n2. A cat"
+    assert list_untold_numbers(shown, "a dog and a cat", are_words_held=True) == []
+    assert list_untold_numbers(f"{shown}\n4. A bird", "a dog, a cat and a bird") == ["4"]
 
 
 @pytest.mark.parametrize(
