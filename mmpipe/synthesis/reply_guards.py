@@ -41,7 +41,7 @@ _WIDE_PREAMBLE = re.compile(
 _HEADLINE = re.compile(r"\A(?!\W*Question\b)[^\n]{1,160}[:：](?:\*\*)?[ \t]*\n+(?=[^\s\d(*•–—-])")
 #: Characters at the beginning of a source, within which a colon may be what a reply's first line has its own from.
 _HEAD_CHARS = 240
-_NOTE = re.compile(r"[ \t*_(\[]*(?:note\b|注|备注|備註)[^\n]{0,20}[:：]", re.IGNORECASE)
+_NOTE = re.compile(r"[ \t*_(\[（]*(?:note\b[^\n]{0,20}|(?:注意?|注释|备注|備註)\s*)[:：]", re.IGNORECASE)
 _AGREEMENT = re.compile(
     r"\A\s*(?:(?:sure|certainly|of course|absolutely)\s*[!.,:]|"
     r"(?:好的|当然|當然|没问题)[^\n。！!]{0,6}[。！!，,])[ \t]*\n",

@@ -118,6 +118,10 @@ def test_a_line_with_a_colon_stays_where_the_source_may_have_it() -> None:
     # a list that the reply itself begins is no preamble either
     listed = "The bridge has two parts:\n- arches\n- towers"
     assert strip_preamble(listed, "Arches and towers make the bridge.") == listed
+    # a last line that begins with 注 is a note if it says so
+    told = "这座桥建于1877年。\n注册方法如下：请访问网站。"
+    assert strip_preamble(told, "1877年建桥，请在网站注册。") == told
+    assert strip_preamble("这座桥建于1877年。\n（注：名字保留不变。）", "1877年建桥。") == "这座桥建于1877年。"
     # nor is the first label of questions and answers
     asked = "**Question 1:**\nWho built it?\n**Answer:**\nClara Benn."
     assert strip_preamble(asked, "Clara Benn built a bridge.") == asked
