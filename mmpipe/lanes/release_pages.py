@@ -28,34 +28,43 @@ def tell_pages(run: StageRun, dumps: Sequence[str]) -> list[str]:
         dumps: whose rows it has.
     """
     named = _list_named(run)
-    frames = []
+    # of a web of pages only hashes are held; a page has one host, so what is counted by host adds up
+    frames = [pl.LazyFrame(schema={"page": pl.UInt64, "host": pl.String, "date": pl.String})]
     for dump in dumps:
         for table, address, day in _PAGES:
             dataset = run.lake.dataset(table, dump)
             if dataset.find_manifest() is not None:
-                days = pl.col(day) if day else pl.lit(None, dtype=pl.String)
-                rows = dataset.scan().select(pl.col(address).alias("url"), days.alias("date"), row=table.key[0])
                 own = named.filter(pl.col("table") == table.name).lazy()
-                frames.append(rows.join(own, on="row", how="semi").select("url", "date").collect(engine="streaming"))
-    pages = pl.concat([pl.DataFrame(schema={"url": pl.String, "date": pl.String}), *frames]).drop_nulls("url")
-    if pages.is_empty():
+                rows = dataset.scan().with_columns(row=pl.col(table.key[0]).hash()).join(own, on="row", how="semi")
+                frames.append(
+                    rows.filter(pl.col(address).is_not_null()).select(
+                        page=pl.col(address).hash(),
+                        host=pl.col(address).str.extract(r"^[a-z]+://(?:[^/@]*@)?([^/:?#]+)"),
+                        date=pl.col(day).str.head(10) if day else pl.lit(None, dtype=pl.String),
+                    )
+                )
+    told = pl.concat(frames).group_by("host")
+    counted = told.agg(pages=pl.col("page").n_unique(), first=pl.col("date").min(), last=pl.col("date").max()).collect(
+        engine="streaming"
+    )
+    if counted.is_empty():
         return []
-    hosts = pages.unique("url").select(host=pl.col("url").str.extract(r"^[a-z]+://(?:[^/@]*@)?([^/:?#]+)"))
-    counted = hosts.drop_nulls().group_by("host").len().sort(["len", "host"], descending=[True, False])
-    first = ", ".join(f"{host} ({count:,})" for host, count in counted.head(_NAMED_HOSTS).iter_rows())
-    dates = sorted(pages.get_column("date").drop_nulls().str.head(10).to_list())
-    told = f"Pages: {hosts.height:,} of {counted.height:,} hosts"
-    told += f", dated {dates[0]} to {dates[-1]} where they state a day" if dates else ""
-    which = "the hosts with most" if counted.height > _NAMED_HOSTS else "the hosts"
-    return [f"{told}; {which}: {first}" if first else told]
+    hosts = counted.drop_nulls("host").sort(["pages", "host"], descending=[True, False])
+    most = ", ".join(f"{host} ({pages:,})" for host, pages in hosts.head(_NAMED_HOSTS).select("host", "pages").rows())
+    first, last = counted.select(pl.col("first").min(), pl.col("last").max()).row(0)
+    line = f"Pages: {counted['pages'].sum():,} of {hosts.height:,} hosts"
+    if first is not None:
+        line += f", dated {first} to {last} where they state a day"
+    which = "the hosts with most" if hosts.height > _NAMED_HOSTS else "the hosts"
+    return [f"{line}; {which}: {most}" if most else line]
 
 
 def _list_named(run: StageRun) -> pl.DataFrame:
-    """Return `table` and `row` of what the released rows were made from."""
+    """Return `table` and `row`, a hash of its id, of what the released rows were made from."""
     rows = run.read(run.stage.table).scan()
     if "doc_ids" in run.stage.table.schema:
         named = rows.select(row=pl.col("doc_ids").explode(), table=pl.lit(DEDUPED_CORPUS.name))
     else:
         parent = pl.col("parents").explode().struct
         named = rows.select(row=parent.field("id"), table=parent.field("table"))
-    return named.drop_nulls().unique().collect(engine="streaming")
+    return named.drop_nulls().with_columns(pl.col("row").hash()).unique().collect(engine="streaming")
