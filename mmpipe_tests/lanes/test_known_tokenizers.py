@@ -114,3 +114,11 @@ def test_weights_of_a_folder_say_nothing_of_its_tokenizer(tmp_path: Path) -> Non
     assert digest_tokenizer_files(place) == before
     (tmp_path / "words" / "merges.txt").write_text("a b\n")
     assert digest_tokenizer_files(place) != before
+
+
+def test_a_large_model_is_not_read_for_its_tokenizer(tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    for size, is_read in ((4096, True), (2 * 2**30 + 1, False)):
+        with model.open("wb") as written:
+            written.truncate(size)
+        assert (digest_tokenizer_files(str(model)) is not None) == is_read
