@@ -133,9 +133,9 @@ def print_takedown_plan(console: Console, plan: Plan) -> None:
         key = (shard.table, shard.dump or "all dumps")
         rows, examples = by_table.get(key, (0, ()))
         by_table[key] = (rows + shard.rows, (*examples, *shard.examples)[:2])
-    if not by_table:
+    if not by_table and not plan.releases:
         console.print("Nothing of it is published. On the list, it stays away from later dumps too.")
-    else:
+    elif by_table:
         grid = make_grid("table", "dump", "rows", "such as")
         for (table, dump), (rows, examples) in by_table.items():
             grid.add_row(table, escape(dump), f"{rows:,}", escape(", ".join(examples)))

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 
+from mmpipe.commands.takedown import print_takedown_plan
 from mmpipe.errors import DatasetNotReady
 from mmpipe.lanes.takedown import plan_takedown, take_down
 from mmpipe.storage.dumps import Dump, record_dump
@@ -285,6 +288,9 @@ def test_a_release_goes_that_was_cut_off_or_holds_rows_of_a_removed_dump(tmp_pat
     # of a page in a dump that is there no more, by its id: nothing else of it is known
     plan = plan_takedown(made.lake, [make_entry("id", "e" * 32, "2026-11-23", "")])
     assert plan.releases == ("sft_dataset",)
+    told = Console(file=StringIO(), width=200)
+    print_takedown_plan(told, plan)
+    assert told.file.getvalue() == "Withdrawn whole, with their files: sft_dataset.\n"  # type: ignore[attr-defined]
     report = take_down(made.lake, plan, str(tmp_path / "cache"))
     assert report["next"] == "mmpipe backfill sft_dataset"
 
