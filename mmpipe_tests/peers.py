@@ -13,7 +13,10 @@ _ROOT = Path(__file__).resolve().parents[1]
 #: The environment that `make bench-setup` fills, unless MMPIPE_PEER_PYTHON names another interpreter.
 PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", _ROOT / ".venv-bench" / "bin" / "python"))
 
-#: The one of teachers and review tools, whose needs contradict the others'; the same variable names another.
+#: The one of the image lane's peers, Data-Juicer among them; the same variable names another.
+IMAGE_PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", _ROOT / ".venv-bench-images" / "bin" / "python"))
+
+#: The one of teachers, review tools and CodeBLEU, whose needs contradict the others'; the same variable names another.
 SYNTHESIS_PEER_PYTHON = Path(os.environ.get("MMPIPE_PEER_PYTHON", _ROOT / ".venv-bench-synthesis" / "bin" / "python"))
 
 

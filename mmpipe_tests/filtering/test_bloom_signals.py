@@ -18,7 +18,7 @@ from mmpipe.filtering.unspaced import cut_unspaced
 from mmpipe.filtering.word_lists import find_stop_words
 from mmpipe.tables.special_characters import list_special_characters
 from mmpipe_tests.filtering.batches import make_batch
-from mmpipe_tests.peers import find_peer
+from mmpipe_tests.peers import IMAGE_PEER_PYTHON, find_peer
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_real_pages_measure_as_data_juicers_operators(shared_data: Path, tmp_pat
     import json
     import subprocess
 
-    peer = find_peer("data_juicer")
+    peer = find_peer("data_juicer", python=IMAGE_PEER_PYTHON)
     with gzip.open(shared_data / "web" / "gold.jsonl.gz", "rt", encoding="utf-8") as lines:
         some = [entry["gold_text"] for entry, _ in zip(map(json.loads, lines), range(250), strict=False)]
     golden = [" ".join(cut_chunks(text)) for text in some if text]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpipe.filtering.code_bleu import measure_brevity, measure_code_bleu, strip_comments
-from mmpipe_tests.peers import find_peer
+from mmpipe_tests.peers import SYNTHESIS_PEER_PYTHON, find_peer
 
 SUM = """
 #include <iostream>
@@ -63,7 +63,7 @@ print(json.dumps([words, [[one[part] for part in parts] for one in said]]))
 
 
 def test_the_parts_are_those_of_the_published_package() -> None:
-    peer = find_peer("codebleu", "tree_sitter_cpp")
+    peer = find_peer("codebleu", "tree_sitter_cpp", python=SYNTHESIS_PEER_PYTHON)
     pairs = [(one, other) for one in CODES for other in CODES]
     ran = subprocess.run([peer, "-c", ORACLE], input=json.dumps(pairs), capture_output=True, text=True, check=True)
     words, wanted = json.loads(ran.stdout)
